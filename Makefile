@@ -1,0 +1,43 @@
+# All set-up happens in .venv; nothing outside of it is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: train test lint types clean
+
+## Train SAC on CartPoleContinuous-v1, score the best policy and film it.
+train: $(VENV)/installed
+	$(BIN)/workspace-rl train sac/cartpole_continuous
+
+## Run all tests.
+test: $(VENV)/installed-dev
+	$(BIN)/pytest
+
+## Check format and style.
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+## Check types, of the package as it is installed (a type checker cannot see how the folders are mapped).
+types: $(VENV)/installed-dev
+	rm -rf build/types
+	$(PIP) --no-deps --target build/types .
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p workspace_rl
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and alone: it is the largest, and its pinned version decides what the others may ask for.
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) --editable ".[dev]"
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) build

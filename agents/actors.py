@@ -1,0 +1,72 @@
+"""Policies for continuous actions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from workspace_rl.agent import Agent
+from workspace_rl.agents.networks import build_mlp
+
+LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
+
+
+class SquashedGaussianActor(Agent):
+    """A Gaussian policy squashed by tanh: `a = tanh(u)`, `u ~ N(mean(s), std(s))`, in (-1, 1).
+
+    Reads `env/env_obs` (`[B, observation_size]`) at `t`. Writes `action` (`[B, action_size]`) at `t` and, when the action
+    is drawn at random, `action_logprobs` (`[B]`), the log-density of the action in [-1, 1] (natural logarithm), by
+    Haarnoja et al. 2018 (arXiv:1812.05905), appendix C, equation 26:
+
+        log pi(a|s) = log N(u; mean, std) - sum_i log(1 - tanh(u_i)^2)
+
+    with `log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u))`, which is exact where the left side underflows.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        hidden_sizes: Sequence[int],
+        action_size: int,
+        activation: type[nn.Module] = nn.ReLU,
+        name: str | None = None,
+    ) -> None:
+        """Build a perceptron with two outputs for each action component, its mean and its log standard deviation."""
+        super().__init__(name)
+        self.body = build_mlp([observation_size, *hidden_sizes], activation, activation)
+        width = hidden_sizes[-1] if hidden_sizes else observation_size
+        self.mean = nn.Linear(width, action_size)
+        self.log_std = nn.Linear(width, action_size)
+
+    def forward(self, t: int, stochastic: bool = True, log_prob: bool = True, **kwargs: Any) -> None:
+        """Choose actions at step `t`.
+
+        Args:
+            t: the step.
+            stochastic: draw the action; otherwise take the squashed mean.
+            log_prob: also write `action_logprobs` (of drawn actions only).
+            **kwargs: ignored.
+        """
+        features = self.body(self.get(("env/env_obs", t)))
+        mean = self.mean(features)
+        if not stochastic:
+            self.set(("action", t), torch.tanh(mean))
+            return
+        log_std = self.log_std(features).clamp(LOG_STD_MIN, LOG_STD_MAX)
+        noise = torch.randn_like(mean)
+        u = mean + log_std.exp() * noise
+        self.set(("action", t), torch.tanh(u))
+        if log_prob:
+            self.set(("action_logprobs", t), squashed_gaussian_log_prob(noise, log_std, u))
+
+
+def squashed_gaussian_log_prob(noise: Tensor, log_std: Tensor, u: Tensor) -> Tensor:
+    """Return the log-density (`[B]`) of `tanh(u)` where `u = mean + exp(log_std) * noise`, all `[B, A]`."""
+    log_normal = -0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi)
+    log_slope = 2 * (math.log(2) - u - functional.softplus(-2 * u))
+    return (log_normal - log_slope).sum(-1)

@@ -1,0 +1,39 @@
+"""Action-value functions for continuous actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from workspace_rl.agent import Agent
+from workspace_rl.agents.networks import EnsembleMLP
+
+
+class ContinuousQAgent(Agent):
+    """An ensemble of N action-value functions Q_i(s, a).
+
+    Reads `env/env_obs` (`[B, observation_size]`) and `action` (`[B, action_size]`) at `t`; writes
+    `<prefix>q_values` (`[B, N]`) at `t`. The prefix is "critic/" until `with_prefix` changes it.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        hidden_sizes: Sequence[int],
+        action_size: int,
+        n_critics: int = 2,
+        activation: type[nn.Module] = nn.ReLU,
+        name: str | None = None,
+    ) -> None:
+        """Build `n_critics` perceptrons that are evaluated together."""
+        super().__init__(name)
+        self.with_prefix("critic/")
+        self.model = EnsembleMLP(observation_size + action_size, hidden_sizes, n_critics, activation)
+
+    def forward(self, t: int, **kwargs: Any) -> None:
+        """Evaluate the actions at step `t`."""
+        inputs = torch.cat((self.get(("env/env_obs", t)), self.get(("action", t))), dim=-1)
+        self.set((f"{self.prefix}q_values", t), self.model(inputs))

@@ -1,0 +1,59 @@
+"""Networks that agents are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def build_mlp(
+    sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, output_activation: type[nn.Module] | None = None
+) -> nn.Sequential:
+    """Return a multilayer perceptron with layers of the given sizes, input and output included.
+
+    `activation` stands between layers, `output_activation` (if any) after the last one.
+    """
+    layers: list[nn.Module] = []
+    for index, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        layers.append(nn.Linear(inputs, outputs))
+        if index < len(sizes) - 2:
+            layers.append(activation())
+        elif output_activation is not None:
+            layers.append(output_activation())
+    return nn.Sequential(*layers)
+
+
+class EnsembleMLP(nn.Module):
+    """N perceptrons with one output each, evaluated together: `[B, inputs]` to `[B, N]`.
+
+    The first layers of all members are one wide product over the shared input, and the last ones a sum; only the
+    layers between are N products. Members are initialised independently, as `torch.nn.Linear` does.
+    """
+
+    def __init__(
+        self, inputs: int, hidden_sizes: Sequence[int], n_members: int, activation: type[nn.Module] = nn.ReLU
+    ) -> None:
+        """Build `n_members` perceptrons with `inputs` inputs and the given hidden layers (at least one)."""
+        super().__init__()
+        if not hidden_sizes:
+            raise ValueError("hidden_sizes must name at least one hidden layer.")
+        self.n_members = n_members
+        self.first = nn.Linear(inputs, n_members * hidden_sizes[0])
+        self.middle = nn.ModuleList(
+            nn.ModuleList(nn.Linear(size_in, size_out) for _ in range(n_members))
+            for size_in, size_out in zip(hidden_sizes[:-1], hidden_sizes[1:], strict=True)
+        )
+        bound = 1 / math.sqrt(hidden_sizes[-1])
+        self.last_weight = nn.Parameter(torch.empty(n_members, hidden_sizes[-1]).uniform_(-bound, bound))
+        self.last_bias = nn.Parameter(torch.empty(n_members).uniform_(-bound, bound))
+        self.activation = activation()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the members' outputs, `[B, N]`, for inputs `[B, inputs]`."""
+        hidden = list(self.activation(self.first(inputs)).chunk(self.n_members, dim=-1))
+        for layers in self.middle:
+            hidden = [self.activation(layer(one)) for layer, one in zip(layers, hidden, strict=True)]  # type: ignore[call-overload]
+        return (torch.stack(hidden, dim=-2) * self.last_weight).sum(-1) + self.last_bias

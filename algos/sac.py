@@ -1,0 +1,176 @@
+r"""Soft actor-critic.
+
+Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications" (arXiv:1812.05905); twin critics as in Fujimoto
+et al. 2018 (arXiv:1802.09477). With entropy coefficient alpha, discount g, actor pi, critics Q_i and their slowly
+following copies Q'_i, one update on transitions (s, a, r, s') takes a gradient step on each of
+
+    critics       sum_i mean (Q_i(s, a) - y)^2,   y = r + g (min_i Q'_i(s', a') - alpha log pi(a'|s')),  a' ~ pi(s')
+    actor         mean (alpha log pi(a|s) - min_i Q_i(s, a)),                                         a ~ pi(s)
+    coefficient   mean (-alpha (log pi(a|s) + target entropy))
+
+(equations 5 with 3, 9, and 18), and then moves the copies: Q' <- Q' + tau (Q - Q').
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+
+from workspace_rl.agents import (
+    ContinuousQAgent,
+    FixedEntropyCoefficient,
+    LearnedEntropyCoefficient,
+    SquashedGaussianActor,
+)
+from workspace_rl.composition import KWAgentWrapper
+from workspace_rl.config import OffPolicyConfig, RunConfig, option, optimizer_option
+from workspace_rl.errors import UnsupportedSpaceError
+from workspace_rl.optimization import minimise, setup_optimizer, soft_update
+from workspace_rl.returns import n_step_transitions
+from workspace_rl.training import OffPolicyAlgorithm
+from workspace_rl.workspace import Workspace
+
+# ---- parameters ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class SACArchitecture:
+    """The networks' hidden layers."""
+
+    actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
+    critic_hidden_size: list[int] = option(lambda: [256, 256], "units of each critic's hidden layers", least=1)
+
+
+@dataclass
+class SACParameters(OffPolicyConfig):
+    """The algorithm's parameters."""
+
+    tau_target: float = option(0.005, "how far target critics move at each update", above=0, most=1)
+    entropy_mode: str = option("auto", "learn the entropy coefficient, or keep it", choices=("auto", "fixed"))
+    init_entropy_coef: float = option(1.0, "the entropy coefficient, at the beginning or for good", above=0)
+    target_entropy: float | None = option(None, "in nats; minus the number of action components unless given")
+    architecture: SACArchitecture = field(default_factory=SACArchitecture)
+
+
+@dataclass
+class SACConfig(RunConfig):
+    """A run of SAC."""
+
+    algo: str = option("sac", "the algorithm's name", choices=("sac",))
+    algorithm: SACParameters = field(default_factory=SACParameters)
+    actor_optimizer: dict[str, Any] = optimizer_option("the actor's optimiser")
+    critic_optimizer: dict[str, Any] = optimizer_option("the critics' optimiser")
+    entropy_coef_optimizer: dict[str, Any] = optimizer_option("the entropy coefficient's optimiser")
+
+
+# ---- losses -------------------------------------------------------------------------------------------------------
+
+
+def critic_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
+    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 5, twice).
+
+    Reads `critic/q_values` (`[B, N]`) at 0; `target-critic/q_values` (`[B, N]`), `action_logprobs`, `env/reward` and
+    `discount` (`[B]`) at 1.
+    """
+    next_value = workspace.get("target-critic/q_values", 1).amin(-1)
+    next_value = next_value - entropy_coef * workspace.get("action_logprobs", 1)
+    target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
+    errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
+    return errors.square().mean(0).sum()
+
+
+def actor_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
+    """Return the actor's loss (equation 9): reads `action_logprobs` (`[B]`) and `critic/q_values` (`[B, N]`) at 0."""
+    q_value = workspace.get("critic/q_values", 0).amin(-1)
+    return (entropy_coef * workspace.get("action_logprobs", 0) - q_value).mean()
+
+
+def entropy_coef_loss(workspace: Workspace, entropy_coef: Tensor, target_entropy: float) -> Tensor:
+    """Return the entropy coefficient's loss (equation 18): reads `action_logprobs` (`[B]`) at 0."""
+    return -(entropy_coef * (workspace.get("action_logprobs", 0).detach() + target_entropy)).mean()
+
+
+# ---- the algorithm ------------------------------------------------------------------------------------------------
+
+
+class SAC(OffPolicyAlgorithm[SACConfig]):
+    """Soft actor-critic: `SAC(config).train()`."""
+
+    config_class = SACConfig
+    stored_variables = ["env/env_obs", "action", "env/reward", "env/terminated"]  # noqa: RUF012
+
+    def build(self) -> None:
+        """Create actor, critics, target critics and the entropy coefficient."""
+        space = self.train_env.action_space
+        if not isinstance(space, gym.spaces.Box):
+            raise UnsupportedSpaceError(
+                f"SAC needs continuous actions, but {self.config.gym_env.env_name!r} has {space}. DQN is for discrete ones."
+            )
+        observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
+        config, parameters = self.config, self.config.algorithm
+        sizes = parameters.architecture
+
+        self.actor = SquashedGaussianActor(observation_size, sizes.actor_hidden_size, action_size, name="actor")
+        self.critic = ContinuousQAgent(observation_size, sizes.critic_hidden_size, action_size, name="critic")
+        self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
+        self.entropy_coef: FixedEntropyCoefficient | LearnedEntropyCoefficient
+        if parameters.entropy_mode == "auto":
+            target = -float(action_size) if parameters.target_entropy is None else parameters.target_entropy
+            self.entropy_coef = LearnedEntropyCoefficient(parameters.init_entropy_coef, target)
+        else:
+            self.entropy_coef = FixedEntropyCoefficient(parameters.init_entropy_coef)
+        for module in (self.actor, self.critic, self.target_critic, self.entropy_coef):
+            module.to(self.device)
+        self.target_critic.requires_grad_(False)
+
+        self.actor_optimizer = setup_optimizer(config.actor_optimizer, self.actor)
+        self.critic_optimizer = setup_optimizer(config.critic_optimizer, self.critic)
+        if isinstance(self.entropy_coef, LearnedEntropyCoefficient):
+            self.entropy_coef_optimizer = setup_optimizer(config.entropy_coef_optimizer, self.entropy_coef)
+
+        self.policy = KWAgentWrapper(self.actor, log_prob=False)
+        self.eval_policy = KWAgentWrapper(self.actor, stochastic=False)
+
+    def update(self, batch: Workspace) -> dict[str, Tensor]:
+        """Take one step on each loss, and move the target critics."""
+        parameters = self.config.algorithm
+        transitions = n_step_transitions(batch, parameters.discount_factor)
+        entropy_coef = self.entropy_coef().detach()
+
+        # The critics judge the stored action at 0; the actor's own one stands at 1.
+        workspace = Workspace(transitions)
+        with torch.no_grad():
+            self.actor(workspace, t=1)
+            self.target_critic(workspace, t=1)
+        self.critic(workspace, t=0)
+        q_values = workspace.get("critic/q_values", 0)
+        critic = critic_loss(workspace, entropy_coef)
+        critic_norm = minimise(critic, self.critic_optimizer, parameters.max_grad_norm)
+
+        # Here they judge the action that the actor would take at 0.
+        workspace = Workspace(transitions)
+        self.actor(workspace, t=0)
+        self.critic(workspace, t=0)
+        actor = actor_loss(workspace, entropy_coef)
+        actor_norm = minimise(actor, self.actor_optimizer, parameters.max_grad_norm)
+
+        metrics = {
+            "loss/critic": critic,
+            "loss/actor": actor,
+            "q_value/mean": q_values.mean(),
+            "entropy/coefficient": entropy_coef,
+            "entropy/policy": -workspace.get("action_logprobs", 0).mean(),
+            "gradient_norm/critic": critic_norm,
+            "gradient_norm/actor": actor_norm,
+        }
+        if isinstance(self.entropy_coef, LearnedEntropyCoefficient):
+            coefficient = entropy_coef_loss(workspace, self.entropy_coef(), self.entropy_coef.target_entropy)
+            minimise(coefficient, self.entropy_coef_optimizer)
+            metrics["loss/entropy_coefficient"] = coefficient
+        soft_update(self.target_critic, self.critic, parameters.tau_target)
+        return {name: value.detach() for name, value in metrics.items()}

@@ -1,0 +1,64 @@
+"""Reinforcement learning by composition: agents that read and write a shared workspace.
+
+    from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace
+
+The algorithms are in `workspace_rl.algos`, ready-made agents in `workspace_rl.agents`.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from workspace_rl.agent import Agent
+from workspace_rl.collector import Collector
+from workspace_rl.composition import (
+    Agents,
+    CopyTAgent,
+    EpisodesDone,
+    KWAgentWrapper,
+    PrintAgent,
+    StackAgent,
+    TemporalAgent,
+)
+from workspace_rl.evaluation import Evaluation, evaluate
+from workspace_rl.gym_agent import GymAgent
+from workspace_rl.make_env import make_env
+from workspace_rl.optimization import minimise, setup_optimizer, soft_update
+from workspace_rl.policy import load_policy, save_policy
+from workspace_rl.replay_buffer import ReplayBuffer
+from workspace_rl.returns import n_step_transitions
+from workspace_rl.run import Run
+from workspace_rl.seeding import RandomState, episode_seeds
+from workspace_rl.video import record_video
+from workspace_rl.workspace import Workspace
+
+try:
+    __version__ = version("workspace-rl")
+except PackageNotFoundError:  # used from a folder that was not installed
+    __version__ = "unknown"
+
+__all__ = [
+    "Agent",
+    "Agents",
+    "Collector",
+    "CopyTAgent",
+    "EpisodesDone",
+    "Evaluation",
+    "GymAgent",
+    "KWAgentWrapper",
+    "PrintAgent",
+    "RandomState",
+    "ReplayBuffer",
+    "Run",
+    "StackAgent",
+    "TemporalAgent",
+    "Workspace",
+    "episode_seeds",
+    "evaluate",
+    "load_policy",
+    "make_env",
+    "minimise",
+    "n_step_transitions",
+    "record_video",
+    "save_policy",
+    "setup_optimizer",
+    "soft_update",
+]

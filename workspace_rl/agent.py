@@ -1,0 +1,187 @@
+"""The agent: a module that reads named variables of a workspace and writes others."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from workspace_rl.errors import NoWorkspaceError, WorkspaceError
+from workspace_rl.workspace import Workspace
+
+
+class Agent(nn.Module):
+    """A piece of a program that reads variables of a shared workspace and writes others.
+
+    Subclasses implement `forward(t, **kwargs)`, which uses `self.get((name, t))` and `self.set((name, t), value)`.
+    Keyword arguments of a call reach every agent of a composition, so `forward` accepts those it does not know.
+
+        class Doubler(Agent):
+            def forward(self, t, **kwargs):
+                self.set(("double", t), 2 * self.get(("x", t)))
+
+        workspace = Workspace()
+        workspace.set("x", 0, torch.ones(3))
+        Doubler()(workspace, t=0)
+        workspace.get("double", 0)
+    """
+
+    #: The workspace of the current call, None outside of calls.
+    workspace: Workspace | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Create the agent and note the arguments it is built with, so that a saved policy can be rebuilt."""
+        agent = super().__new__(cls)
+        agent.__dict__["_constructor_arguments"] = (args, kwargs)
+        agent.__dict__["workspace"] = None
+        return agent
+
+    def __init__(self, name: str | None = None) -> None:
+        """Create an agent called `name` (its class's name unless given)."""
+        super().__init__()
+        self._name = name or type(self).__name__
+        self._prefix = ""
+
+    # ---- running --------------------------------------------------------------------------------------------------
+
+    def __call__(self, workspace: Workspace, **kwargs: Any) -> None:
+        """Run the agent on `workspace`; an exception leaves no workspace behind in the agent.
+
+        Raises:
+            NoWorkspaceError: `workspace` is not a workspace.
+        """
+        if not hasattr(workspace, "get_full"):
+            raise NoWorkspaceError(
+                f"{self.description()} was called with {type(workspace).__name__}, it needs a workspace: "
+                "agent(workspace, t=0)."
+            )
+        # object.__setattr__, since that of nn.Module is ten times slower; the outer workspace is put back
+        # afterwards, so that an agent may call itself.
+        outer = self.workspace
+        object.__setattr__(self, "workspace", workspace)
+        try:
+            super().__call__(**kwargs)
+        except WorkspaceError as error:
+            error.where = error.where or self.description()
+            raise
+        finally:
+            object.__setattr__(self, "workspace", outer)
+
+    def forward(self, t: int, **kwargs: Any) -> None:
+        """Read and write the workspace at step `t`."""
+        raise NotImplementedError(f"{self.description()} does not say what it does: implement forward(self, t).")
+
+    def get(self, index: str | tuple[str, int]) -> Tensor:
+        """Return a whole variable, `get("x")` (`[T, B, ...]`), or one step of it, `get(("x", t))` (`[B, ...]`).
+
+        Raises:
+            NoWorkspaceError: the agent is not being called.
+            UnknownVariableError: nobody has written the variable.
+            UnwrittenStepError: nobody has written that step.
+        """
+        workspace = self.workspace
+        if workspace is None:
+            raise self._not_called("get")
+        if isinstance(index, str):
+            return workspace.get_full(index)
+        return workspace.get(index[0], index[1])
+
+    def set(self, index: str | tuple[str, int], value: Tensor) -> None:
+        """Write a whole variable, `set("x", v)` (`[T, B, ...]`), or one step of it, `set(("x", t), v)` (`[B, ...]`).
+
+        Raises:
+            NoWorkspaceError: the agent is not being called.
+            NotATensorError: `value` is not a tensor.
+            VariableMismatchError: shape, dtype or device differ from those of the variable's other steps.
+        """
+        workspace = self.workspace
+        if workspace is None:
+            raise self._not_called("set")
+        if isinstance(index, str):
+            workspace.set_full(index, value)
+            variable = workspace.variables[index]
+        else:
+            workspace.set(index[0], index[1], value)
+            variable = workspace.variables[index[0]]
+        variable.writer = self._name
+
+    def _not_called(self, method: str) -> NoWorkspaceError:
+        return NoWorkspaceError(
+            f"{self.description()} used self.{method}(...) outside of a call. Call the agent, agent(workspace, t=0), "
+            "rather than its forward method."
+        )
+
+    # ---- names ----------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+
+    def get_name(self) -> str:
+        """Return the agent's name."""
+        return self.name
+
+    def set_name(self, name: str) -> Self:
+        """Rename the agent and return it."""
+        self.name = name
+        return self
+
+    @property
+    def prefix(self) -> str:
+        """What the agent puts before the names of the variables that it writes (agents with a prefix say so)."""
+        return self._prefix
+
+    def with_prefix(self, prefix: str) -> Self:
+        """Set the prefix and return the agent: `target = copy.deepcopy(critic).with_prefix("target-critic/")`."""
+        self._prefix = prefix
+        return self
+
+    def get_by_name(self, name: str) -> list[Agent]:
+        """Return all agents called `name` inside this one, itself included, innermost first."""
+        found = [match for child in self.child_agents() for match in child.get_by_name(name)]
+        return [*found, self] if self.name == name else found
+
+    def child_agents(self) -> list[Agent]:
+        """Return the agents that this one is composed of, in order."""
+        children: list[Agent] = []
+        for child in self.children():
+            if isinstance(child, Agent):
+                children.append(child)
+            elif isinstance(child, nn.ModuleList):
+                children.extend(one for one in child if isinstance(one, Agent))
+        return children
+
+    def description(self) -> str:
+        """Return a short text that identifies the agent in messages."""
+        kind = type(self).__name__
+        return f"agent {self._name!r}" if self._name == kind else f"agent {self._name!r} ({kind})"
+
+    # ---- random numbers, copies -----------------------------------------------------------------------------------
+
+    def seed(self, seed: int) -> Self:
+        """Seed the agents inside this one that have random numbers of their own, and return the agent.
+
+        Environments do. Stochastic policies draw from torch's global generator.
+        """
+        for child in self.child_agents():
+            child.seed(seed)
+        return self
+
+    def clone(self) -> Self:
+        """Return a deep copy without gradients."""
+        twin = copy.deepcopy(self)
+        twin.zero_grad()
+        return twin
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the agent's first parameter, the CPU if it has none."""
+        parameter = next(self.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device

@@ -1,0 +1,139 @@
+"""The command `workspace-rl`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+
+import workspace_rl
+from workspace_rl.config import apply_overrides, describe_schema, load_config, shipped_configs
+from workspace_rl.errors import WorkspaceRLError
+from workspace_rl.run import Run, find_algorithm
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 1 for a user's error, 2 for wrong usage, 130 for ctrl-C."""
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except WorkspaceRLError as error:
+        print(f"workspace-rl: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("workspace-rl: interrupted", file=sys.stderr)
+        return 130
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="workspace-rl",
+        description="Train, score and film reinforcement learning policies.",
+        epilog=_text(
+            """
+            A first run, two minutes long:
+              workspace-rl train sac/cartpole_continuous
+              tensorboard --logdir outputs
+              workspace-rl record outputs/CartPoleContinuous-v1/<the run> --episodes 3
+            """
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"workspace-rl {workspace_rl.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    train = _command(
+        commands,
+        "train",
+        "train as a configuration says, score and film the best policy",
+        """
+        CONFIG is a YAML file, or one that comes with the library ("workspace-rl configs" lists them). Single parameters
+        are changed behind it:
+          workspace-rl train sac/pendulum algorithm.seed=2 base_dir=outputs/second
+        Ctrl-C ends the run early and keeps the policies, the measurements and the scores.
+        """,
+    )
+    train.add_argument("config", metavar="CONFIG", help="a YAML file, or a name such as sac/pendulum")
+    train.add_argument("overrides", metavar="key=value", nargs="*", help="parameters to change")
+    train.set_defaults(command=_train)
+
+    evaluate = _command(
+        commands,
+        "evaluate",
+        "score a run's policy on fresh episodes",
+        "The score is printed, and kept in the policy's eval.json. The episodes' seeds selected nothing.",
+    )
+    _add_policy_arguments(evaluate, episodes=100)
+    evaluate.set_defaults(command=_evaluate)
+
+    record = _command(commands, "record", "film a run's policy", "Several episodes follow each other in one video.")
+    _add_policy_arguments(record, episodes=1)
+    record.add_argument("--output", metavar="FILE", help="the mp4 file (default: in the policy's folder)")
+    record.set_defaults(command=_record)
+
+    configs = _command(
+        commands,
+        "configs",
+        "list the configurations that come with the library, or explain an algorithm's parameters",
+        "Without ALGO the configurations' names; with it every parameter, its default and its meaning.",
+    )
+    configs.add_argument("algo", metavar="ALGO", nargs="?", help="for instance sac")
+    configs.set_defaults(command=_configs)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    config = apply_overrides(load_config(options.config), options.overrides)
+    result = find_algorithm(config.get("algo"))(config).train()
+    return 130 if result.interrupted else 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    run = Run(options.run)
+    score = run.evaluate(options.episodes, options.policy)
+    run.save_scores(options.policy, final=score.as_dict())
+    print(f"{options.policy} policy of {run.path}: {score}")
+    return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    print(Run(options.run).record(options.episodes, options.policy, options.output))
+    return 0
+
+
+def _configs(options: argparse.Namespace) -> int:
+    print("\n".join(shipped_configs()) if options.algo is None else describe_schema(find_algorithm(options.algo).config_class))
+    return 0
+
+
+def _command(commands: argparse._SubParsersAction, name: str, help: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.\n\n{_text(text)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _add_policy_arguments(parser: argparse.ArgumentParser, episodes: int) -> None:
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument(
+        "--episodes", metavar="N", type=_positive, default=episodes, help=f"how many episodes (default: {episodes})"
+    )
+    parser.add_argument(
+        "--policy", choices=("best", "latest"), default="best", help="which policy of the run (default: best)"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a positive whole number expected, {text!r} found")
+    return int(text)
+
+
+def _text(text: str) -> str:
+    return textwrap.dedent(text).strip()

@@ -1,0 +1,51 @@
+"""Collecting experience."""
+
+from __future__ import annotations
+
+import torch
+
+from workspace_rl.agent import Agent
+from workspace_rl.composition import Agents, TemporalAgent
+from workspace_rl.gym_agent import GymAgent
+from workspace_rl.optimization import copy_parameters
+from workspace_rl.workspace import Workspace
+
+
+class Collector:
+    """Runs environments with a policy of its own, whose weights are a copy of the learner's.
+
+    It meets the learner at the frames that it returns and at `load_policy`, nowhere else.
+    """
+
+    def __init__(self, env_agent: GymAgent, policy: Agent, random_policy: Agent | None = None) -> None:
+        """Collect from `env_agent` (with auto-reset) by `policy`, or by `random_policy` when asked to."""
+        self.env_agent = env_agent
+        self.policy = policy.clone().requires_grad_(False)
+        self._agent = TemporalAgent(Agents(env_agent, self.policy))
+        self._random_agent = None if random_policy is None else TemporalAgent(Agents(env_agent, random_policy))
+        self._last_frame: Workspace | None = None
+        #: Transitions collected so far, summed over environments.
+        self.n_transitions = 0
+
+    def load_policy(self, learner_policy: Agent) -> None:
+        """Take over the weights of the learner's policy."""
+        copy_parameters(self.policy, learner_policy)
+
+    @torch.no_grad()
+    def collect(self, n_steps: int, *, random: bool = False) -> Workspace:
+        """Run `n_steps` steps and return the frames that are new, `[T, B, ...]`.
+
+        T is `n_steps`, plus 1 for the first frame of all at the first call. The last frame has its action already: the
+        next call goes on from there.
+        """
+        agent = self._random_agent if random and self._random_agent is not None else self._agent
+        if self._last_frame is None:
+            workspace, first = Workspace(), 0
+            agent(workspace, t=0, n_steps=n_steps + 1)
+        else:
+            workspace, first = self._last_frame, 1
+            agent(workspace, t=1, n_steps=n_steps)
+        self._last_frame = workspace.subtime(-1)
+        # A frame that follows the end of an episode only carries a reset: no transition leads to it.
+        self.n_transitions += int((~workspace["env/done"][:-1]).sum())
+        return workspace.subtime(first)

@@ -1,0 +1,97 @@
+"""Environments that the library brings along, and where those of other packages come from.
+
+Importing this package registers the library's own ids; it imports no simulator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gymnasium as gym
+
+from workspace_rl.errors import MissingDependencyError, UnknownEnvironmentError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A package that registers environments when it is imported."""
+
+    pattern: str
+    module: str
+    install: str
+
+
+#: Which package registers the ids that match a pattern. gymnasium's own ids need no import.
+PROVIDERS = (
+    Provider(
+        r"(CartPoleContinuous|LineMDP|LineMDPContinuous|2DMDPContinuous|RocketLander|MazeMDP|DebugV|SingleStateMDP"
+        r"|PendulumEnv|CartPolePixelsEnv|SwimmerBBRLEnv)-v\d+",
+        "bbrl_gymnasium",
+        "pip install bbrl-gymnasium",
+    ),
+    Provider(r"ALE/.+|.+NoFrameskip-v\d+", "ale_py", 'pip install "workspace-rl[atari]"'),
+    Provider(r".+BulletEnv-v\d+", "pybullet_envs_gymnasium", 'pip install "workspace-rl[pybullet]"'),
+)
+
+#: What to install where one of gymnasium's own environments lacks its simulator.
+EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "Box2D": "box2d", "ale_py": "atari", "pybullet": "pybullet"}
+
+
+def make_env_spec(name: str) -> gym.envs.registration.EnvSpec:
+    """Return gymnasium's specification of environment `name`, importing the package that registers it if need be.
+
+    Raises:
+        MissingDependencyError: the package is not installed; the message names the line that installs it.
+        UnknownEnvironmentError: nobody registers the name; the message names the nearest one.
+    """
+    module, _, plain = name.rpartition(":")
+    if module:
+        _import(module, f"pip install {module}")
+    if plain not in gym.registry:
+        for provider in PROVIDERS:
+            if re.fullmatch(provider.pattern, plain):
+                _import(provider.module, provider.install)
+    try:
+        return gym.spec(plain)
+    except gym.error.Error as error:
+        raise UnknownEnvironmentError(
+            f"no environment is called {name!r}.{did_you_mean(plain, gym.registry)} "
+            "An environment of your own must be registered first (gymnasium.register), or be named as "
+            "'your_module:YourEnv-v0', so that your_module is imported and registers it."
+        ) from error
+
+
+def missing_simulator(name: str, error: Exception) -> MissingDependencyError:
+    """Return the error for an environment whose simulator cannot be imported (`error` says which)."""
+    extra = next((extra for word, extra in EXTRAS.items() if word in str(error)), None)
+    install = f'pip install "workspace-rl[{extra}]"' if extra else "install the package named above"
+    return MissingDependencyError(f"environment {name!r} lacks a package ({error}). To install it: {install}")
+
+
+@contextlib.contextmanager
+def quiet_import() -> Iterator[None]:
+    """Keep an import from printing to stdout and from changing matplotlib's backend, as some packages do."""
+    backend = os.environ.get("MPLBACKEND")
+    loaded = "matplotlib" in sys.modules
+    before = sys.modules["matplotlib"].get_backend() if loaded else None
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+    matplotlib = sys.modules.get("matplotlib")
+    if matplotlib is not None and (before or backend is None):
+        # Without an earlier choice, matplotlib goes back to choosing by itself when it is first used.
+        matplotlib.rcParams["backend"] = before or matplotlib.rcsetup._auto_backend_sentinel
+
+
+def _import(module: str, install: str) -> None:
+    try:
+        with quiet_import():
+            importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(f"package {module!r} is missing ({error}). To install it: {install}") from error

@@ -1,0 +1,92 @@
+"""Every error that the library raises on purpose.
+
+Each class is also a subclass of the built-in exception that fits, so that `except KeyError` and its like keep working.
+Messages say what happened, where, what was expected and found, and the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WorkspaceRLError(Exception):
+    """Base class of all errors of the library."""
+
+    #: Where it happened, set by the innermost agent that was running (see `Agent.__call__`).
+    where: str = ""
+
+    def __str__(self) -> str:
+        """Return the message, preceded by the agent that was running, if any."""
+        message = " ".join(str(argument) for argument in self.args)
+        return f"{self.where}: {message}" if self.where else message
+
+
+class WorkspaceError(WorkspaceRLError):
+    """Base class of what goes wrong between an agent and a workspace."""
+
+
+class UnknownVariableError(WorkspaceError, KeyError):
+    """A variable is read that nobody has written."""
+
+
+class UnwrittenStepError(WorkspaceError, IndexError):
+    """A single step of a variable is read that nobody has written."""
+
+
+class VariableMismatchError(WorkspaceError, ValueError):
+    """The shape, dtype or device of a variable changes, or two variables do not fit together."""
+
+
+class NotATensorError(WorkspaceError, TypeError):
+    """Something that is not a tensor is written to a workspace."""
+
+
+class NoWorkspaceError(WorkspaceError, RuntimeError):
+    """An agent is used outside a call, or called without a workspace."""
+
+
+class CompositionError(WorkspaceRLError, TypeError):
+    """Agents are put together in a way that cannot run."""
+
+
+class UnknownEnvironmentError(WorkspaceRLError, ValueError):
+    """No environment is registered under this name."""
+
+
+class MissingDependencyError(WorkspaceRLError, ImportError):
+    """A package is missing; the message names the line that installs it."""
+
+
+class UnsupportedSpaceError(WorkspaceRLError, TypeError):
+    """An observation or action space is of a kind that this agent or algorithm cannot handle."""
+
+
+class ActionError(WorkspaceError, ValueError):
+    """An action does not fit the action space of its environment."""
+
+
+class ReplayBufferError(WorkspaceRLError, ValueError):
+    """Something is put into, or asked of, a replay buffer that does not fit it."""
+
+
+class ConfigError(WorkspaceRLError, ValueError):
+    """A configuration has an unknown key, a wrong type or an impossible value."""
+
+
+class RunFolderError(WorkspaceRLError, OSError):
+    """The folder of a run cannot be written, or does not hold a run."""
+
+
+class PolicyFileError(WorkspaceRLError, ValueError):
+    """A saved policy is incomplete, damaged, or names something that may not be loaded."""
+
+
+class RenderingError(WorkspaceRLError, RuntimeError):
+    """An environment cannot draw itself."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the candidate nearest to `name`, or an empty string where none is near."""
+    near = difflib.get_close_matches(name, [str(candidate) for candidate in candidates], n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""

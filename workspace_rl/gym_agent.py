@@ -1,0 +1,384 @@
+"""Environments as an agent: gymnasium's vector environments, read and written through a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, Self
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from torch import Tensor
+
+from workspace_rl.agent import Agent
+from workspace_rl.envs import make_env_spec, missing_simulator
+from workspace_rl.errors import ActionError, CompositionError, UnsupportedSpaceError
+from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
+from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
+
+Vectorization = Literal["sync", "async", "vector_entry_point"]
+Frame = dict[str, Tensor]
+
+#: An action may leave its bounds by this much (in units of [-1, 1]): rounding, which is removed without a word.
+ROUNDING = 1e-5
+
+
+class GymAgent(Agent):
+    """Steps `n_envs` copies of a gymnasium environment.
+
+    At `t=0` all environments are reset. At `t>0` the agent reads `action` at `t-1` (`[B, ...]`, B = `n_envs`). At each
+    `t` it writes, with `output_prefix` "env/":
+
+    - `env/env_obs`: `[B, ...]` in the space's dtype (float64 becomes float32), one variable `env/env_obs/<key>` for
+      each leaf of a `Dict` or `Tuple` space;
+    - `env/reward`: `[B]` float32, the reward for the action at `t-1` (0 at resets);
+    - `env/terminated`, `env/truncated`, `env/done`: `[B]` bool, `done` being their "or";
+    - `env/cumulated_reward`: `[B]` float32, the episode's return so far; `env/timestep`: `[B]` int64, its step.
+
+    With `auto_reset`, an episode's last observation stands at the step `t` where `done` is true; the next episode's first
+    observation stands at `t+1`, where the action is ignored and the reward is 0 (gymnasium's `NEXT_STEP`). The pair
+    `(t, t+1)` is no transition. Without, an environment that is done repeats its last frame with reward 0.
+
+    Continuous actions are written in [-1, 1] and rescaled here to the space's bounds.
+    """
+
+    def __init__(
+        self,
+        env: str | Callable[[], gym.Env[Any, Any]] | VectorEnv[Any, Any, Any],
+        n_envs: int = 1,
+        *,
+        auto_reset: bool = True,
+        vectorization: Vectorization = "sync",
+        wrappers: Sequence[Wrapper] = (),
+        env_args: dict[str, Any] | None = None,
+        rescale_actions: bool = True,
+        clip_actions: bool = False,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        input_name: str = "action",
+        output_prefix: str = "env/",
+        name: str | None = None,
+    ) -> None:
+        """Build the environments; none is reset before the first step `t=0`.
+
+        Args:
+            env: an id, a function that returns a new environment, or a vector environment with `NEXT_STEP` resets.
+            n_envs: the number of environments.
+            auto_reset: for training; for evaluation, False plays each environment's first episode only.
+            vectorization: "sync" steps the environments in this process, "async" each in a process of its own,
+                "vector_entry_point" all at once by the environment's own vector class.
+            wrappers: given to `make_env`.
+            env_args: further arguments for the environment, given to `make_env`.
+            rescale_actions: continuous actions come in [-1, 1]; False if they come in the space's own units.
+            clip_actions: clip actions that are out of bounds instead of raising.
+            seed: where the seeds of the episodes are derived from.
+            device: where the tensors that are written live.
+            input_name: the variable with the actions.
+            output_prefix: put before the names of all variables that are written.
+            name: the agent's name.
+
+        Raises:
+            UnknownEnvironmentError: no environment has this id.
+            MissingDependencyError: its simulator is not installed.
+            UnsupportedSpaceError: a space is of a kind that is not supported, or `rescale_actions` needs bounds that
+                are infinite.
+            CompositionError: `n_envs` is not positive, or `env` does not fit the other arguments.
+        """
+        super().__init__(name)
+        if n_envs < 1:
+            raise CompositionError(f"n_envs must be at least 1, {n_envs} was given.")
+        self.auto_reset = auto_reset
+        self.input_name = input_name
+        self.output_prefix = output_prefix
+        self.output_device = torch.device(device)
+        self.envs = _vector_env(env, n_envs, vectorization, wrappers, env_args or {})
+        self.n_envs = self.envs.num_envs
+        self.observation_space = self.envs.single_observation_space
+        self.action_space = self.envs.single_action_space
+        self._leaves = _leaves(self.observation_space, output_prefix + "env_obs")
+        self._act = _action_adapter(self.action_space, self.n_envs, rescale_actions, clip_actions)
+        self._next_seeds: list[int] | None = None
+        self._frame: Frame = {}
+        self._last_step: int | None = None
+        self.seed(seed)
+
+    # ---- running --------------------------------------------------------------------------------------------------
+
+    def forward(self, t: int, **kwargs: Any) -> None:
+        """Reset all environments at `t=0`, step them at `t>0`.
+
+        Raises:
+            ActionError: an action does not fit the action space.
+            UnwrittenStepError: nobody wrote the action at `t-1`.
+        """
+        frame = self._reset() if t == 0 else self._step(t)
+        self._frame = frame
+        prefix = self.output_prefix
+        for name, value in frame.items():
+            self.set((prefix + name, t), value)
+
+    def _reset(self) -> Frame:
+        seeds = self._next_seeds
+        if seeds is None:
+            seeds = episode_seeds(self._seed, TRAINING_EPISODES, self._n_resets, n=self.n_envs)
+            self._n_resets += 1
+        self._next_seeds = None
+        observation, _ = self.envs.reset(seed=list(seeds))
+        self._cumulated_reward = np.zeros(self.n_envs, dtype=np.float32)
+        self._timestep = np.zeros(self.n_envs, dtype=np.int64)
+        self._done = np.zeros(self.n_envs, dtype=bool)
+        nothing = np.zeros(self.n_envs, dtype=bool)
+        return self._make_frame(observation, np.zeros(self.n_envs), nothing, nothing.copy())
+
+    def _step(self, t: int) -> Frame:
+        if not self._frame:
+            raise CompositionError(f"{self.description()} was run at t={t} before t=0, which resets its environments.")
+        action = self._act(self.get((self.input_name, t - 1)), self.input_name, t - 1)
+        observation, reward, terminated, truncated, _ = self.envs.step(action)
+        if self.auto_reset:
+            running = ~self._done
+            self._cumulated_reward = (self._cumulated_reward + reward.astype(np.float32)) * running
+            self._timestep = (self._timestep + 1) * running
+            return self._make_frame(observation, reward, terminated, truncated)
+        finished = self._done.copy()
+        self._cumulated_reward = np.where(
+            finished, self._cumulated_reward, self._cumulated_reward + reward.astype(np.float32)
+        )
+        self._timestep = np.where(finished, self._timestep, self._timestep + 1)
+        frame = self._make_frame(observation, np.where(finished, 0.0, reward), terminated, truncated)
+        if finished.any():
+            repeat = torch.from_numpy(finished).to(self.output_device)
+            for name, value in frame.items():
+                if name != "reward":
+                    mask = repeat.view(-1, *[1] * (value.ndim - 1))
+                    frame[name] = torch.where(mask, self._frame[name], value)
+            self._done = self._done | finished
+        return frame
+
+    def _make_frame(
+        self, observation: Any, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+    ) -> Frame:
+        self._done = terminated | truncated
+        arrays = {name: leaf(observation) for name, leaf in self._leaves.items()}
+        arrays["reward"] = reward.astype(np.float32)
+        arrays["terminated"] = np.array(terminated)
+        arrays["truncated"] = np.array(truncated)
+        arrays["done"] = self._done
+        arrays["cumulated_reward"] = self._cumulated_reward
+        arrays["timestep"] = self._timestep
+        frame = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if self.output_device.type != "cpu":
+            frame = {name: value.to(self.output_device, non_blocking=True) for name, value in frame.items()}
+        return frame
+
+    # ---- seeds, sizes, the end ------------------------------------------------------------------------------------
+
+    def seed(self, seed: int) -> Self:
+        """Derive the seeds of all later resets from `seed`: each reset, and each environment in it, has its own."""
+        self._seed = seed
+        self._n_resets = 0
+        return self
+
+    def seed_episodes(self, seeds: Sequence[int]) -> Self:
+        """Give the next reset (`t=0`) these seeds, one for each environment."""
+        if len(seeds) != self.n_envs:
+            raise CompositionError(f"{self.n_envs} environments need as many seeds, {len(seeds)} were given.")
+        self._next_seeds = [int(seed) for seed in seeds]
+        return self
+
+    @property
+    def observation_names(self) -> list[str]:
+        """The names of the variables that hold the observation."""
+        return [self.output_prefix + name for name in self._leaves]
+
+    @property
+    def observation_size(self) -> int:
+        """The number of features of a one-dimensional observation.
+
+        Raises:
+            UnsupportedSpaceError: the observation is not a vector.
+        """
+        space = self.observation_space
+        if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+            return space.shape[0]
+        raise UnsupportedSpaceError(
+            f"the observation space {space} is not a vector of numbers. Wrap the environment so that it gives one, "
+            "for instance with gymnasium.wrappers.FlattenObservation."
+        )
+
+    @property
+    def action_size(self) -> int:
+        """The number of components of a continuous action, or of the choices of a discrete one.
+
+        Raises:
+            UnsupportedSpaceError: the action is neither a vector nor a single choice.
+        """
+        space = self.action_space
+        if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+            return space.shape[0]
+        if isinstance(space, gym.spaces.Discrete):
+            return int(space.n)
+        raise UnsupportedSpaceError(f"the action space {space} is neither a vector of numbers nor a single choice.")
+
+    def render(self) -> list[np.ndarray]:
+        """Return each environment's picture, `[H, W, 3]` uint8 (needs `env_args={"render_mode": "rgb_array"}`)."""
+        return [np.asarray(picture) for picture in self.envs.render() or ()]
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.envs.close()
+
+
+def _vector_env(
+    env: str | Callable[[], gym.Env[Any, Any]] | VectorEnv[Any, Any, Any],
+    n_envs: int,
+    vectorization: Vectorization,
+    wrappers: Sequence[Wrapper],
+    env_args: dict[str, Any],
+) -> VectorEnv[Any, Any, Any]:
+    if isinstance(env, VectorEnv):
+        mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if mode != AutoresetMode.NEXT_STEP:
+            raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
+        return env
+    if vectorization == "vector_entry_point":
+        if not isinstance(env, str) or wrappers:
+            raise CompositionError("vectorization='vector_entry_point' needs an environment's id, and no wrappers.")
+        spec = make_env_spec(env)
+        if spec.vector_entry_point is None:
+            raise CompositionError(f"environment {env!r} has no vector entry point; use vectorization='sync'.")
+        configure_headless_rendering()
+        try:
+            return gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_args)
+        except (gym.error.DependencyNotInstalled, ImportError) as error:
+            raise missing_simulator(env, error) from error
+    if isinstance(env, str):
+        make_env_spec(env)  # a wrong name is told before any process is started
+        env = partial(make_env, env, wrappers=wrappers, **env_args)
+    elif wrappers or env_args:
+        raise CompositionError("wrappers and env_args need an environment's id; a function must apply them itself.")
+    if vectorization == "sync":
+        return SyncVectorEnv([env] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
+    if vectorization == "async":
+        return AsyncVectorEnv([env] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
+    raise CompositionError(f"vectorization must be 'sync', 'async' or 'vector_entry_point', not {vectorization!r}.")
+
+
+# ---- observations -------------------------------------------------------------------------------------------------
+
+
+def _leaves(space: gym.Space[Any], name: str) -> dict[str, Callable[[Any], np.ndarray]]:
+    """Return for each leaf of an observation space its variable's name and a function that picks its array."""
+    prefix, _, base = name.rpartition("/")
+    leaves: dict[str, Callable[[Any], np.ndarray]] = {}
+    _collect_leaves(space, base, lambda observation: observation, leaves)
+    return leaves
+
+
+def _collect_leaves(
+    space: gym.Space[Any],
+    name: str,
+    pick: Callable[[Any], Any],
+    leaves: dict[str, Callable[[Any], np.ndarray]],
+) -> None:
+    if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
+        items = space.spaces.items() if isinstance(space, gym.spaces.Dict) else enumerate(space.spaces)
+        for key, part in items:
+            _collect_leaves(part, f"{name}/{key}", lambda o, key=key, pick=pick: pick(o)[key], leaves)
+    elif isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
+        if space.dtype == np.float64:
+            leaves[name] = lambda observation: np.asarray(pick(observation), dtype=np.float32)
+        else:
+            leaves[name] = lambda observation: np.asarray(pick(observation))
+    else:
+        raise UnsupportedSpaceError(
+            f"the observation space holds {space} at {name!r}; Box, Discrete, MultiDiscrete, MultiBinary, Dict and "
+            "Tuple are supported. Wrap the environment (gymnasium.wrappers.TransformObservation)."
+        )
+
+
+# ---- actions ------------------------------------------------------------------------------------------------------
+
+ActionAdapter = Callable[[Tensor, str, int], np.ndarray]
+
+
+def _action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool) -> ActionAdapter:
+    """Return the function that turns the tensor of an action variable into what the vector environment takes."""
+    if isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        return _continuous_actions(space, n_envs, rescale, clip)
+    if isinstance(space, gym.spaces.Discrete):
+        first, counts, shape = int(space.start), np.array(int(space.n)), (n_envs,)
+    elif isinstance(space, gym.spaces.MultiDiscrete):
+        first, counts, shape = 0, space.nvec, (n_envs, *space.shape)
+    else:
+        raise UnsupportedSpaceError(
+            f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
+            "Wrap the environment (gymnasium.wrappers.TransformAction)."
+        )
+
+    def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
+        array = action.detach().cpu().numpy()
+        if array.shape != shape or array.dtype.kind not in "iu":
+            raise ActionError(
+                f"variable {name!r} at step {t} must hold integers of shape {list(shape)} for {space}, "
+                f"found {action.dtype} of shape {list(array.shape)}."
+            )
+        if ((array < 0) | (array >= counts)).any():
+            raise ActionError(
+                f"variable {name!r} at step {t} holds {array.tolist()}; {space} takes 0 to {(counts - 1).tolist()}."
+            )
+        return array + first if first else array
+
+    return adapt
+
+
+def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip: bool) -> ActionAdapter:
+    shape = (n_envs, *space.shape)
+    bounded = bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
+    if rescale and not bounded:
+        raise UnsupportedSpaceError(
+            f"actions in [-1, 1] cannot be rescaled to the infinite bounds of {space}. Give rescale_actions=False and "
+            "write actions in the space's own units, or wrap the environment (gymnasium.wrappers.RescaleAction)."
+        )
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    if rescale:
+        centre, half = ((high + low) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32)
+        identity = bool((low == -1).all() and (high == 1).all())
+        tolerance = np.ones_like(low, dtype=np.float32) * np.float32(1 + ROUNDING)
+        least, most = -tolerance, tolerance
+    else:
+        identity = True
+        with np.errstate(invalid="ignore"):
+            slack = np.where(np.isfinite(high - low), ROUNDING * (high - low), 0)
+        least, most = low - slack, high + slack
+
+    def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
+        array = action.detach().cpu().numpy()
+        if array.shape != shape or array.dtype.kind != "f":
+            raise ActionError(
+                f"variable {name!r} at step {t} must hold floats of shape {list(shape)} for {space}, "
+                f"found {action.dtype} of shape {list(array.shape)}."
+            )
+        # Written so that NaN is refused, too.
+        if not ((array >= least) & (array <= most)).all():
+            _refuse_unless(clip and not np.isnan(array).any(), array, name, t, least, most)
+        if not identity:
+            array = centre + half * array
+        return np.clip(array, space.low, space.high).astype(space.dtype, copy=False)
+
+    return adapt
+
+
+def _refuse_unless(allowed: bool, array: np.ndarray, name: str, t: int, least: Any, most: Any) -> None:
+    if allowed:
+        return
+    inside = ((array >= least) & (array <= most)).reshape(len(array), -1).all(axis=1)
+    index = int(np.flatnonzero(~inside)[0])
+    bounds = f"{np.round(np.min(least), 4)} to {np.round(np.max(most), 4)}"
+    raise ActionError(
+        f"variable {name!r} at step {t} is out of bounds for environment {index}: {array[index].tolist()} found, "
+        f"{bounds} expected. Squash it with tanh, write it in the units asked for (rescale_actions), or let it be "
+        "clipped (clip_actions=True)."
+    )

@@ -1,0 +1,88 @@
+"""Measurements over a run: `metrics.csv` and TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Logger:
+    """Collects scalars and writes them to `metrics.csv` (`step,name,value`) and to TensorBoard.
+
+    Scalars may be tensors: they stay on their device, unread, until `flush`. What is recorded with `average` several
+    times between two flushes is written once, as the mean. `metrics.csv` holds no times, so that equal runs give
+    equal files.
+    """
+
+    def __init__(self, csv_path: str | Path, tensorboard_folder: str | Path | None, *, verbose: bool = False) -> None:
+        """Append to `csv_path`; write TensorBoard events into `tensorboard_folder` unless it is None."""
+        self._path = Path(csv_path)
+        self._folder = tensorboard_folder
+        self._verbose = verbose
+        self._pending: list[tuple[int, str, float | Tensor, bool]] = []
+        self._averages: dict[str, list[Tensor]] = {}
+        self._writer: SummaryWriter | None = None
+        if not self._path.exists():
+            self._path.write_text("step,name,value\n")
+
+    def add_scalar(self, name: str, value: float | Tensor, step: int, *, csv: bool = True) -> None:
+        """Record a scalar at `step`; with `csv=False` for TensorBoard only (times, speeds)."""
+        self._pending.append((step, name, value.detach() if isinstance(value, Tensor) else float(value), csv))
+
+    def average(self, metrics: Mapping[str, Tensor]) -> None:
+        """Record scalars whose mean is written at the next flush."""
+        for name, value in metrics.items():
+            self._averages.setdefault(name, []).append(value.detach())
+
+    def flush(self, step: int) -> None:
+        """Write everything recorded so far; averages get `step`."""
+        for name, values in self._averages.items():
+            self._pending.append((step, name, torch.stack(values).double().mean(), True))
+        self._averages.clear()
+        if not self._pending:
+            return
+        lines = []
+        for at, name, value, csv in self._pending:
+            number = float(value)
+            if csv:
+                lines.append(f"{at},{name},{number!r}\n")
+            if self._folder is not None:
+                self._tensorboard().add_scalar(name, number, at)
+            if self._verbose and csv:
+                print(f"step {at}: {name} = {number:.6g}")
+        self._pending.clear()
+        with self._path.open("a") as file:
+            file.writelines(lines)
+
+    def close(self) -> None:
+        """Close TensorBoard's file; what was not flushed is lost."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _tensorboard(self) -> SummaryWriter:
+        if self._writer is None:
+            # Imported here: it takes longer than the rest of the library together.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self._folder))
+        return self._writer
+
+
+def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
+    """Return the metrics of a run (its folder, or its `metrics.csv`) as `{name: [(step, value), ...]}`."""
+    path = Path(path)
+    metrics: dict[str, list[tuple[int, float]]] = {}
+    for line in (path / "metrics.csv" if path.is_dir() else path).read_text().splitlines()[1:]:
+        step, name, value = line.split(",")
+        metrics.setdefault(name, []).append((int(step), float(value)))
+    return metrics
+
+

@@ -1,0 +1,70 @@
+"""Making one gymnasium environment, with what it needs to run and draw without a screen."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from workspace_rl.envs import make_env_spec, missing_simulator, quiet_import
+
+Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
+
+
+def make_env(name: str, wrappers: Sequence[Wrapper] = (), **kwargs: Any) -> gym.Env[Any, Any]:
+    """Make the gymnasium environment `name`.
+
+    Args:
+        name: an id such as "CartPole-v1", or "your_module:YourEnv-v0".
+        wrappers: applied in order, the last one outermost; each takes an environment and returns one.
+        **kwargs: given to `gymnasium.make`, for instance `render_mode="rgb_array"`.
+
+    Raises:
+        UnknownEnvironmentError: no environment has this name.
+        MissingDependencyError: its simulator is not installed; the message names the line that installs it.
+    """
+    configure_headless_rendering()
+    spec = make_env_spec(name)
+    # gymnasium's checker costs more than many environments' own step; `gymnasium.utils.env_checker.check_env` does
+    # its work once, when an environment is written.
+    kwargs.setdefault("disable_env_checker", True)
+    try:
+        with quiet_import():
+            env = gym.make(spec, **kwargs)
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        raise missing_simulator(name, error) from error
+    if spec.entry_point == "bbrl_gymnasium.envs:ContinuousCartPoleEnv":
+        # It calls float() on an array with one element, which NumPy >= 2.4 refuses.
+        env = gym.wrappers.TransformAction(env, _first_element, env.action_space)
+    for wrapper in wrappers:
+        env = wrapper(env)
+    return env
+
+
+def configure_headless_rendering() -> None:
+    """Let MuJoCo and pygame draw off screen where there is no display; variables that are set already win.
+
+    MuJoCo reads its variable when it is first imported, so this runs before any environment is made.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+    if "MUJOCO_GL" not in os.environ:
+        for library, backend in (("libEGL.so.1", "egl"), ("libOSMesa.so.8", "osmesa")):
+            try:
+                ctypes.CDLL(library)
+            except OSError:
+                continue
+            os.environ["MUJOCO_GL"] = backend
+            break
+
+
+def _first_element(action: Any) -> Any:
+    return np.asarray(action).reshape(())

@@ -1,0 +1,237 @@
+"""The replay buffer: a workspace that forgets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workspace_rl.errors import ReplayBufferError, did_you_mean
+from workspace_rl.workspace import Workspace
+
+
+class ReplayBuffer:
+    """A ring of frames that stores each frame once and samples windows of successive frames.
+
+    Frames are rows of `[capacity_T, B, ...]`: B environments that advance together. A window `(t, t+1)` is a
+    transition; `(t .. t+n)` serves n-step returns and sequences. Windows are drawn uniformly, with replacement, from
+    torch's global generator, among all windows whose first pair is a transition (an episode that ends at `t` does not
+    go on at `t+1`) and that do not cross the place where the ring is being written.
+
+    Memory is claimed by the operating system only when it is first written (on a CPU).
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        variables: Sequence[str],
+        *,
+        done_variable: str = "env/done",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Create an empty buffer.
+
+        Args:
+            capacity: the number of transitions to hold, summed over environments.
+            variables: the names of the variables to store. The ring itself keeps the bit that tells where episodes
+                end, so `done_variable` need not be among them; samples have it all the same.
+            done_variable: the variable (`[B]`, bool) that ends an episode.
+            device: where the frames are stored.
+
+        Raises:
+            ReplayBufferError: the capacity is not positive.
+        """
+        if capacity < 1:
+            raise ReplayBufferError(f"a replay buffer needs a capacity of at least 1 transition, not {capacity}.")
+        self.capacity = int(capacity)
+        self.done_variable = done_variable
+        self.variables = [name for name in dict.fromkeys(variables) if name != done_variable]
+        self.device = torch.device(device)
+        self._storage: dict[str, Tensor] = {}  # name -> [capacity_T * B, ...]
+        self._batch_size = 0
+        self._capacity_steps = 0
+        self._steps = 0  # rows ever put
+        self._ends = _EpisodeEnds(self.device)
+
+    # ---- writing --------------------------------------------------------------------------------------------------
+
+    def put(self, frames: Workspace, *, continues: bool = True) -> None:
+        """Append the frames of a workspace `[T, B, ...]`; if there are more than fit, the last ones.
+
+        Args:
+            frames: holds all stored variables and the done variable, all with the same T.
+            continues: whether the first frame follows the last one that was put. If not, the episodes that were
+                running count as cut off there.
+
+        Raises:
+            ReplayBufferError: a variable is missing, or looks different from before.
+        """
+        names = [*self.variables, self.done_variable]
+        for name in names:
+            if name not in frames:
+                raise ReplayBufferError(
+                    f"the frames lack variable {name!r}, which the buffer stores.{did_you_mean(name, frames)}"
+                )
+        n_steps, batch_size = frames.get_full(self.done_variable).shape[:2]
+        if not self._storage:
+            self._allocate(frames, batch_size)
+        for name in names:
+            self._check(name, frames.get_full(name), n_steps)
+        if not continues and self._steps:
+            self._end_running_episodes()
+        # More frames than rows: the older ones would be overwritten at once.
+        start = max(0, n_steps - self._capacity_steps)
+        rows = torch.arange(self._steps + start, self._steps + n_steps, device=self.device) % self._capacity_steps
+        for name in names:
+            self._ring(name).index_copy_(0, rows, frames.get_full(name)[start:].to(self.device))
+        ends = frames.get_full(self.done_variable).flatten().nonzero().squeeze(-1).cpu().numpy()
+        self._ends.append(ends + self._steps * batch_size)
+        self._steps += n_steps
+        self._ends.forget_before(self._oldest * batch_size)
+
+    def _ring(self, name: str) -> Tensor:
+        """Return the storage of a variable as `[capacity_T, B, ...]`."""
+        return self._storage[name].unflatten(0, (self._capacity_steps, self._batch_size))
+
+    def _end_running_episodes(self) -> None:
+        last_step = self._steps - 1
+        self._ring(self.done_variable)[last_step % self._capacity_steps] = True
+        first = last_step * self._batch_size
+        self._ends.forget_from(first)
+        self._ends.append(np.arange(first, first + self._batch_size))
+
+    def _allocate(self, frames: Workspace, batch_size: int) -> None:
+        self._batch_size = batch_size
+        # One row more than transitions, since a transition spans two.
+        self._capacity_steps = math.ceil(self.capacity / batch_size) + 1
+        for name in (*self.variables, self.done_variable):
+            value = frames.get_full(name)
+            shape = (self._capacity_steps * batch_size, *value.shape[2:])
+            try:
+                self._storage[name] = torch.empty(shape, dtype=value.dtype, device=self.device)
+            except (RuntimeError, MemoryError) as error:
+                size = math.prod(shape) * value.dtype.itemsize / 1e9
+                self._storage.clear()
+                raise ReplayBufferError(
+                    f"no memory for variable {name!r} of the replay buffer: {size:.1f} GB for {self.capacity} "
+                    "transitions. Lower buffer_size."
+                ) from error
+
+    def _check(self, name: str, value: Tensor, n_steps: int) -> None:
+        stored = self._storage[name]
+        expected = (n_steps, self._batch_size, *stored.shape[1:])
+        if tuple(value.shape) != expected or value.dtype != stored.dtype:
+            raise ReplayBufferError(
+                f"variable {name!r} does not fit the buffer: {list(expected)} of {stored.dtype} expected, "
+                f"{list(value.shape)} of {value.dtype} found."
+            )
+
+    # ---- reading --------------------------------------------------------------------------------------------------
+
+    @property
+    def _oldest(self) -> int:
+        """The oldest step that is stored, counted from the first step ever put."""
+        return max(0, self._steps - self._capacity_steps)
+
+    def n_windows(self, window: int = 2) -> int:
+        """Return the number of windows of `window` frames that can be drawn (of transitions for `window=2`)."""
+        return max(0, self._ranks(window)[1])
+
+    def _ranks(self, window: int) -> tuple[int, int]:
+        """Return the rank of the oldest window among all first frames ever put that end no episode, and the count."""
+        first = self._oldest * self._batch_size
+        stop = (self._steps - window + 1) * self._batch_size
+        if stop <= first:
+            return 0, 0
+        ends_before = self._ends.n_before(first)
+        return first - ends_before, (stop - self._ends.n_before(stop)) - (first - ends_before)
+
+    def __len__(self) -> int:
+        """Return the number of transitions that are stored."""
+        return self.n_windows()
+
+    def sample(self, batch_size: int, window: int = 2) -> Workspace:
+        """Draw `batch_size` windows, a contiguous workspace `[window, batch_size, ...]`.
+
+        Where an episode ends inside a longer window, the frames after its end belong to the next one: the done
+        variable says so (see `n_step_transitions`).
+
+        Raises:
+            ReplayBufferError: no such window is stored yet.
+        """
+        rank, count = self._ranks(window)
+        if count <= 0:
+            raise ReplayBufferError(
+                f"no window of {window} frames can be sampled: {self._steps} steps of {self._batch_size} environments "
+                "were put so far. Collect more first (learning_starts)."
+            )
+        chosen = torch.randint(count, (batch_size,), device=self.device).add_(rank)
+        first = self._ends.position(chosen)
+        size = self._capacity_steps * self._batch_size
+        offsets = torch.arange(window, device=self.device).mul_(self._batch_size).unsqueeze(1)
+        index = (first.unsqueeze(0) + offsets).remainder_(size).flatten()
+        batch = Workspace()
+        for name, stored in self._storage.items():
+            batch.set_full(name, stored.index_select(0, index).unflatten(0, (window, batch_size)))
+        return batch
+
+
+class _EpisodeEnds:
+    """The positions (step * B + environment, counted from the first frame ever) of the frames that end an episode.
+
+    All other frames begin a transition. The r-th of those lies at r plus the number of ends before it, which a binary
+    search over `position - ordinal` of the ends finds: drawing uniformly needs neither a table of valid frames nor
+    repeated draws.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._positions = np.empty(16, dtype=np.int64)
+        self._shifted = torch.empty(16, dtype=torch.int64, device=device)
+        self._head = 0  # index of the oldest end that is kept
+        self._tail = 0  # one past the newest
+        self._forgotten = 0  # how many ends came before index 0
+
+    def append(self, positions: np.ndarray) -> None:
+        """Add ends after all others, in order."""
+        count = len(positions)
+        if not count:
+            return
+        if self._tail + count > len(self._positions):
+            self._make_room(count)
+        new = slice(self._tail, self._tail + count)
+        self._positions[new] = positions
+        ordinals = np.arange(self._tail, self._tail + count) + self._forgotten
+        self._shifted[new] = torch.from_numpy(positions - ordinals).to(self._device)
+        self._tail += count
+
+    def forget_from(self, position: int) -> None:
+        """Drop the ends at `position` and after it."""
+        self._tail = self._head + int(np.searchsorted(self._positions[self._head : self._tail], position))
+
+    def forget_before(self, position: int) -> None:
+        """Drop the ends before `position`."""
+        self._head += int(np.searchsorted(self._positions[self._head : self._tail], position))
+
+    def n_before(self, position: int) -> int:
+        """Return how many ends, of all that ever were, lie before `position` (which is stored, or newer)."""
+        kept = self._positions[self._head : self._tail]
+        return self._forgotten + self._head + int(np.searchsorted(kept, position))
+
+    def position(self, rank: Tensor) -> Tensor:
+        """Return the positions of the frames that end no episode with the given ranks."""
+        ends = torch.searchsorted(self._shifted[self._head : self._tail], rank, right=True)
+        return rank + ends + (self._forgotten + self._head)
+
+    def _make_room(self, count: int) -> None:
+        kept = self._tail - self._head
+        size = max(16, 2 * (kept + count))
+        positions, shifted = np.empty(size, dtype=np.int64), torch.empty(size, dtype=torch.int64, device=self._device)
+        positions[:kept] = self._positions[self._head : self._tail]
+        shifted[:kept] = self._shifted[self._head : self._tail]
+        self._positions, self._shifted = positions, shifted
+        self._forgotten += self._head
+        self._head, self._tail = 0, kept

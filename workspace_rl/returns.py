@@ -1,0 +1,57 @@
+"""Targets over several steps."""
+
+from __future__ import annotations
+
+import torch
+
+from workspace_rl.workspace import Workspace
+
+
+def n_step_transitions(
+    window: Workspace,
+    discount_factor: float,
+    *,
+    reward_variable: str = "env/reward",
+    terminated_variable: str = "env/terminated",
+    done_variable: str = "env/done",
+) -> Workspace:
+    """Turn windows of n + 1 frames into transitions over up to n steps, `[2, B, ...]`, which losses read.
+
+    With rewards r_1 .. r_n at the frames 1 .. n, and k the first frame that ends the episode (n where none does):
+
+        reward[1] = r_1 + g r_2 + ... + g^(k-1) r_k
+        discount[1] = g^k, or 0 where the episode terminated at frame k
+
+    (Sutton and Barto 2018, equation 7.1). Frame k stands at step 1, so that a loss bootstraps from its observation
+    with the weight `discount`: after truncation too, after termination never. For n = 1 this is the transition itself
+    with its discount.
+
+    Args:
+        window: `[n + 1, B, ...]`, as `ReplayBuffer.sample` returns it; its first pair is a transition.
+        discount_factor: g.
+        reward_variable: `[B]` float.
+        terminated_variable: `[B]` bool.
+        done_variable: `[B]` bool, terminated or truncated.
+
+    Returns:
+        A workspace with the window's variables and `discount` (`[B]`), in which writing leaves the window as it is.
+    """
+    reward = window.get_full(reward_variable)
+    terminated = window.get_full(terminated_variable)
+    n_steps = reward.shape[0] - 1
+    transitions = Workspace(window)
+    if n_steps == 1:
+        discount = discount_factor * (~terminated[1]).to(reward.dtype)
+    else:
+        ended = window.get_full(done_variable)[1:].cumsum(0).bool()
+        before_end = torch.cat((torch.ones_like(ended[:1]), ~ended[:-1]))  # the frames 1 .. k
+        powers = discount_factor ** torch.arange(n_steps, dtype=reward.dtype, device=reward.device).unsqueeze(1)
+        last = before_end.sum(0)
+        batch = torch.arange(reward.shape[1], device=reward.device)
+        for name in window:
+            value = window.get_full(name)
+            transitions.set_full(name, torch.stack((value[0], value[last, batch])))
+        transitions.set(reward_variable, 1, (powers * before_end * reward[1:]).sum(0))
+        discount = discount_factor ** last.to(reward.dtype) * (~terminated[last, batch]).to(reward.dtype)
+    transitions.set("discount", 1, discount)
+    return transitions

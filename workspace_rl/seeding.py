@@ -1,0 +1,96 @@
+"""Random numbers: seeds that never coincide, and a random state of one's own."""
+
+from __future__ import annotations
+
+import random
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+#: What a seed is used for: each use draws from a stream of its own.
+TRAINING, TRAINING_EPISODES, EVALUATION_EPISODES, FINAL_EPISODES, VIDEO_EPISODES = range(5)
+
+
+def episode_seeds(seed: int, *use: int, n: int) -> list[int]:
+    """Return `n` different seeds for the resets of environments.
+
+    They are derived by `numpy.random.SeedSequence` from `seed` and from what they are used for, so that neither two
+    seeds nor two uses share episodes.
+
+    Args:
+        seed: a seed.
+        *use: what for, for instance `EVALUATION_EPISODES`, or `TRAINING_EPISODES` and the number of the reset.
+        n: how many.
+
+    Returns:
+        Integers below 2**31, which every simulator accepts.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=use)
+    seeds: list[int] = []
+    size = n
+    while len(seeds) < n:
+        # Of equal ones among 2**31, which are rare, the first is kept.
+        seeds = list(dict.fromkeys((sequence.generate_state(size) >> 1).tolist()))
+        size *= 2
+    return seeds[:n]
+
+
+class RandomState:
+    """The state of all global random generators (Python, NumPy, torch), kept apart from everybody else's.
+
+    Within `with state:` the generators go on from where this state was left, and afterwards the caller's are back
+    as they were. What runs inside can so neither disturb the program around it nor be disturbed by it.
+    """
+
+    def __init__(self, seed: int, *use: int) -> None:
+        """Start from `seed` and what it is used for, by `numpy.random.SeedSequence`."""
+        words = np.random.SeedSequence(seed, spawn_key=use).generate_state(3, dtype=np.uint64)
+        self._seeds: list[int] | None = [int(word) for word in words]
+        self._state: Any = None
+        self._outer: Any = None
+        self._depth = 0
+
+    def __enter__(self) -> Self:
+        """Take the generators over; entering again inside changes nothing."""
+        self._depth += 1
+        if self._depth > 1:
+            return self
+        self._outer = _capture()
+        if self._seeds is not None:
+            python_seed, numpy_seed, torch_seed = self._seeds
+            random.seed(python_seed)
+            np.random.seed(numpy_seed % 2**32)
+            torch.manual_seed(torch_seed)
+            self._seeds = None
+        else:
+            _restore(self._state)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give the generators back."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._state = _capture()
+            _restore(self._outer)
+
+
+def _capture() -> tuple[Any, ...]:
+    devices = [torch.cuda.get_rng_state(index) for index in _cuda_devices()]
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), devices
+
+
+def _restore(state: tuple[Any, ...]) -> None:
+    python_state, numpy_state, torch_state, devices = state
+    random.setstate(python_state)
+    np.random.set_state(numpy_state)
+    torch.set_rng_state(torch_state)
+    for index, device_state in zip(_cuda_devices(), devices, strict=False):
+        torch.cuda.set_rng_state(device_state, index)
+
+
+def _cuda_devices() -> range:
+    return range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)

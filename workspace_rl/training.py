@@ -1,0 +1,286 @@
+"""The loop that all off-policy algorithms share: collect, store, update, log, evaluate, keep the best."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from workspace_rl.agent import Agent
+from workspace_rl.agents.exploration import RandomAgent
+from workspace_rl.collector import Collector
+from workspace_rl.config import OffPolicyConfig, RunConfig, is_logger_alias, resolve_config
+from workspace_rl.errors import ConfigError, RenderingError, RunFolderError
+from workspace_rl.evaluation import Evaluation, evaluate
+from workspace_rl.interrupts import StopRequest
+from workspace_rl.logger import Logger
+from workspace_rl.policy import save_policy
+from workspace_rl.replay_buffer import ReplayBuffer
+from workspace_rl.run import Run, make_env_agent
+from workspace_rl.seeding import EVALUATION_EPISODES, TRAINING, RandomState, episode_seeds
+from workspace_rl.workspace import Workspace
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """What a training run led to."""
+
+    run: Path
+    steps: int
+    best_step: int
+    #: The evaluation that chose the best policy; None if there was none.
+    selection: Evaluation | None
+    #: The best policy's score on fresh episodes; None if it was not measured.
+    final: Evaluation | None
+    video: Path | None
+    tensorboard: Path | None
+    #: Whether ctrl-C ended the run early.
+    interrupted: bool
+
+    def __str__(self) -> str:
+        """Return the scores and where everything is."""
+        lines = [f"trained for {self.steps:,} steps"]
+        if self.selection is not None:
+            lines.append(f"best policy   at step {self.best_step:,}: {self.selection} (the evaluation that chose it)")
+        if self.final is not None:
+            lines.append(f"final score   {self.final}, fresh ones")
+        if self.video is not None:
+            lines.append(f"video         {self.video}")
+        if self.tensorboard is not None:
+            lines.append(f"TensorBoard   tensorboard --logdir {self.tensorboard}")
+        return "\n".join([*lines, f"run           {self.run}"])
+
+    __repr__ = __str__
+
+
+class OffPolicyAlgorithm(ABC, Generic[Config]):
+    """An algorithm that learns from a replay buffer.
+
+    A subclass names its `config_class`, builds its agents in `build`, and learns in `update`.
+    """
+
+    config_class: ClassVar[type[RunConfig]]
+
+    #: The agent that acts while training; it explores by itself.
+    policy: Agent
+    #: The agent that is evaluated and saved.
+    eval_policy: Agent
+    #: The variables that the replay buffer stores.
+    stored_variables: list[str]
+
+    def __init__(self, config: Mapping[str, Any] | DictConfig) -> None:
+        """Check the configuration, build the environments and the agents. Nothing is written yet.
+
+        Raises:
+            ConfigError: the configuration has an unknown key, a wrong type or an impossible value.
+            UnknownEnvironmentError, MissingDependencyError: the environment cannot be made.
+            UnsupportedSpaceError: the algorithm cannot handle the environment's spaces.
+        """
+        self.config: Config = resolve_config(self.config_class, config)  # type: ignore[assignment]
+        self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
+        self.total_steps = _total_steps(self.parameters)
+        self.device = _device(self.config.device)
+        if not is_logger_alias(self.config.logger.classname):
+            raise ConfigError(f"logger.classname: 'workspace_rl.logger.Logger' expected, {self.config.logger.classname!r} found.")
+        self.random_state = RandomState(self.parameters.seed, TRAINING)
+        self.run: Run | None = None
+        self._eval_env: Any = None
+        self._best: tuple[int, Evaluation] | None = None
+        self.train_env = make_env_agent(
+            self.config.gym_env, self.parameters.n_envs, auto_reset=True, seed=self.parameters.seed, device=self.device
+        )
+        with self.random_state, _threads(self.config.torch_threads):
+            self.build()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Create the agents (on `self.device`) and the optimisers, and set `policy` and `eval_policy`."""
+
+    @abstractmethod
+    def update(self, batch: Workspace) -> dict[str, Tensor]:
+        """Learn from a batch of windows (`[n_step_return + 1, batch_size, ...]`); return metrics, scalar tensors."""
+
+    # ---- training -------------------------------------------------------------------------------------------------
+
+    def train(self, *, progress: bool = True) -> TrainingResult:
+        """Train as configured, into a new run folder; ctrl-C ends early and keeps everything.
+
+        Args:
+            progress: show a progress bar and print the result.
+
+        Raises:
+            RunFolderError: the run's folder exists already or cannot be written.
+        """
+        parameters = self.parameters
+        if self.run is not None:
+            raise RunFolderError(f"this object has trained already, into {self.run.path}. Create a new one.")
+        run = self.run = Run.create(self.config)
+        tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
+        logger = Logger(run.path / "metrics.csv", tensorboard, verbose=self.config.logger.verbose)
+        random_policy = RandomAgent(self.train_env.action_space)
+        collector = Collector(self.train_env, self.policy, random_policy)
+        buffer = ReplayBuffer(parameters.buffer_size, self.stored_variables, device=self.device)
+        window = parameters.n_step_return + 1
+        next_log, next_evaluation = parameters.learning_starts, parameters.eval_interval
+        steps, updates_due, evaluated_at = 0, 0.0, -1
+        # Redrawn rarely where lines cannot be overwritten, as in a log file.
+        interval = 0.5 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10
+        bar = tqdm(total=self.total_steps, unit="step", disable=not progress, mininterval=interval, maxinterval=interval)
+        with bar, StopRequest() as stop, self.random_state, _threads(self.config.torch_threads):
+            while steps < self.total_steps and not stop.requested:
+                frames = collector.collect(parameters.n_steps, random=steps < parameters.random_steps)
+                buffer.put(frames)
+                bar.update(min(collector.n_transitions, self.total_steps) - bar.n)
+                steps = collector.n_transitions
+                self._log_episodes(logger, frames)
+
+                if steps >= parameters.learning_starts and buffer.n_windows(window):
+                    updates_due += parameters.updates_per_collect
+                    while updates_due >= 1:
+                        logger.average(self.update(buffer.sample(parameters.batch_size, window)))
+                        updates_due -= 1
+                    collector.load_policy(self.policy)
+
+                if steps >= next_log:
+                    logger.flush(steps)
+                    next_log = steps + self.config.logger.log_interval
+                if steps >= next_evaluation:
+                    self._evaluate(run, logger, steps, bar)
+                    evaluated_at, next_evaluation = steps, steps + parameters.eval_interval
+            if steps > evaluated_at and not stop.requested:
+                self._evaluate(run, logger, steps, bar)
+            logger.flush(steps)
+            save_policy(self.eval_policy, run.path / "latest")
+        logger.close()
+        result = self._finish(run, steps, interrupted=stop.requested, progress=progress)
+        if progress:
+            print(result)
+        return result
+
+    def _log_episodes(self, logger: Logger, frames: Workspace) -> None:
+        done = frames["env/done"]
+        if done.any():
+            returns = frames["env/cumulated_reward"][done]
+            lengths = frames["env/timestep"][done].float()
+            logger.average({"train/episode_return": returns.mean(), "train/episode_length": lengths.mean()})
+
+    def _evaluate(self, run: Run, logger: Logger, steps: int, bar: Any) -> None:
+        """Score the current policy, log the score, and keep the policy as the latest and, if it is, as the best."""
+        evaluation = self.evaluate()
+        logger.add_scalar("eval/return_mean", evaluation.mean, steps)
+        logger.add_scalar("eval/return_std", evaluation.std, steps)
+        logger.add_scalar("eval/length_mean", sum(evaluation.lengths) / len(evaluation.lengths), steps)
+        if bar.format_dict["rate"]:
+            logger.add_scalar("time/steps_per_second", bar.format_dict["rate"], steps, csv=False)
+        logger.flush(steps)
+        if self.config.collect_stats:
+            with (run.path / "eval_returns.csv").open("a") as file:
+                file.write(",".join([str(steps), *map(repr, evaluation.returns)]) + "\n")
+        save_policy(self.eval_policy, run.path / "latest")
+        run.save_scores("latest", step=steps, selection=evaluation.as_dict())
+        if self._best is None or evaluation.mean > self._best[1].mean:
+            self._best = (steps, evaluation)
+            if self.config.save_best:
+                save_policy(self.eval_policy, run.path / "best")
+                run.save_scores("best", step=steps, selection=evaluation.as_dict())
+        bar.set_postfix(refresh=False, last=f"{evaluation.mean:.1f}", best=f"{self._best[1].mean:.1f}")
+
+    def _finish(self, run: Run, steps: int, *, interrupted: bool, progress: bool) -> TrainingResult:
+        """Score the best policy on fresh episodes and film it, unless the user is in a hurry."""
+        final, video = None, None
+        if interrupted and progress:
+            print(f"stopped early; to score and film the best policy: workspace-rl evaluate {run.path}")
+        if self._best is not None and self.config.save_best and not interrupted:
+            if self.parameters.final_episodes:
+                final = run.evaluate(self.parameters.final_episodes)
+                run.save_scores("best", final=final.as_dict())
+            if self.config.record_best:
+                try:
+                    video = run.record()
+                except RenderingError as error:
+                    if progress:
+                        print(f"no video: {error}")
+        best_step, selection = self._best if self._best else (0, None)
+        tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
+        return TrainingResult(run.path, steps, best_step, selection, final, video, tensorboard, interrupted)
+
+    # ---- scoring and filming --------------------------------------------------------------------------------------
+
+    def evaluate(self) -> Evaluation:
+        """Score the current policy: one whole episode in each of `nb_evals` environments, the same seeds every time."""
+        n_evals = self.parameters.nb_evals
+        if self._eval_env is None:
+            self._eval_env = make_env_agent(self.config.gym_env, n_evals, auto_reset=False, device=self.device)
+        with _threads(self.config.torch_threads):
+            seeds = episode_seeds(self.parameters.seed, EVALUATION_EPISODES, n=n_evals)
+            return evaluate(self._eval_env, self.eval_policy, seeds)
+
+    def visualize_best(self) -> Any:
+        """Return a film of the best policy: something that a notebook shows, the file's path elsewhere.
+
+        Raises:
+            RunFolderError: nothing has been trained yet.
+            RenderingError: the environment cannot draw itself.
+        """
+        if self.run is None:
+            raise RunFolderError("there is no best policy yet: call train() first.")
+        path = self.run.path / "best" / "best_agent.mp4"
+        if not path.is_file():
+            path = self.run.record()
+        return _shown(path)
+
+
+def _shown(path: Path) -> Any:
+    """Return what a notebook shows of a video, or its path outside of notebooks."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return path
+    from IPython.display import Video
+
+    return Video(str(path), embed=True)
+
+
+def _total_steps(parameters: OffPolicyConfig) -> int:
+    if (parameters.total_steps is None) == (parameters.max_epochs is None):
+        raise ConfigError(
+            "algorithm: exactly one of total_steps (steps summed over environments) and max_epochs (collections of "
+            "n_envs x n_steps steps) says how long the run is; set the other one to null."
+        )
+    total = parameters.total_steps or (parameters.max_epochs or 0) * parameters.n_envs * parameters.n_steps
+    if parameters.learning_starts >= total:
+        raise ConfigError(
+            f"algorithm.learning_starts: less than the run's {total} steps expected, {parameters.learning_starts} "
+            "found; nothing would be learned."
+        )
+    return total
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device: {name!r} is not available ({str(error).splitlines()[0]}).") from error
+    return device
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,483 @@
+"""The workspace: a shared memory of named tensors over time, `[T, B, ...]`."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
+from typing import overload
+
+import torch
+from torch import Tensor
+
+from workspace_rl.errors import (
+    NotATensorError,
+    UnknownVariableError,
+    UnwrittenStepError,
+    VariableMismatchError,
+    did_you_mean,
+)
+
+
+class Variable:
+    """One variable: the tensors of its steps, and their stack once somebody has asked for it.
+
+    No tensor is ever changed in place. A write replaces a reference, so whatever was read before stays what it was,
+    and tensors that carry a graph stay in it.
+    """
+
+    __slots__ = ("_full", "_steps", "device", "dtype", "name", "shape", "writer")
+
+    def __init__(self, name: str, value: Tensor) -> None:
+        """Create an empty variable whose steps all look like `value` (`[B, ...]`)."""
+        self.name = name
+        self.shape, self.dtype, self.device = value.shape, value.dtype, value.device
+        self.writer = ""
+        # Exactly one of the two may be missing: `_steps` while only a whole variable was set,
+        # `_full` from a write until the next full read. None within `_steps` marks a step that nobody wrote.
+        self._steps: list[Tensor | None] | None = []
+        self._full: Tensor | None = None
+
+    def copy(self) -> Variable:
+        """Return a variable that shares the tensors, and in which writing leaves this one as it is."""
+        twin = Variable.__new__(Variable)
+        twin.name, twin.shape, twin.dtype, twin.device = self.name, self.shape, self.dtype, self.device
+        twin.writer, twin._full = self.writer, self._full
+        twin._steps = None if self._steps is None else list(self._steps)
+        return twin
+
+    @property
+    def time_size(self) -> int:
+        """The number of steps, T."""
+        if self._steps is not None:
+            return len(self._steps)
+        return 0 if self._full is None else self._full.shape[0]
+
+    @property
+    def size(self) -> torch.Size:
+        """The shape of the whole variable, `[T, B, ...]`."""
+        return torch.Size((self.time_size, *self.shape))
+
+    def set(self, t: int, value: Tensor) -> None:
+        """Write `value` (`[B, ...]`) at step `t`; steps in between that nobody wrote stay unwritten."""
+        if value.shape != self.shape or value.dtype != self.dtype or value.device != self.device:
+            self._refuse(f"step {t}", value.shape, value.dtype, value.device)
+        if self._steps is None:
+            self._steps = [] if self._full is None else list(self._full.unbind(0))
+        steps = self._steps
+        size = len(steps)
+        if t < 0:
+            if t + size < 0:
+                raise UnwrittenStepError(
+                    f"cannot write step {t} of variable {self.name!r}: it has {size} steps. "
+                    "Negative steps count from the end."
+                )
+            t += size
+        if t == size:
+            steps.append(value)
+        elif t < size:
+            steps[t] = value
+        else:
+            steps.extend([None] * (t - size))
+            steps.append(value)
+        self._full = None
+
+    def get(self, t: int) -> Tensor:
+        """Return the very tensor that was set at step `t`."""
+        steps = self._steps
+        size = self.time_size
+        if not -size <= t < size:
+            written = f"steps 0 to {size - 1} were written" if size else "no step of it was written"
+            raise UnwrittenStepError(f"step {t} of variable {self.name!r} was read, but {written}.")
+        value = self.get_full()[t] if steps is None else steps[t]
+        if value is None:
+            raise UnwrittenStepError(
+                f"step {t} of variable {self.name!r} was read, but nobody wrote it. "
+                "Run the agent that writes it at that step first; reading the whole variable pads the gap with zeros."
+            )
+        return value
+
+    def get_full(self) -> Tensor:
+        """Return the whole variable, `[T, B, ...]`; steps that nobody wrote are zeros."""
+        full = self._full
+        if full is None:
+            steps = self._steps or []
+            zeros: Tensor | None = None
+            filled: list[Tensor] = []
+            for step in steps:
+                if step is None:
+                    if zeros is None:
+                        zeros = torch.zeros(self.shape, dtype=self.dtype, device=self.device)
+                    step = zeros
+                filled.append(step)
+            full = self._full = torch.stack(filled)
+        return full
+
+    def set_full(self, value: Tensor) -> None:
+        """Replace the whole variable by `value` (`[T, B, ...]`), by reference."""
+        self.shape, self.dtype, self.device = value.shape[1:], value.dtype, value.device
+        self._steps, self._full = None, value
+
+    def window(self, start: int, stop: int) -> Variable:
+        """Return the variable restricted to the steps `start` to `stop` (exclusive), sharing the tensors."""
+        part = self.copy()
+        if part._full is not None:
+            part._full = part._full[start:stop]
+        if part._steps is not None:
+            part._steps = part._steps[start:stop]
+        return part
+
+    def _refuse(self, where: str, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> None:
+        changes = [
+            f"{what} {expected} expected, {found} found"
+            for what, expected, found in (
+                ("shape", list(self.shape), list(shape)),
+                ("dtype", self.dtype, dtype),
+                ("device", self.device, device),
+            )
+            if expected != found
+        ]
+        raise VariableMismatchError(
+            f"variable {self.name!r} changes at {where}: {'; '.join(changes)} (it was set so at its first write"
+            f"{f' by {self.writer}' if self.writer else ''}). All steps of a variable must look alike: write the other "
+            "value under another name, or remove the variable first."
+        )
+
+
+class Workspace:
+    """Named tensors over time that agents read and write.
+
+    A variable has the shape `[T, B, ...]`: time, batch, features. Agents read and write single steps (`[B, ...]`) or
+    the whole. Variables may have different lengths.
+
+    - A write never changes a tensor that somebody has read: `get` returns the very tensor that was set, and a full
+      read is a snapshot, cached until the next write.
+    - Gradients flow through time, since tensors stay in the graph they were computed in.
+    - Reading one step that nobody wrote is an error; a full read pads such gaps with zeros.
+    """
+
+    def __init__(self, workspace: Workspace | None = None) -> None:
+        """Create an empty workspace, or one with the variables of `workspace` (tensors shared, writes apart)."""
+        self._variables: dict[str, Variable] = {}
+        if workspace is not None:
+            self._variables = {name: variable.copy() for name, variable in workspace._variables.items()}
+
+    # ---- one step -------------------------------------------------------------------------------------------------
+
+    def set(self, name: str, t: int, value: Tensor, *, writer: str = "") -> None:
+        """Write `value` (`[B, ...]`) at step `t` of variable `name`; the first write decides shape, dtype and device.
+
+        Steps between the last written one and `t` stay unwritten. A negative `t` counts from the end. `writer` is the
+        name of the agent that writes.
+
+        Raises:
+            NotATensorError: `value` is not a tensor.
+            VariableMismatchError: shape, dtype or device differ from those of the variable's other steps.
+        """
+        if not isinstance(value, Tensor):
+            raise NotATensorError(_not_a_tensor(name, value))
+        variable = self._variables.get(name)
+        if variable is None:
+            variable = Variable(name, value)
+            variable.set(t, value)
+            self._variables[name] = variable
+        else:
+            variable.set(t, value)
+        variable.writer = writer
+
+    def get(self, name: str, t: int) -> Tensor:
+        """Return the tensor (`[B, ...]`) that was set at step `t` of variable `name`.
+
+        Raises:
+            UnknownVariableError: nobody has written the variable.
+            UnwrittenStepError: nobody has written that step.
+        """
+        return self._variable(name).get(t)
+
+    # ---- whole variables ------------------------------------------------------------------------------------------
+
+    def set_full(self, name: str, value: Tensor, *, writer: str = "") -> None:
+        """Replace variable `name` by `value` (`[T, B, ...]`), by reference.
+
+        Raises:
+            NotATensorError: `value` is not a tensor.
+            VariableMismatchError: `value` has no time dimension.
+        """
+        if not isinstance(value, Tensor):
+            raise NotATensorError(_not_a_tensor(name, value))
+        if value.ndim == 0:
+            raise VariableMismatchError(f"variable {name!r} needs a time dimension [T, B, ...], a scalar was given.")
+        variable = self._variables.get(name)
+        if variable is None:
+            variable = self._variables[name] = Variable(name, value[0] if value.shape[0] else value.new_zeros(()))
+        variable.set_full(value)
+        variable.writer = writer
+
+    def get_full(self, name: str) -> Tensor:
+        """Return variable `name` as one tensor `[T, B, ...]`, a snapshot: later writes do not change it.
+
+        Raises:
+            UnknownVariableError: nobody has written the variable.
+        """
+        return self._variable(name).get_full()
+
+    @overload
+    def __getitem__(self, name: str) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, name: tuple[str, ...] | list[str]) -> tuple[Tensor, ...]: ...
+
+    def __getitem__(self, name: str | tuple[str, ...] | list[str]) -> Tensor | tuple[Tensor, ...]:
+        """Return `ws["a"]`, the whole variable, or `ws["a", "b"]`, a tuple of them."""
+        if isinstance(name, str):
+            return self.get_full(name)
+        return tuple(self.get_full(one) for one in name)
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        """Replace a whole variable, as `set_full` does."""
+        self.set_full(name, value)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether somebody has written variable `name`."""
+        return name in self._variables
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the variables."""
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        """Return the number of variables."""
+        return len(self._variables)
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the variables."""
+        return self._variables.keys()
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """The variables by name: their `size`, `dtype`, `device` and last `writer`."""
+        return self._variables
+
+    def remove_variable(self, name: str) -> None:
+        """Forget variable `name`."""
+        self._variable(name)
+        del self._variables[name]
+
+    def clear(self, name: str | None = None) -> None:
+        """Forget one variable, or all."""
+        if name is None:
+            self._variables.clear()
+        else:
+            self.remove_variable(name)
+
+    # ---- sizes ----------------------------------------------------------------------------------------------------
+
+    def time_size(self, name: str | None = None) -> int:
+        """Return T of one variable, or the T that all variables share (0 for an empty workspace).
+
+        Raises:
+            VariableMismatchError: no name is given and the variables' lengths differ.
+        """
+        if name is not None:
+            return self._variable(name).time_size
+        return self._shared_size("steps", {n: v.time_size for n, v in self._variables.items()})
+
+    def batch_size(self, name: str | None = None) -> int:
+        """Return B of one variable, or the B that all variables share (0 for an empty workspace).
+
+        Raises:
+            VariableMismatchError: no name is given and the variables' batch sizes differ.
+        """
+        if name is not None:
+            shape = self._variable(name).shape
+            return shape[0] if len(shape) else 0
+        return self._shared_size("batch size", {n: v.shape[0] if v.shape else 0 for n, v in self._variables.items()})
+
+    # ---- time -----------------------------------------------------------------------------------------------------
+
+    def copy_n_last_steps(self, n: int, var_names: Sequence[str] | None = None) -> None:
+        """Copy the last `n` steps to the first `n` ones, so that the next run may start at `t=n`.
+
+        The number of steps stays what it is: later steps keep their old values until they are written again. To
+        continue in a new workspace that holds the last steps only, use `subtime(-n)`.
+
+        Raises:
+            VariableMismatchError: a variable has fewer than `n` steps.
+        """
+        for name in list(self._variables) if var_names is None else var_names:
+            size = self._variable(name).time_size
+            if not 0 <= n <= size:
+                raise VariableMismatchError(f"cannot copy the last {n} steps of variable {name!r}: it has {size}.")
+            self.copy_time(size - n, 0, n, [name])
+
+    def copy_time(self, from_time: int, to_time: int, n_steps: int, var_names: Sequence[str] | None = None) -> None:
+        """Copy `n_steps` steps starting at `from_time` to those starting at `to_time`; the two may overlap."""
+        for name in list(self._variables) if var_names is None else var_names:
+            variable = self._variable(name)
+            copied = [variable.get(from_time + k) for k in range(n_steps)]
+            for k, value in enumerate(copied):
+                variable.set(to_time + k, value)
+
+    def subtime(self, start: int, stop: int | None = None) -> Workspace:
+        """Return a workspace with the steps `start` to `stop` (exclusive), sharing the tensors, as slices do."""
+        part = Workspace()
+        for name, variable in self._variables.items():
+            first, last, _ = slice(start, stop).indices(variable.time_size)
+            part._variables[name] = variable.window(first, max(first, last))
+        return part
+
+    def select_subtime(self, t: Tensor, window_size: int) -> Workspace:
+        """Return for each batch element b the steps `t[b]` to `t[b] + window_size`, `[window_size, B, ...]`.
+
+        Args:
+            t: `[B]`, the first step of each element's window.
+            window_size: the number of steps.
+        """
+        batch = torch.arange(t.shape[0], device=t.device)
+        times = t.unsqueeze(0) + torch.arange(window_size, device=t.device).unsqueeze(1)
+        return self._map(lambda value: value[times, batch])
+
+    def get_transitions(self, no_final_state: bool = False, filter_key: str = "env/done") -> Workspace:
+        """Return all pairs of successive steps as a workspace `[2, N, ...]`, ordered by time, then by environment.
+
+        Pairs whose first step ends an episode are left out: with auto-reset the step after it belongs to the next
+        episode. With `no_final_state`, all pairs are kept.
+
+        Raises:
+            VariableMismatchError: the variables' lengths differ, or there are fewer than two steps.
+        """
+        steps = self.time_size()
+        if steps < 2:
+            raise VariableMismatchError(f"a transition needs two steps, but the workspace has {steps}.")
+        if no_final_state:
+            return self._map(lambda value: torch.stack((value[:-1].flatten(0, 1), value[1:].flatten(0, 1))))
+        keep = (~self.get_full(filter_key)[:-1].bool()).flatten().nonzero().squeeze(-1)
+        flatten_end = self.get_full(filter_key).ndim - 1
+
+        def pairs(value: Tensor) -> Tensor:
+            first, second = (part.flatten(0, flatten_end).index_select(0, keep) for part in (value[:-1], value[1:]))
+            return torch.stack((first, second))
+
+        return self._map(pairs)
+
+    # ---- batch ----------------------------------------------------------------------------------------------------
+
+    def select_batch(self, indices: Tensor) -> Workspace:
+        """Return a workspace with the given batch elements (`[N]`, integers), `[T, N, ...]`."""
+        return self._map(lambda value: value.index_select(1, indices.to(value.device)))
+
+    def select_batch_n(self, n: int) -> Workspace:
+        """Return a workspace with `n` batch elements drawn uniformly with replacement."""
+        return self.select_batch(torch.randint(self.batch_size(), (n,)))
+
+    @staticmethod
+    def cat_batch(workspaces: Iterable[Workspace]) -> Workspace:
+        """Return one workspace whose batch is the batches of `workspaces` in a row.
+
+        Raises:
+            VariableMismatchError: the workspaces do not hold the same variables.
+        """
+        parts = list(workspaces)
+        joined = Workspace()
+        for name in parts[0] if parts else ():
+            for part in parts:
+                if set(part) != set(parts[0]):
+                    odd = sorted(set(part) ^ set(parts[0]))
+                    raise VariableMismatchError(f"only workspaces with the same variables can be joined; {odd} differ.")
+            joined.set_full(name, torch.cat([part.get_full(name) for part in parts], dim=1))
+        return joined
+
+    # ---- tensors --------------------------------------------------------------------------------------------------
+
+    def to(self, device: torch.device | str) -> Workspace:
+        """Return a workspace with all tensors on `device`."""
+        return self._map(lambda value: value.to(device))
+
+    def detach(self) -> None:
+        """Cut all variables from the graph they were computed in."""
+        for variable in self._variables.values():
+            if variable._steps is not None:
+                variable._steps = [None if step is None else step.detach() for step in variable._steps]
+            if variable._full is not None:
+                variable._full = variable._full.detach()
+
+    zero_grad = detach  # BBRL's name for it
+
+    # ---- display --------------------------------------------------------------------------------------------------
+
+    def _rows(self) -> list[tuple[str, str, str, str, str, str]]:
+        return [
+            (
+                name,
+                str(list(variable.size)),
+                str(variable.dtype).removeprefix("torch."),
+                str(variable.device),
+                _readable_bytes(variable.size.numel() * variable.dtype.itemsize),
+                variable.writer,
+            )
+            for name, variable in self._variables.items()
+        ]
+
+    def __repr__(self) -> str:
+        """Return a table of the variables."""
+        if not self._variables:
+            return "Workspace (empty)"
+        rows = [_COLUMNS, *self._rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+        return "Workspace\n" + "\n".join(
+            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th style='text-align:left'>{cell}</th>" for cell in _COLUMNS)
+        body = "".join(
+            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self._rows()
+        )
+        return f"<table><caption>Workspace</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    # ---- helpers --------------------------------------------------------------------------------------------------
+
+    def _variable(self, name: str) -> Variable:
+        variable = self._variables.get(name)
+        if variable is None:
+            known = ", ".join(repr(one) for one in self._variables) or "none"
+            raise UnknownVariableError(
+                f"variable {name!r} was read, but nobody has written it.{did_you_mean(str(name), self._variables)} "
+                f"Variables written so far: {known}."
+            )
+        return variable
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Workspace:
+        mapped = Workspace()
+        for name, variable in self._variables.items():
+            mapped.set_full(name, function(variable.get_full()), writer=variable.writer)
+        return mapped
+
+    def _shared_size(self, what: str, sizes: dict[str, int]) -> int:
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name!r}: {size}" for name, size in sizes.items())
+            raise VariableMismatchError(
+                f"the variables of the workspace differ in their number of {what} ({listed}). "
+                "Ask for one variable by its name."
+            )
+        return next(iter(sizes.values()), 0)
+
+
+_COLUMNS = ("variable", "shape", "dtype", "device", "memory", "written by")
+
+
+def _readable_bytes(number: int) -> str:
+    size = float(number)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def _not_a_tensor(name: str, value: object) -> str:
+    return (
+        f"variable {name!r} must be a tensor, {type(value).__name__} was given. "
+        "Convert it first, for instance by torch.as_tensor(value)."
+    )
