@@ -19,9 +19,9 @@ LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 class SquashedGaussianActor(Agent):
     """A Gaussian policy squashed by tanh: `a = tanh(u)`, `u ~ N(mean(s), std(s))`, in (-1, 1).
 
-    Reads `env/env_obs` (`[B, observation_size]`) at `t`. Writes `action` (`[B, action_size]`) at `t` and, when the action
-    is drawn at random, `action_logprobs` (`[B]`), the log-density of the action in [-1, 1] (natural logarithm), by
-    Haarnoja et al. 2018 (arXiv:1812.05905), appendix C, equation 26:
+    Reads `env/env_obs` (`[B, observation_size]`) at `t`. Writes `action` (`[B, action_size]`) at `t` and, when the
+    action is drawn at random, `action_logprobs` (`[B]`), the log-density of the action in [-1, 1] (natural logarithm),
+    by Haarnoja et al. 2018 (arXiv:1812.05905), appendix C, equation 26:
 
         log pi(a|s) = log N(u; mean, std) - sum_i log(1 - tanh(u_i)^2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ def build_mlp(
     `activation` stands between layers, `output_activation` (if any) after the last one.
     """
     layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(inputs, outputs))
         if index < len(sizes) - 2:
             layers.append(activation())
@@ -44,7 +45,7 @@ class EnsembleMLP(nn.Module):
         self.first = nn.Linear(inputs, n_members * hidden_sizes[0])
         self.middle = nn.ModuleList(
             nn.ModuleList(nn.Linear(size_in, size_out) for _ in range(n_members))
-            for size_in, size_out in zip(hidden_sizes[:-1], hidden_sizes[1:], strict=True)
+            for size_in, size_out in pairwise(hidden_sizes)
         )
         bound = 1 / math.sqrt(hidden_sizes[-1])
         self.last_weight = nn.Parameter(torch.empty(n_members, hidden_sizes[-1]).uniform_(-bound, bound))

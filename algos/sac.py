@@ -28,7 +28,7 @@ from workspace_rl.agents import (
     SquashedGaussianActor,
 )
 from workspace_rl.composition import KWAgentWrapper
-from workspace_rl.config import OffPolicyConfig, RunConfig, option, optimizer_option
+from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import UnsupportedSpaceError
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.returns import n_step_transitions
@@ -109,7 +109,8 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         space = self.train_env.action_space
         if not isinstance(space, gym.spaces.Box):
             raise UnsupportedSpaceError(
-                f"SAC needs continuous actions, but {self.config.gym_env.env_name!r} has {space}. DQN is for discrete ones."
+                f"SAC needs continuous actions, but {self.config.gym_env.env_name!r} has {space}. "
+                "DQN is for discrete ones."
             )
         observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
         config, parameters = self.config, self.config.algorithm

@@ -69,8 +69,8 @@ class Agent(nn.Module):
         finally:
             object.__setattr__(self, "workspace", outer)
 
-    def forward(self, t: int, **kwargs: Any) -> None:
-        """Read and write the workspace at step `t`."""
+    def forward(self, *args: Any, **kwargs: Any) -> None:
+        """Read and write the workspace, usually at a step: `forward(self, t, **kwargs)`."""
         raise NotImplementedError(f"{self.description()} does not say what it does: implement forward(self, t).")
 
     def get(self, index: str | tuple[str, int]) -> Tensor:
@@ -81,9 +81,7 @@ class Agent(nn.Module):
             UnknownVariableError: nobody has written the variable.
             UnwrittenStepError: nobody has written that step.
         """
-        workspace = self.workspace
-        if workspace is None:
-            raise self._not_called("get")
+        workspace = self.running_workspace()
         if isinstance(index, str):
             return workspace.get_full(index)
         return workspace.get(index[0], index[1])
@@ -96,9 +94,7 @@ class Agent(nn.Module):
             NotATensorError: `value` is not a tensor.
             VariableMismatchError: shape, dtype or device differ from those of the variable's other steps.
         """
-        workspace = self.workspace
-        if workspace is None:
-            raise self._not_called("set")
+        workspace = self.running_workspace()
         if isinstance(index, str):
             workspace.set_full(index, value)
             variable = workspace.variables[index]
@@ -107,11 +103,18 @@ class Agent(nn.Module):
             variable = workspace.variables[index[0]]
         variable.writer = self._name
 
-    def _not_called(self, method: str) -> NoWorkspaceError:
-        return NoWorkspaceError(
-            f"{self.description()} used self.{method}(...) outside of a call. Call the agent, agent(workspace, t=0), "
-            "rather than its forward method."
-        )
+    def running_workspace(self) -> Workspace:
+        """Return the workspace of the current call.
+
+        Raises:
+            NoWorkspaceError: the agent is not being called.
+        """
+        if self.workspace is None:
+            raise NoWorkspaceError(
+                f"{self.description()} used its workspace outside of a call. Call the agent, agent(workspace, t=0), "
+                "rather than its forward method."
+            )
+        return self.workspace
 
     # ---- names ----------------------------------------------------------------------------------------------------
 

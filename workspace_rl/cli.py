@@ -105,7 +105,11 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _configs(options: argparse.Namespace) -> int:
-    print("\n".join(shipped_configs()) if options.algo is None else describe_schema(find_algorithm(options.algo).config_class))
+    print(
+        "\n".join(shipped_configs())
+        if options.algo is None
+        else describe_schema(find_algorithm(options.algo).config_class)
+    )
     return 0
 
 

@@ -29,8 +29,9 @@ class Agents(Agent):
 
     def forward(self, **kwargs: Any) -> None:
         """Run every agent with `kwargs`."""
+        workspace = self.running_workspace()
         for agent in self.agents:
-            agent(self.workspace, **kwargs)
+            agent(workspace, **kwargs)
 
     def __getitem__(self, index: int) -> Agent:
         """Return the agent at position `index`."""
@@ -68,9 +69,7 @@ class TemporalAgent(Agent):
         _require_agent(agent, "the argument of TemporalAgent(...)")
         self.agent = agent
 
-    def forward(
-        self, t: int = 0, n_steps: int | None = None, stop_variable: str | None = None, **kwargs: Any
-    ) -> None:
+    def forward(self, t: int = 0, n_steps: int | None = None, stop_variable: str | None = None, **kwargs: Any) -> None:
         """Run the agent at steps `t`, `t + 1`, ... with `kwargs`, at least once.
 
         Args:
@@ -84,7 +83,7 @@ class TemporalAgent(Agent):
         """
         if n_steps is None and stop_variable is None:
             raise CompositionError(f"{self.description()} needs n_steps or stop_variable, or it would run for ever.")
-        workspace = self.workspace
+        workspace = self.running_workspace()
         end = None if n_steps is None else t + n_steps
         while True:
             self.agent(workspace, t=t, **kwargs)
@@ -107,7 +106,7 @@ class KWAgentWrapper(Agent):
 
     def forward(self, **kwargs: Any) -> None:
         """Run the wrapped agent."""
-        self.wrapped(self.workspace, **{**kwargs, **self.kwargs})
+        self.wrapped(self.running_workspace(), **{**kwargs, **self.kwargs})
 
 
 class CopyTAgent(Agent):
@@ -152,10 +151,8 @@ class PrintAgent(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Print step `t`; all variables that have it where no names were given."""
-        workspace = self.workspace
-        if workspace is None:
-            raise self._not_called("get")
-        names = self.names or [one for one, variable in workspace.variables.items() if t < variable.time_size]
+        variables = self.running_workspace().variables
+        names = self.names or [one for one, variable in variables.items() if t < variable.time_size]
         for one in names:
             print(f"{one}[{t}] = {self.get((one, t))}")
 

@@ -183,9 +183,9 @@ def resolve_config(schema: type[Config], given: Mapping[str, Any] | DictConfig) 
     """
     register_resolvers()
     try:
-        plain = OmegaConf.to_container(OmegaConf.create(dict(given)), resolve=False)  # type: ignore[arg-type]
+        plain = OmegaConf.to_container(OmegaConf.create(dict(given)), resolve=False)
         _check_keys(schema, plain, "")
-        merged = OmegaConf.merge(dataclasses.asdict(schema()), plain)
+        merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), plain)
         values = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", "") or ""
@@ -196,9 +196,7 @@ def resolve_config(schema: type[Config], given: Mapping[str, Any] | DictConfig) 
 def register_resolvers() -> None:
     """Make `${current_time:}` (local time to the second, the same throughout a configuration) known to OmegaConf."""
     if not OmegaConf.has_resolver("current_time"):
-        OmegaConf.register_resolver(
-            "current_time", lambda: datetime.now().strftime("%Y%m%d-%H%M%S"), use_cache=True
-        )
+        OmegaConf.register_resolver("current_time", lambda: datetime.now().strftime("%Y%m%d-%H%M%S"), use_cache=True)
 
 
 def to_yaml(config: Any) -> str:
@@ -222,12 +220,14 @@ def describe_schema(schema: type[Any], indent: str = "") -> str:
 
 
 def _default(one: dataclasses.Field[Any]) -> Any:
-    return one.default if one.default is not dataclasses.MISSING else one.default_factory()  # type: ignore[misc]
+    return one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
 
 
 def _check_keys(schema: type[Any], given: Any, path: str) -> None:
     if not isinstance(given, dict):
-        raise ConfigError(f"{path.rstrip('.') or 'the configuration'}: a dictionary of parameters expected, {given!r} found.")
+        raise ConfigError(
+            f"{path.rstrip('.') or 'the configuration'}: a dictionary of parameters expected, {given!r} found."
+        )
     hints = typing.get_type_hints(schema)
     for key, value in given.items():
         if key not in hints:
@@ -304,7 +304,9 @@ def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
         return
     if "choices" in limits and value not in limits["choices"]:
         choices = ", ".join(repr(one) for one in limits["choices"])
-        raise ConfigError(f"{name}: one of {choices} expected, {value!r} found.{did_you_mean(value, limits['choices'])}")
+        raise ConfigError(
+            f"{name}: one of {choices} expected, {value!r} found.{did_you_mean(value, limits['choices'])}"
+        )
     for one in value if isinstance(value, list) else [value]:
         if "least" in limits and not one >= limits["least"]:
             raise ConfigError(f"{name}: at least {limits['least']} expected, {one} found.")

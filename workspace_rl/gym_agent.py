@@ -14,7 +14,7 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.envs import make_env_spec, missing_simulator
-from workspace_rl.errors import ActionError, CompositionError, UnsupportedSpaceError
+from workspace_rl.errors import ActionError, CompositionError, RenderingError, UnsupportedSpaceError
 from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
 
@@ -37,9 +37,9 @@ class GymAgent(Agent):
     - `env/terminated`, `env/truncated`, `env/done`: `[B]` bool, `done` being their "or";
     - `env/cumulated_reward`: `[B]` float32, the episode's return so far; `env/timestep`: `[B]` int64, its step.
 
-    With `auto_reset`, an episode's last observation stands at the step `t` where `done` is true; the next episode's first
-    observation stands at `t+1`, where the action is ignored and the reward is 0 (gymnasium's `NEXT_STEP`). The pair
-    `(t, t+1)` is no transition. Without, an environment that is done repeats its last frame with reward 0.
+    With `auto_reset`, an episode's last observation stands at the step `t` where `done` is true; the next episode's
+    first observation stands at `t+1`, where the action is ignored and the reward is 0 (gymnasium's `NEXT_STEP`). The
+    pair `(t, t+1)` is no transition. Without, an environment that is done repeats its last frame with reward 0.
 
     Continuous actions are written in [-1, 1] and rescaled here to the space's bounds.
     """
@@ -97,8 +97,9 @@ class GymAgent(Agent):
         self.n_envs = self.envs.num_envs
         self.observation_space = self.envs.single_observation_space
         self.action_space = self.envs.single_action_space
-        self._leaves = _leaves(self.observation_space, output_prefix + "env_obs")
+        self._leaves = _leaves(self.observation_space, "env_obs")
         self._act = _action_adapter(self.action_space, self.n_envs, rescale_actions, clip_actions)
+        self._seeds_apart = isinstance(self.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self._next_seeds: list[int] | None = None
         self._frame: Frame = {}
         self._last_step: int | None = None
@@ -125,7 +126,9 @@ class GymAgent(Agent):
             seeds = episode_seeds(self._seed, TRAINING_EPISODES, self._n_resets, n=self.n_envs)
             self._n_resets += 1
         self._next_seeds = None
-        observation, _ = self.envs.reset(seed=list(seeds))
+        # An environment's own vector class has one generator for all of its copies.
+        seed: Any = list(seeds) if self._seeds_apart else seeds[0]
+        observation, _ = self.envs.reset(seed=seed)
         self._cumulated_reward = np.zeros(self.n_envs, dtype=np.float32)
         self._timestep = np.zeros(self.n_envs, dtype=np.int64)
         self._done = np.zeros(self.n_envs, dtype=bool)
@@ -157,9 +160,7 @@ class GymAgent(Agent):
             self._done = self._done | finished
         return frame
 
-    def _make_frame(
-        self, observation: Any, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
-    ) -> Frame:
+    def _make_frame(self, observation: Any, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> Frame:
         self._done = terminated | truncated
         arrays = {name: leaf(observation) for name, leaf in self._leaves.items()}
         arrays["reward"] = reward.astype(np.float32)
@@ -223,7 +224,16 @@ class GymAgent(Agent):
         raise UnsupportedSpaceError(f"the action space {space} is neither a vector of numbers nor a single choice.")
 
     def render(self) -> list[np.ndarray]:
-        """Return each environment's picture, `[H, W, 3]` uint8 (needs `env_args={"render_mode": "rgb_array"}`)."""
+        """Return each environment's picture, `[H, W, 3]` uint8.
+
+        Raises:
+            RenderingError: the environments were not made with `env_args={"render_mode": "rgb_array"}`.
+        """
+        if self.envs.render_mode != "rgb_array":
+            raise RenderingError(
+                f"the environments of {self.description()} give no pictures: make them with "
+                'env_args={"render_mode": "rgb_array"}, if they support that.'
+            )
         return [np.asarray(picture) for picture in self.envs.render() or ()]
 
     def close(self) -> None:
@@ -271,9 +281,8 @@ def _vector_env(
 
 def _leaves(space: gym.Space[Any], name: str) -> dict[str, Callable[[Any], np.ndarray]]:
     """Return for each leaf of an observation space its variable's name and a function that picks its array."""
-    prefix, _, base = name.rpartition("/")
     leaves: dict[str, Callable[[Any], np.ndarray]] = {}
-    _collect_leaves(space, base, lambda observation: observation, leaves)
+    _collect_leaves(space, name, lambda observation: observation, leaves)
     return leaves
 
 
@@ -286,7 +295,7 @@ def _collect_leaves(
     if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
         items = space.spaces.items() if isinstance(space, gym.spaces.Dict) else enumerate(space.spaces)
         for key, part in items:
-            _collect_leaves(part, f"{name}/{key}", lambda o, key=key, pick=pick: pick(o)[key], leaves)
+            _collect_leaves(part, f"{name}/{key}", partial(_pick_part, pick, key), leaves)
     elif isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
         if space.dtype == np.float64:
             leaves[name] = lambda observation: np.asarray(pick(observation), dtype=np.float32)
@@ -299,6 +308,10 @@ def _collect_leaves(
         )
 
 
+def _pick_part(pick: Callable[[Any], Any], key: str | int, observation: Any) -> Any:
+    return pick(observation)[key]
+
+
 # ---- actions ------------------------------------------------------------------------------------------------------
 
 ActionAdapter = Callable[[Tensor, str, int], np.ndarray]
@@ -308,6 +321,7 @@ def _action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: boo
     """Return the function that turns the tensor of an action variable into what the vector environment takes."""
     if isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.floating):
         return _continuous_actions(space, n_envs, rescale, clip)
+    shape: tuple[int, ...]
     if isinstance(space, gym.spaces.Discrete):
         first, counts, shape = int(space.start), np.array(int(space.n)), (n_envs,)
     elif isinstance(space, gym.spaces.MultiDiscrete):

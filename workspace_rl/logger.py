@@ -84,5 +84,3 @@ def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
         step, name, value = line.split(",")
         metrics.setdefault(name, []).append((int(step), float(value)))
     return metrics
-
-

@@ -29,7 +29,8 @@ def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter)
             arguments["fused"] = True
         return optimizer_class(parameters, **arguments)
 
-    return instantiate_class(config, build)
+    optimizer: torch.optim.Optimizer = instantiate_class(config, build)
+    return optimizer
 
 
 def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: float | None = None) -> Tensor:

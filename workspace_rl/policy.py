@@ -66,8 +66,6 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
     # The weights decide; building must not draw from the caller's random numbers.
     with torch.random.fork_rng():
         agent = _build(architecture["agent"], list(allow))
-    if not isinstance(agent, Agent):
-        raise PolicyFileError(f"{folder / ARCHITECTURE} describes {type(agent).__name__}, which is no agent.")
     expected = {name: tuple(value.shape) for name, value in agent.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if expected != found:
@@ -145,10 +143,10 @@ def _describe(value: Any, agent: str, where: str) -> Any:
     )
 
 
-def _build(described: Any, allow: list[str | type]) -> Any:
+def _build(described: Any, allow: list[str | type]) -> Agent:
     try:
         found = _find(described["class"], allow)
-        if not (issubclass(found, torch.nn.Module)):
+        if not issubclass(found, Agent):
             raise PolicyFileError(f"{described['class']} is no agent.")
         args = [_rebuild(value, allow) for value in described.get("args", [])]
         kwargs = {str(key): _rebuild(value, allow) for key, value in described.get("kwargs", {}).items()}

@@ -94,7 +94,8 @@ class ReplayBuffer:
 
     def _ring(self, name: str) -> Tensor:
         """Return the storage of a variable as `[capacity_T, B, ...]`."""
-        return self._storage[name].unflatten(0, (self._capacity_steps, self._batch_size))
+        stored = self._storage[name]
+        return stored.view(self._capacity_steps, self._batch_size, *stored.shape[1:])
 
     def _end_running_episodes(self) -> None:
         last_step = self._steps - 1

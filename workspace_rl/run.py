@@ -111,7 +111,9 @@ class Run:
         policy = self.policy(which)
         env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
         try:
-            return record_video(env_agent, policy, path, episode_seeds(_seed(self.config), VIDEO_EPISODES, n=n_episodes))
+            return record_video(
+                env_agent, policy, path, episode_seeds(_seed(self.config), VIDEO_EPISODES, n=n_episodes)
+            )
         finally:
             env_agent.close()
 

@@ -92,7 +92,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self.total_steps = _total_steps(self.parameters)
         self.device = _device(self.config.device)
         if not is_logger_alias(self.config.logger.classname):
-            raise ConfigError(f"logger.classname: 'workspace_rl.logger.Logger' expected, {self.config.logger.classname!r} found.")
+            raise ConfigError(
+                f"logger.classname: 'workspace_rl.logger.Logger' expected, {self.config.logger.classname!r} found."
+            )
         self.random_state = RandomState(self.parameters.seed, TRAINING)
         self.run: Run | None = None
         self._eval_env: Any = None
@@ -136,7 +138,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         steps, updates_due, evaluated_at = 0, 0.0, -1
         # Redrawn rarely where lines cannot be overwritten, as in a log file.
         interval = 0.5 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10
-        bar = tqdm(total=self.total_steps, unit="step", disable=not progress, mininterval=interval, maxinterval=interval)
+        bar = tqdm(
+            total=self.total_steps, unit="step", disable=not progress, mininterval=interval, maxinterval=interval
+        )
         with bar, StopRequest() as stop, self.random_state, _threads(self.config.torch_threads):
             while steps < self.total_steps and not stop.requested:
                 frames = collector.collect(parameters.n_steps, random=steps < parameters.random_steps)

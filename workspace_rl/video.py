@@ -11,7 +11,6 @@ import torch
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents
-from workspace_rl.errors import RenderingError
 from workspace_rl.files import whole_file
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.seeding import RandomState
@@ -51,7 +50,7 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
                 workspace, t, done = Workspace(), 0, False
                 while not done:
                     agents(workspace, t=t, **kwargs)
-                    picture = _even(_picture(env_agent))
+                    picture = _even(env_agent.render()[0])
                     if writer is None:
                         size = (picture.shape[1], picture.shape[0])
                         writer = FFMPEG_VideoWriter(str(temporary), size, frames_per_second, pixel_format="rgb24")
@@ -62,16 +61,6 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
             if writer is not None:
                 writer.close()
     return path
-
-
-def _picture(env_agent: GymAgent) -> np.ndarray:
-    pictures = env_agent.render()
-    if not pictures or pictures[0].ndim != 3:
-        raise RenderingError(
-            f"the environment of {env_agent.description()} gives no pictures: make it with "
-            'env_args={"render_mode": "rgb_array"}, if it supports that.'
-        )
-    return pictures[0]
 
 
 def _even(picture: np.ndarray) -> np.ndarray:

@@ -374,16 +374,22 @@ class Workspace:
         """Return one workspace whose batch is the batches of `workspaces` in a row.
 
         Raises:
-            VariableMismatchError: the workspaces do not hold the same variables.
+            VariableMismatchError: the workspaces do not hold the same variables, or these differ in more than B.
         """
         parts = list(workspaces)
         joined = Workspace()
-        for name in parts[0] if parts else ():
-            for part in parts:
-                if set(part) != set(parts[0]):
-                    odd = sorted(set(part) ^ set(parts[0]))
-                    raise VariableMismatchError(f"only workspaces with the same variables can be joined; {odd} differ.")
-            joined.set_full(name, torch.cat([part.get_full(name) for part in parts], dim=1))
+        for name in dict.fromkeys(name for part in parts for name in part):
+            values = []
+            for index, part in enumerate(parts):
+                if name not in part:
+                    raise VariableMismatchError(
+                        f"workspace {index} lacks variable {name!r}, which others to join have."
+                    )
+                values.append(part.get_full(name))
+            if len({(value.shape[0], *value.shape[2:]) for value in values}) > 1:
+                shapes = ", ".join(str(list(value.shape)) for value in values)
+                raise VariableMismatchError(f"variable {name!r} may only differ in its batch size, found {shapes}.")
+            joined.set_full(name, torch.cat(values, dim=1))
         return joined
 
     # ---- tensors --------------------------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import os
 import re
-import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,7 +32,7 @@ PROVIDERS = (
     Provider(
         r"(CartPoleContinuous|LineMDP|LineMDPContinuous|2DMDPContinuous|RocketLander|MazeMDP|DebugV|SingleStateMDP"
         r"|PendulumEnv|CartPolePixelsEnv|SwimmerBBRLEnv)-v\d+",
-        "bbrl_gymnasium",
+        "bbrl_gymnasium.envs",
         "pip install bbrl-gymnasium",
     ),
     Provider(r"ALE/.+|.+NoFrameskip-v\d+", "ale_py", 'pip install "workspace-rl[atari]"'),
@@ -54,10 +53,9 @@ def make_env_spec(name: str) -> gym.envs.registration.EnvSpec:
     module, _, plain = name.rpartition(":")
     if module:
         _import(module, f"pip install {module}")
-    if plain not in gym.registry:
-        for provider in PROVIDERS:
-            if re.fullmatch(provider.pattern, plain):
-                _import(provider.module, provider.install)
+    for provider in PROVIDERS:
+        if re.fullmatch(provider.pattern, plain):
+            _import(provider.module, provider.install)
     try:
         return gym.spec(plain)
     except gym.error.Error as error:
@@ -77,16 +75,11 @@ def missing_simulator(name: str, error: Exception) -> MissingDependencyError:
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
-    """Keep an import from printing to stdout and from changing matplotlib's backend, as some packages do."""
-    backend = os.environ.get("MPLBACKEND")
-    loaded = "matplotlib" in sys.modules
-    before = sys.modules["matplotlib"].get_backend() if loaded else None
-    with contextlib.redirect_stdout(io.StringIO()):
+    """Keep an import from printing to stdout and from warning developers, as some packages do."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        # Box2D's module does not survive its own DeprecationWarning where warnings are errors.
+        warnings.simplefilter("ignore", DeprecationWarning)
         yield
-    matplotlib = sys.modules.get("matplotlib")
-    if matplotlib is not None and (before or backend is None):
-        # Without an earlier choice, matplotlib goes back to choosing by itself when it is first used.
-        matplotlib.rcParams["backend"] = before or matplotlib.rcsetup._auto_backend_sentinel
 
 
 def _import(module: str, install: str) -> None:

@@ -1,0 +1,28 @@
+"""Shared by all tests."""
+
+import gymnasium as gym
+import pytest
+
+gym.register("Target-v0", entry_point="tests.toys:TargetEnv")
+
+
+@pytest.fixture
+def tiny_sac(tmp_path):
+    """Parameters of a SAC run that ends within a second or two."""
+    return {
+        "gym_env": {"env_name": "Pendulum-v1"},
+        "base_dir": str(tmp_path / "run"),
+        "algorithm": {
+            "total_steps": 600,
+            "n_envs": 2,
+            "n_steps": 4,
+            "learning_starts": 100,
+            "batch_size": 16,
+            "nb_evals": 2,
+            "eval_interval": 300,
+            "final_episodes": 3,
+            "architecture": {"actor_hidden_size": [16], "critic_hidden_size": [16]},
+        },
+        "logger": {"log_interval": 100},
+        "record_best": False,
+    }

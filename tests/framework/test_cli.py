@@ -1,0 +1,95 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from workspace_rl.cli import main
+
+SMALL = [
+    "algorithm.total_steps=300",
+    "algorithm.learning_starts=100",
+    "algorithm.random_steps=0",
+    "algorithm.batch_size=8",
+    "algorithm.nb_evals=2",
+    "algorithm.eval_interval=150",
+    "algorithm.final_episodes=2",
+    "algorithm.architecture.actor_hidden_size=[8]",
+    "algorithm.architecture.critic_hidden_size=[8]",
+]
+
+
+def test_train_evaluate_record(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", "sac/pendulum", f"base_dir={run}", *SMALL]) == 0
+    output = capsys.readouterr().out
+    for part in ("best policy", "final score", "over 2 episodes, fresh ones", "best_agent.mp4", "tensorboard --logdir"):
+        assert part in output
+    assert main(["evaluate", run, "--episodes", "3"]) == 0
+    assert "over 3 episodes" in capsys.readouterr().out
+    video = tmp_path / "film.mp4"
+    assert main(["record", run, "--episodes", "2", "--policy", "latest", "--output", str(video)]) == 0
+    assert capsys.readouterr().out.strip() == str(video)
+    assert video.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "sac/pendulun"], "Did you mean 'sac/pendulum'?"),
+        (["train", "sac/pendulum", "algorithm.sed=3"], "unknown key 'algorithm.sed'. Did you mean 'seed'?"),
+        (["train", "sac/pendulum", "gym_env.env_name=Pendulum-v9"], "no environment is called 'Pendulum-v9'"),
+        (["train", "sac/pendulum", "gym_env.env_name=CartPole-v1"], "SAC needs continuous actions"),
+        (["train", "sac/pendulum", "algo=sacc"], "algo: one of"),
+        (["train", "sac/pendulum", "base_dir=/proc/run"], "/proc/run cannot be created"),
+        (["train", "sac/pendulum", "seed"], "write key=value"),
+        (["evaluate", "/nowhere"], "/nowhere is not the folder of a run"),
+        (["record", "/nowhere"], "/nowhere is not the folder of a run"),
+    ],
+)
+def test_user_errors_are_one_clear_line(arguments, message, capsys):
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.startswith("workspace-rl: ")
+    assert captured.err.count("\n") == 1 and "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["trian"], ["evaluate"], ["evaluate", "run", "--episodes", "0"]])
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: workspace-rl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["record"], ["configs"]])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 8
+
+
+def test_configs(capsys):
+    assert main(["configs"]) == 0
+    assert "sac/cartpole_continuous\n" in capsys.readouterr().out
+    assert main(["configs", "sac"]) == 0
+    assert "init_entropy_coef: 1.0  # " in capsys.readouterr().out
+
+
+def test_ctrl_c_in_a_terminal(tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "workspace_rl", "train", "sac/pendulum", f"base_dir={run}", *SMALL]
+    command += ["algorithm.total_steps=10_000_000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (run / "best" / "eval.json").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped early" in output and "Traceback" not in errors
+    assert (run / "latest" / "policy.safetensors").exists()

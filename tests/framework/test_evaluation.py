@@ -1,0 +1,90 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from tests.toys import ConstantAgent, CountingEnv
+from workspace_rl import Agent, GymAgent, RandomState, episode_seeds, evaluate
+
+
+class NoisyAgent(Agent):
+    def forward(self, t, **kwargs):
+        batch = self.get(("env/done", t)).shape[0]
+        noise = torch.rand(batch, 1) + torch.from_numpy(np.random.rand(batch, 1)).float() / 10
+        self.set(("action", t), (noise - 0.5) / 2)
+
+
+def test_exactly_one_whole_episode_is_played_for_each_seed():
+    lengths = iter([3, 150, 5])  # the second lasts longer than a chunk of memory
+    env_agent = GymAgent(gym.vector.SyncVectorEnv([lambda: CountingEnv(next(lengths))] * 3), auto_reset=False)
+    result = evaluate(env_agent, ConstantAgent(), seeds=[1, 2, 3, 4])
+    assert result.lengths == [3, 150, 5, 3]
+    assert result.returns == [6, 150 * 151 / 2, 15, 6]
+    assert result.seeds == [1, 2, 3, 4]
+    assert result.as_dict()["episodes"] == 4 and str(result).endswith("over 4 episodes")
+
+
+def test_scores_do_not_depend_on_how_many_are_played_together():
+    seeds = episode_seeds(3, 1, n=5)
+    scores = [
+        evaluate(GymAgent("Pendulum-v1", n, auto_reset=False), ConstantAgent(0.3), seeds).returns for n in (1, 2, 5)
+    ]
+    assert scores[0] == scores[1] == scores[2] and len(set(scores[0])) == 5
+
+
+def test_it_disturbs_nobody_and_nobody_disturbs_it():
+    env_agent = GymAgent("Pendulum-v1", 2, auto_reset=False)
+    torch.manual_seed(1)
+    np.random.seed(1)
+    first = evaluate(env_agent, NoisyAgent(), [1, 2])
+    drawn = torch.rand(1), np.random.rand()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    assert (torch.rand(1), np.random.rand()) == drawn
+    assert evaluate(env_agent, NoisyAgent(), [1, 2]) == first
+
+
+def test_a_policy_that_changed_in_between_is_scored_anew():
+    env_agent, policy = GymAgent("Pendulum-v1", 2, auto_reset=False), ConstantAgent(0.5)
+    first = evaluate(env_agent, policy, [1, 2])
+    policy.value = -0.5
+    second = evaluate(env_agent, policy, [1, 2])
+    policy.value = 0.5
+    assert first != second and evaluate(env_agent, policy, [1, 2]) == first
+
+
+def test_no_graph_is_built():
+    class Learner(Agent):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, t, **kwargs):
+            action = self.weight.expand(self.get(("env/done", t)).shape[0], 1)
+            assert not torch.is_grad_enabled()
+            self.set(("action", t), action)
+
+    evaluate(GymAgent("Pendulum-v1", auto_reset=False), Learner(), [1])
+
+
+def test_random_states_are_apart_and_go_on():
+    torch.manual_seed(0)
+    expected = torch.rand(4)
+    state, drawn = RandomState(5), []
+    torch.manual_seed(0)
+    outside = []
+    for _ in range(4):
+        with state, state:
+            drawn.append(torch.rand(1))
+        outside.append(torch.rand(1))
+    assert torch.equal(torch.cat(outside), expected)
+    with RandomState(5):
+        assert torch.equal(torch.cat(drawn), torch.cat([torch.rand(1) for _ in range(4)]))
+
+
+@pytest.mark.parametrize("n", [1, 10, 5000])
+def test_episode_seeds_are_different_and_small(n):
+    seeds = episode_seeds(1, 2, n=n)
+    assert len(set(seeds)) == n and 0 <= min(seeds) and max(seeds) < 2**31
+    assert seeds == episode_seeds(1, 2, n=n)
+    assert not set(seeds[:10]) & set(episode_seeds(1, 3, n=10)) and not set(seeds[:10]) & set(episode_seeds(2, 2, n=10))

@@ -1,0 +1,87 @@
+"""Environments and agents with known answers."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from workspace_rl import Agent
+
+
+class CountingEnv(gym.Env):
+    """The observation is the step's number; step k pays k; ends after `length` steps in one of three ways."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(self, length=3, ending="terminated", dtype=np.float32, render_mode=None):
+        self.length, self.ending, self.render_mode = length, ending, render_mode
+        self.observation_space = gym.spaces.Box(0, 100, (1,), dtype)
+        self.action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+        self.actions = []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.k = 0
+        return np.array([self.k], self.observation_space.dtype), {}
+
+    def step(self, action):
+        self.actions.append(np.array(action))
+        self.k += 1
+        over = self.k >= self.length
+        return (
+            np.array([self.k], self.observation_space.dtype),
+            float(self.k),
+            over and self.ending in ("terminated", "both"),
+            over and self.ending in ("truncated", "both"),
+            {},
+        )
+
+    def render(self):
+        return np.full((31, 33, 3), 20 * self.k, np.uint8)
+
+
+class SpaceEnv(gym.Env):
+    """Any spaces; observations are sampled from the seed; remembers the actions that it gets."""
+
+    def __init__(self, observation_space=None, action_space=None):
+        self.observation_space = observation_space or gym.spaces.Box(-1, 1, (2,), np.float32)
+        self.action_space = action_space or gym.spaces.Discrete(2)
+        self.actions = []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        return self.observation_space.sample(), {"seed": seed}
+
+    def step(self, action):
+        self.actions.append(np.array(action))
+        return self.observation_space.sample(), 0.5, False, False, {}
+
+
+class TargetEnv(gym.Env):
+    """One step long: the reward is -(a - 0.5)^2, so that the best action is 0.5 and the best return 0."""
+
+    def __init__(self):
+        self.observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+        self.action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), -float((action[0] - 0.5) ** 2), True, False, {}
+
+
+class ConstantAgent(Agent):
+    """Writes the same action for every environment."""
+
+    def __init__(self, value=0.0, size=1):
+        super().__init__()
+        self.value, self.size = value, size
+
+    def forward(self, t, **kwargs):
+        batch = self.get(("env/done", t)).shape[0]
+        self.set(("action", t), torch.full((batch, self.size), self.value))
