@@ -36,15 +36,16 @@ class Collector:
         """Run `n_steps` steps and return the frames that are new, `[T, B, ...]`.
 
         T is `n_steps`, plus 1 for the first frame of all at the first call. The last frame has its action already: the
-        next call goes on from there.
+        next call goes on from there. All agents get the keyword argument `step`, the number of transitions collected
+        before this call, for schedules.
         """
         agent = self._random_agent if random and self._random_agent is not None else self._agent
         if self._last_frame is None:
             workspace, first = Workspace(), 0
-            agent(workspace, t=0, n_steps=n_steps + 1)
+            agent(workspace, t=0, n_steps=n_steps + 1, step=self.n_transitions)
         else:
             workspace, first = self._last_frame, 1
-            agent(workspace, t=1, n_steps=n_steps)
+            agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
         self._last_frame = workspace.subtime(-1)
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
         self.n_transitions += int((~workspace["env/done"][:-1]).sum())

@@ -18,6 +18,17 @@ import gymnasium as gym
 from workspace_rl.errors import MissingDependencyError, UnknownEnvironmentError, did_you_mean
 
 
+gym.register(
+    "CartPoleSwingUp-v1", entry_point="workspace_rl.envs.cartpole_swingup:CartPoleSwingUpEnv", max_episode_steps=500
+)
+gym.register(
+    "MinitaurBulletEnv-v0",
+    entry_point="workspace_rl.envs.minitaur:MinitaurBulletEnv",
+    max_episode_steps=1000,
+    reward_threshold=15,
+)
+
+
 @dataclass(frozen=True)
 class Provider:
     """A package that registers environments when it is imported."""
@@ -36,7 +47,7 @@ PROVIDERS = (
         "pip install bbrl-gymnasium",
     ),
     Provider(r"ALE/.+|.+NoFrameskip-v\d+", "ale_py", 'pip install "workspace-rl[atari]"'),
-    Provider(r".+BulletEnv-v\d+", "pybullet_envs_gymnasium", 'pip install "workspace-rl[pybullet]"'),
+    Provider(r"(?!Minitaur).+BulletEnv-v\d+", "pybullet_envs_gymnasium", 'pip install "workspace-rl[pybullet]"'),
 )
 
 #: What to install where one of gymnasium's own environments lacks its simulator.
