@@ -1,0 +1,157 @@
+"""Learning scores: run a shipped configuration with several seeds, and keep the evidence.
+
+    python benchmarks/scores.py run sac/pendulum --seeds 1 2 3 [key=value ...]
+    python benchmarks/scores.py table
+
+`run` trains in `outputs/scores/<name>` (ignored by git) and keeps configuration, `metrics.csv`, evaluation, curve and
+a description of machine, versions and commit in `benchmarks/scores/<name>`. `table` writes `benchmarks/README.md` from
+what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import torch
+
+from workspace_rl.config import apply_overrides, load_config
+from workspace_rl.logger import read_metrics
+from workspace_rl.run import find_algorithm
+
+ROOT = Path(__file__).parent.parent
+SCORES = ROOT / "benchmarks" / "scores"
+PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "pybullet", "ale-py", "box2d")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run")
+    run.add_argument("config")
+    run.add_argument("--name", help="the folder's name, without the seed (default: from the configuration's)")
+    run.add_argument("--seeds", type=int, nargs="+", default=[1])
+    run.add_argument("overrides", nargs="*")
+    run.set_defaults(command=run_seeds)
+    table = commands.add_parser("table")
+    table.set_defaults(command=lambda options: write_table())
+    options = parser.parse_args()
+    options.command(options)
+
+
+def run_seeds(options: argparse.Namespace) -> None:
+    commit = clean_commit()
+    for seed in options.seeds:
+        name = f"{options.name or options.config.replace('/', '-').replace('_', '-').removesuffix('.yaml')}-S{seed}"
+        folder = ROOT / "outputs" / "scores" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        overrides = [*options.overrides, f"algorithm.seed={seed}", f"base_dir={folder}"]
+        config = apply_overrides(load_config(options.config), overrides)
+        start = time.perf_counter()
+        result = find_algorithm(config.algo)(config).train(progress=sys.stderr.isatty())
+        seconds = time.perf_counter() - start
+        kept = SCORES / name
+        kept.mkdir(parents=True, exist_ok=True)
+        for file in ("config.yaml", "metrics.csv", "best/eval.json"):
+            shutil.copy(folder / file, kept / Path(file).name)
+        about = {
+            "configuration": options.config,
+            "overrides": options.overrides,
+            "seed": seed,
+            "commit": commit,
+            "steps": result.steps,
+            "seconds": round(seconds, 1),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads available, {processor()}",
+            "versions": {"python": platform.python_version()} | installed_versions(),
+        }
+        (kept / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+        draw_curve(kept)
+        print(f"{name}: {result.final} in {seconds:.0f} s", flush=True)
+
+
+def clean_commit() -> str:
+    """Return the commit of the checkout, which must not have changes in the library."""
+    changed = git("status", "--porcelain", "workspace_rl", "agents", "algos", "configs")
+    if changed:
+        raise SystemExit(f"commit these first, a score must name the code that it belongs to:\n{changed}")
+    return git("rev-parse", "--short=10", "HEAD")
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def processor() -> str:
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    return names[0] if names else platform.processor()
+
+
+def installed_versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except ImportError:
+            continue
+    return found
+
+
+def draw_curve(folder: Path) -> None:
+    metrics = read_metrics(folder)
+    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    for name, label in (("train/episode_return", "training episodes"), ("eval/return_mean", "evaluation")):
+        if name in metrics:
+            axis.plot(*zip(*metrics[name], strict=True), label=label)
+    axis.set(xlabel="environment steps", ylabel="return", title=folder.name)
+    axis.legend()
+    figure.savefig(folder / "curve.png", dpi=80)
+    plt.close(figure)
+
+
+def write_table() -> None:
+    rows = []
+    for folder in sorted(SCORES.iterdir()):
+        about, scores = (json.loads((folder / file).read_text()) for file in ("about.json", "eval.json"))
+        final, selection = scores["final"], scores["selection"]
+        rows.append(
+            f"| [{folder.name}](scores/{folder.name}) | {about['steps']:,} | **{final['mean']:.1f}** ± {final['std']:.1f} "
+            f"| {final['episodes']} | {selection['mean']:.1f} at {scores['step']:,} | {about['seconds']:.0f} "
+            f"| `{about['commit']}` | {' '.join(about['overrides'])} |"
+        )
+    (ROOT / "benchmarks" / "README.md").write_text(TABLE.format(rows="\n".join(rows)))
+
+
+TABLE = """# Measured scores
+
+Each row is one run of a shipped configuration: `python benchmarks/scores.py run <configuration> --seeds <seed>`. Its
+folder holds the resolved configuration, everything that was measured (`metrics.csv`), the evaluation's episodes with
+their seeds (`eval.json`), the curve, and machine, versions and commit (`about.json`).
+
+The final score is that of the run's best policy, acting deterministically, on fresh episodes whose seeds selected
+nothing; the evaluation that chose it stands beside it, and is flattered by the choice. Seconds are wall time on two
+shared cores, one of which torch uses, final evaluation and video included. This page is generated
+(`python benchmarks/scores.py table`).
+
+| run | steps | final return | episodes | chosen by | seconds | commit | changed |
+|---|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+if __name__ == "__main__":
+    main()
