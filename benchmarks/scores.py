@@ -93,12 +93,10 @@ def git(*arguments: str) -> str:
 
 
 def processor() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
-    return names[0] if names else platform.processor()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def installed_versions() -> dict[str, str]:
@@ -129,8 +127,8 @@ def write_table() -> None:
         about, scores = (json.loads((folder / file).read_text()) for file in ("about.json", "eval.json"))
         final, selection = scores["final"], scores["selection"]
         rows.append(
-            f"| [{folder.name}](scores/{folder.name}) | {about['steps']:,} | **{final['mean']:.1f}** ± {final['std']:.1f} "
-            f"| {final['episodes']} | {selection['mean']:.1f} at {scores['step']:,} | {about['seconds']:.0f} "
+            f"| [{folder.name}](scores/{folder.name}) | {about['steps']:,} "
+            f"| **{final['mean']:.1f}** ± {final['std']:.1f} | {final['episodes']} | {selection['mean']:.1f} at {scores['step']:,} | {about['seconds']:.0f} "
             f"| `{about['commit']}` | {' '.join(about['overrides'])} |"
         )
     (ROOT / "benchmarks" / "README.md").write_text(TABLE.format(rows="\n".join(rows)))
