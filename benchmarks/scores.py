@@ -126,11 +126,17 @@ def write_table() -> None:
     for folder in sorted(SCORES.iterdir()):
         about, scores = (json.loads((folder / file).read_text()) for file in ("about.json", "eval.json"))
         final, selection = scores["final"], scores["selection"]
-        rows.append(
-            f"| [{folder.name}](scores/{folder.name}) | {about['steps']:,} "
-            f"| **{final['mean']:.1f}** ± {final['std']:.1f} | {final['episodes']} | {selection['mean']:.1f} at {scores['step']:,} | {about['seconds']:.0f} "
-            f"| `{about['commit']}` | {' '.join(about['overrides'])} |"
+        cells = (
+            f"[{folder.name}](scores/{folder.name})",
+            f"{about['steps']:,}",
+            f"**{final['mean']:.1f}** ± {final['std']:.1f}",
+            final["episodes"],
+            f"{selection['mean']:.1f} at {scores['step']:,}",
+            f"{about['seconds']:.0f}",
+            f"`{about['commit']}`",
+            " ".join(about["overrides"]),
         )
+        rows.append(f"| {' | '.join(map(str, cells))} |")
     (ROOT / "benchmarks" / "README.md").write_text(TABLE.format(rows="\n".join(rows)))
 
 

@@ -25,18 +25,13 @@ def test_every_folder_with_code_is_packaged():
     assert found == packages
 
 
-def test_importing_costs_little_over_torch():
+def test_importing_loads_nothing_slow():
     program = (
-        "import time, torch\nstart = time.perf_counter()\nimport workspace_rl, sys\n"
-        "print(time.perf_counter() - start)\n"
-        "print([name for name in ('moviepy', 'tensorboard', 'matplotlib', 'IPython') if name in sys.modules])"
+        "import workspace_rl, sys\n"
+        "slow = ('moviepy', 'tensorboard', 'matplotlib', 'IPython', 'torch._dynamo')\n"
+        "print([name for name in slow if name in sys.modules])"
     )
-    seconds, slow = [], None
-    for _ in range(3):
-        first, slow = python("-c", program).splitlines()
-        seconds.append(float(first))
-    assert slow == "[]"
-    assert min(seconds) <= 0.3
+    assert python("-c", program) == "[]\n"
 
 
 @pytest.fixture(scope="module")
