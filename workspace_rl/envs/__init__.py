@@ -17,7 +17,6 @@ import gymnasium as gym
 
 from workspace_rl.errors import MissingDependencyError, UnknownEnvironmentError, did_you_mean
 
-
 gym.register(
     "CartPoleSwingUp-v1", entry_point="workspace_rl.envs.cartpole_swingup:CartPoleSwingUpEnv", max_episode_steps=500
 )
