@@ -92,6 +92,24 @@ class OffPolicyConfig:
     eval_interval: int = option(2000, "steps between two evaluations", least=1)
     final_episodes: int = option(100, "fresh episodes that the best policy is scored on at the end", least=0)
 
+    @property
+    def run_length(self) -> int:
+        """The length of the run in steps."""
+        return self.total_steps or (self.max_epochs or 0) * self.n_envs * self.n_steps
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
+        if (self.total_steps is None) == (self.max_epochs is None):
+            raise ConfigError(
+                f"{path}total_steps, {path}max_epochs: exactly one of total_steps (steps summed over environments) and "
+                "max_epochs (collections of n_envs x n_steps steps) says how long the run is; set the other to null."
+            )
+        if self.learning_starts >= self.run_length:
+            raise ConfigError(
+                f"{path}learning_starts: less than the run's {self.run_length} steps expected, {self.learning_starts} "
+                "found; nothing would be learned."
+            )
+
 
 @dataclass
 class RunConfig:
@@ -266,9 +284,8 @@ def _build(schema: type[Any], values: Any, path: str) -> Any:
             built[one.name] = _converted(value, hint, name)
             _check_limits(built[one.name], one.metadata, name)
     config = schema(**built)
-    check = getattr(config, "check", None)
-    if check:
-        check(path)
+    if hasattr(config, "check"):  # parameters that must fit each other
+        config.check(path)
     return config
 
 

@@ -89,7 +89,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """
         self.config: Config = resolve_config(self.config_class, config)  # type: ignore[assignment]
         self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
-        self.total_steps = _total_steps(self.parameters)
+        self.total_steps = self.parameters.run_length
         self.device = _device(self.config.device)
         if not is_logger_alias(self.config.logger.classname):
             raise ConfigError(
@@ -254,21 +254,6 @@ def _shown(path: Path) -> Any:
     from IPython.display import Video
 
     return Video(str(path), embed=True)
-
-
-def _total_steps(parameters: OffPolicyConfig) -> int:
-    if (parameters.total_steps is None) == (parameters.max_epochs is None):
-        raise ConfigError(
-            "algorithm: exactly one of total_steps (steps summed over environments) and max_epochs (collections of "
-            "n_envs x n_steps steps) says how long the run is; set the other one to null."
-        )
-    total = parameters.total_steps or (parameters.max_epochs or 0) * parameters.n_envs * parameters.n_steps
-    if parameters.learning_starts >= total:
-        raise ConfigError(
-            f"algorithm.learning_starts: less than the run's {total} steps expected, {parameters.learning_starts} "
-            "found; nothing would be learned."
-        )
-    return total
 
 
 def _device(name: str) -> torch.device:

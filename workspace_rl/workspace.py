@@ -348,14 +348,15 @@ class Workspace:
         steps = self.time_size()
         if steps < 2:
             raise VariableMismatchError(f"a transition needs two steps, but the workspace has {steps}.")
-        if no_final_state:
-            return self._map(lambda value: torch.stack((value[:-1].flatten(0, 1), value[1:].flatten(0, 1))))
-        keep = (~self.get_full(filter_key)[:-1].bool()).flatten().nonzero().squeeze(-1)
-        flatten_end = self.get_full(filter_key).ndim - 1
+        # Variables are [T, B, ...], or [T] where there is no batch.
+        last_batch_dimension = 0 if any(variable.shape == () for variable in self._variables.values()) else 1
+        keep = None if no_final_state else (~self.get_full(filter_key)[:-1].bool()).flatten().nonzero().squeeze(-1)
 
         def pairs(value: Tensor) -> Tensor:
-            first, second = (part.flatten(0, flatten_end).index_select(0, keep) for part in (value[:-1], value[1:]))
-            return torch.stack((first, second))
+            first, second = (part.flatten(0, last_batch_dimension) for part in (value[:-1], value[1:]))
+            if keep is None:
+                return torch.stack((first, second))
+            return torch.stack((first.index_select(0, keep), second.index_select(0, keep)))
 
         return self._map(pairs)
 

@@ -104,10 +104,11 @@ def test_an_unknown_environment_is_told():
 
 
 def test_defaults_are_filled_in():
-    config = resolve_config(SACConfig, {"critic_optimizer": {"lr": 1e-3}})
+    length = {"algorithm": {"total_steps": 20_000}}
+    config = resolve_config(SACConfig, {"critic_optimizer": {"lr": 1e-3}} | length)
     assert config.critic_optimizer == {"classname": "torch.optim.Adam", "lr": 1e-3}
     assert config.algorithm.tau_target == 0.005 and config.algo == "sac"
-    other = resolve_config(SACConfig, {"critic_optimizer": {"classname": "torch.optim.SGD", "momentum": 0.9}})
+    other = resolve_config(SACConfig, {"critic_optimizer": {"classname": "torch.optim.SGD", "momentum": 0.9}} | length)
     assert other.critic_optimizer == {"classname": "torch.optim.SGD", "lr": 3e-4, "momentum": 0.9}
 
 

@@ -154,6 +154,14 @@ def test_get_transitions_is_time_major_and_drops_pairs_across_a_reset():
     assert workspace.get_transitions(no_final_state=True)["x"].tolist() == [[0, 1, 2, 3], [2, 3, 4, 5]]
 
 
+def test_get_transitions_of_variables_without_a_batch():
+    workspace = Workspace()
+    workspace.set_full("x", torch.arange(4))
+    workspace.set_full("env/done", torch.tensor([False, True, False, False]))
+    assert workspace.get_transitions()["x"].tolist() == [[0, 2], [1, 3]]
+    assert workspace.get_transitions(no_final_state=True)["x"].tolist() == [[0, 1, 2], [1, 2, 3]]
+
+
 def test_batch_selection_and_concatenation():
     workspace = Workspace()
     workspace.set_full("x", torch.arange(6).reshape(2, 3))
