@@ -16,6 +16,30 @@ from workspace_rl.agents.networks import build_mlp
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
 
+class DeterministicActor(Agent):
+    """A deterministic policy: `a = tanh(f(s))`, in [-1, 1].
+
+    Reads `env/env_obs` (`[B, observation_size]`) at `t`; writes `action` (`[B, action_size]`) at `t`. It does not
+    explore: chain it with a noise agent, `Agents(actor, GaussianNoiseAgent(0.1))`.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        hidden_sizes: Sequence[int],
+        action_size: int,
+        activation: type[nn.Module] = nn.ReLU,
+        name: str | None = None,
+    ) -> None:
+        """Build a perceptron with one output for each action component."""
+        super().__init__(name)
+        self.model = build_mlp([observation_size, *hidden_sizes, action_size], activation, nn.Tanh)
+
+    def forward(self, t: int, **kwargs: Any) -> None:
+        """Choose actions at step `t`."""
+        self.set(("action", t), self.model(self.get(("env/env_obs", t))))
+
+
 class SquashedGaussianActor(Agent):
     """A Gaussian policy squashed by tanh: `a = tanh(u)`, `u ~ N(mean(s), std(s))`, in (-1, 1).
 

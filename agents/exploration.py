@@ -1,11 +1,13 @@
-"""Agents that choose actions without looking."""
+"""Agents that explore: by actions chosen without looking, or by noise on the actions of a policy."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
 import torch
+from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.errors import UnsupportedSpaceError
@@ -42,3 +44,70 @@ class RandomAgent(Agent):
             self.set(("action", t), 2 * uniform - 1)
         else:
             self.set(("action", t), (uniform * self.choices.to(done.device)).long())
+
+
+class GaussianNoiseAgent(Agent):
+    """Adds independent Gaussian noise to actions: `a <- clip(a + e, -1, 1)`, `e ~ clip(N(0, sigma^2), -c, c)`.
+
+    Each environment and each action component has a draw of its own, from torch's global generator. Reads and writes
+    `action` (`[B, A]`) at `t`. Without the limit c this is exploration noise (Fujimoto et al. 2018, arXiv:1802.09477,
+    algorithm 1), with it the smoothing of target policies (section 5.3 there).
+    """
+
+    def __init__(self, sigma: float, noise_clip: float | None = None, name: str | None = None) -> None:
+        """Add noise of standard deviation `sigma`, cut off at `noise_clip` (c; None for no limit).
+
+        Both are in units of the normalised action, whose range is 2 wide.
+        """
+        super().__init__(name)
+        self.sigma = sigma
+        self.noise_clip = noise_clip
+
+    def forward(self, t: int, stochastic: bool = True, **kwargs: Any) -> None:
+        """Add noise at step `t`, unless `stochastic` is false."""
+        if not stochastic:
+            return
+        action = self.get(("action", t))
+        noise = self.sigma * torch.randn_like(action)
+        if self.noise_clip is not None:
+            noise = noise.clamp(-self.noise_clip, self.noise_clip)
+        self.set(("action", t), (action + noise).clamp(-1, 1))
+
+
+class OrnsteinUhlenbeckNoiseAgent(Agent):
+    """Adds noise that is correlated in time to actions: `a <- clip(a + x, -1, 1)`, where x drifts back to 0.
+
+    Each environment and each action component has a process of its own (Uhlenbeck and Ornstein 1930, in steps of
+    Euler and Maruyama), with draws from torch's global generator:
+
+        x <- x - theta x dt + sigma sqrt(dt) N(0, 1)
+
+    It starts from 0 in each episode. `theta` = 0.15 and `sigma` = 0.2 are those of Lillicrap et al. 2016
+    (arXiv:1509.02971), section 7, which counts time in steps: `dt` = 1, so that noise forgets within about
+    1 / (theta dt) = 7 steps and has a standard deviation of sigma / sqrt(theta (2 - theta dt)) = 0.38. OpenAI Baselines
+    and stable-baselines3 take `dt` = 0.01: the same standard deviation, but 667 steps.
+
+    Reads `env/timestep` (`[B]`, 0 at the first frame of an episode) at `t`; reads and writes `action` (`[B, A]`) at
+    `t`. The process is kept in the agent, so that it goes on in a new workspace; call it once for each frame.
+    """
+
+    def __init__(self, theta: float = 0.15, sigma: float = 0.2, dt: float = 1.0, name: str | None = None) -> None:
+        """Add noise that returns to 0 at the rate `theta`, is driven by `sigma`, and advances by `dt` each step."""
+        super().__init__(name)
+        self.theta = theta
+        self.sigma = sigma
+        self.dt = dt
+        # Not a buffer: a learner that hands its weights to a collector must not overwrite the collector's noise.
+        self._noise: Tensor | None = None  # [B, A]
+
+    def forward(self, t: int, stochastic: bool = True, **kwargs: Any) -> None:
+        """Advance the noise and add it at step `t`; do neither if `stochastic` is false."""
+        if not stochastic:
+            return
+        action = self.get(("action", t))
+        if self._noise is None or self._noise.shape != action.shape:
+            self._noise = torch.zeros_like(action)
+        before = self._noise * (self.get(("env/timestep", t)) > 0).unsqueeze(-1)
+        drift = -self.theta * self.dt * before
+        self._noise = before + drift + self.sigma * math.sqrt(self.dt) * torch.randn_like(action)
+        self.set(("action", t), (action + self._noise).clamp(-1, 1))

@@ -1,8 +1,11 @@
 """Algorithms, one file each."""
 
+from workspace_rl.algos.ddpg import DDPG
+from workspace_rl.algos.dqn import DQN
 from workspace_rl.algos.sac import SAC
+from workspace_rl.algos.td3 import TD3
 
 #: Algorithms by their name in configurations (`algo: sac`).
-ALGORITHMS = {"sac": SAC}
+ALGORITHMS = {"ddpg": DDPG, "dqn": DQN, "sac": SAC, "td3": TD3}
 
-__all__ = ["ALGORITHMS", "SAC"]
+__all__ = ["ALGORITHMS", "DDPG", "DQN", "SAC", "TD3"]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import workspace_rl
 from workspace_rl.config import apply_overrides, describe_schema, load_config, shipped_configs
+from workspace_rl.envs.catalogue import list_environments
 from workspace_rl.errors import WorkspaceRLError
 from workspace_rl.run import Run, find_algorithm
 
@@ -82,6 +83,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     configs.add_argument("algo", metavar="ALGO", nargs="?", help="for instance sac")
     configs.set_defaults(command=_configs)
+
+    envs = _command(
+        commands,
+        "envs",
+        "list environments that are known to work",
+        """
+        With their spaces, and the extra that each needs: pip install "workspace-rl[EXTRA]". Other gymnasium environments
+        work as well, your own among them ("your_module:YourEnv-v0").
+        """,
+    )
+    envs.set_defaults(command=_envs)
     return parser
 
 
@@ -110,6 +122,18 @@ def _configs(options: argparse.Namespace) -> int:
         if options.algo is None
         else describe_schema(find_algorithm(options.algo).config_class)
     )
+    return 0
+
+
+def _envs(options: argparse.Namespace) -> int:
+    rows = [("environment", "observation", "action", "extra")]
+    rows += [
+        (entry.name, entry.observation or "(not installed)", entry.action or "", entry.extra)
+        for entry in list_environments()
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 

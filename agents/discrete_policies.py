@@ -1,0 +1,89 @@
+"""Policies that choose among discrete actions by their values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from workspace_rl.agent import Agent
+
+
+class LinearSchedule:
+    """Moves along a line from `start` to `end` and stays there: `LinearSchedule(1, 0.1, 10_000)(step)`."""
+
+    def __init__(self, start: float, end: float, steps: int) -> None:
+        """Reach `end` after `steps` steps; `steps=0` means from the beginning."""
+        self.start, self.end, self.steps = start, end, steps
+
+    def __call__(self, step: int) -> float:
+        """Return the value at `step`."""
+        if step >= self.steps:
+            return self.end
+        return self.start + (self.end - self.start) * (step / self.steps)
+
+
+class GreedyAgent(Agent):
+    """Takes the action with the greatest value.
+
+    Reads `q/q_values` (`[B, n_actions]`) at `t`; writes `action` (`[B]`, int64) at `t`.
+    """
+
+    def __init__(
+        self, q_variable: str = "q/q_values", action_variable: str = "action", name: str | None = None
+    ) -> None:
+        """Read `q_variable` and write `action_variable`."""
+        super().__init__(name)
+        self.q_variable, self.action_variable = q_variable, action_variable
+
+    def forward(self, t: int, **kwargs: Any) -> None:
+        """Choose actions at step `t`."""
+        self.set((self.action_variable, t), self.get((self.q_variable, t)).argmax(-1))
+
+
+class EpsilonGreedyAgent(Agent):
+    """Takes any action, uniformly, with probability epsilon, and the one with the greatest value otherwise.
+
+    Reads `q/q_values` (`[B, n_actions]`) at `t`; writes `action` (`[B]`, int64) at `t`. Each environment draws for
+    itself, from torch's global generator. Epsilon follows a linear schedule of the keyword argument `step`.
+    """
+
+    def __init__(
+        self,
+        epsilon_start: float = 1.0,
+        epsilon_end: float = 0.05,
+        epsilon_steps: int = 10_000,
+        q_variable: str = "q/q_values",
+        action_variable: str = "action",
+        name: str | None = None,
+    ) -> None:
+        """Read `q_variable` and write `action_variable`.
+
+        Args:
+            epsilon_start: epsilon at step 0.
+            epsilon_end: epsilon from step `epsilon_steps` on.
+            epsilon_steps: transitions, summed over environments.
+            q_variable: the variable with the values.
+            action_variable: the variable with the actions.
+            name: the agent's name.
+        """
+        super().__init__(name)
+        #: Epsilon as a function of the transitions collected so far.
+        self.epsilon = LinearSchedule(epsilon_start, epsilon_end, epsilon_steps)
+        self.q_variable, self.action_variable = q_variable, action_variable
+
+    def forward(self, t: int, step: int = 0, stochastic: bool = True, **kwargs: Any) -> None:
+        """Choose actions at step `t`.
+
+        Args:
+            t: the step.
+            step: transitions collected so far, summed over environments.
+            stochastic: explore; otherwise take the greatest value, and draw no random numbers.
+            **kwargs: ignored.
+        """
+        q_values = self.get((self.q_variable, t))
+        action = q_values.argmax(-1)
+        if stochastic:
+            explore = torch.rand(action.shape, device=action.device) < self.epsilon(step)
+            action = torch.where(explore, torch.randint_like(action, q_values.shape[-1]), action)
+        self.set((self.action_variable, t), action)

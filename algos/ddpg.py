@@ -1,0 +1,172 @@
+r"""Deep deterministic policy gradient.
+
+Lillicrap et al. 2016, "Continuous control with deep reinforcement learning" (arXiv:1509.02971). With discount g, a
+deterministic actor pi, a critic Q, and copies pi', Q' that follow them slowly, one update on transitions (s, a, r, s')
+takes a gradient step on each of
+
+    critic   mean (Q(s, a) - y)^2,   y = r + g Q'(s', pi'(s'))
+    actor    -mean Q(s, pi(s))
+
+(equations 4 with 5, and 6, in the form of algorithm 1) and then moves the copies: pi' <- pi' + tau (pi - pi'), Q'
+likewise. While training, noise is added to the actor's actions (equation 7).
+
+The paper's numbers (section 7): learning rates 1e-4 (actor) and 1e-3 (critic), g = 0.99, tau = 0.001, batches of 64,
+hidden layers of 400 and 300 units, Ornstein-Uhlenbeck noise with theta = 0.15 and sigma = 0.2. Its batch normalisation,
+its decay of the critic's weights (that is `weight_decay` of the critic's optimiser), its small initial last layers, and
+its critic into which actions enter at the second layer only, are left out, as in TD3.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+
+from workspace_rl.agent import Agent
+from workspace_rl.agents.actors import DeterministicActor
+from workspace_rl.agents.critics import ContinuousQAgent
+from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent
+from workspace_rl.composition import Agents
+from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.errors import UnsupportedSpaceError
+from workspace_rl.optimization import minimise, setup_optimizer, soft_update
+from workspace_rl.returns import n_step_transitions
+from workspace_rl.training import OffPolicyAlgorithm
+from workspace_rl.workspace import Workspace
+
+# ---- parameters ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class DDPGArchitecture:
+    """The networks' hidden layers."""
+
+    actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
+    critic_hidden_size: list[int] = option(lambda: [256, 256], "units of each critic's hidden layers", least=1)
+
+
+@dataclass
+class DDPGParameters(OffPolicyConfig):
+    """The algorithm's parameters."""
+
+    tau_target: float = option(0.001, "how far target networks move at each of their updates", above=0, most=1)
+    noise_kind: str = option(
+        "gaussian", "exploration noise, fresh at each step or drifting", choices=("gaussian", "ornstein-uhlenbeck")
+    )
+    exploration_noise: float = option(0.1, "sigma of the exploration noise; the range of actions is 2 wide", least=0)
+    architecture: DDPGArchitecture = field(default_factory=DDPGArchitecture)
+
+
+@dataclass
+class DDPGConfig(RunConfig):
+    """A run of DDPG."""
+
+    algo: str = option("ddpg", "the algorithm's name", choices=("ddpg",))
+    algorithm: DDPGParameters = field(default_factory=DDPGParameters)
+    actor_optimizer: dict[str, Any] = optimizer_option("the actor's optimiser")
+    critic_optimizer: dict[str, Any] = optimizer_option("the critics' optimiser")
+
+
+# ---- losses -------------------------------------------------------------------------------------------------------
+
+
+def critic_loss(workspace: Workspace) -> Tensor:
+    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 4).
+
+    Of several target critics the least value counts (TD3). Reads `critic/q_values` (`[B, N]`) at 0;
+    `target-critic/q_values` (`[B, N]`), `env/reward` and `discount` (`[B]`) at 1.
+    """
+    next_value = workspace.get("target-critic/q_values", 1).amin(-1)
+    target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
+    errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
+    return errors.square().mean(0).sum()
+
+
+def actor_loss(workspace: Workspace) -> Tensor:
+    """Return the actor's loss (equation 6): reads `critic/q_values` (`[B, N]`) at 0, of which the first counts."""
+    return -workspace.get("critic/q_values", 0)[:, 0].mean()
+
+
+# ---- the algorithm ------------------------------------------------------------------------------------------------
+
+
+class DDPG(OffPolicyAlgorithm[DDPGConfig]):
+    """Deep deterministic policy gradient: `DDPG(config).train()`."""
+
+    config_class: ClassVar[type[DDPGConfig]] = DDPGConfig
+    stored_variables = ["env/env_obs", "action", "env/reward", "env/terminated"]  # noqa: RUF012
+    n_critics = 1
+
+    def build(self) -> None:
+        """Create actor, critic, and their targets."""
+        space = self.train_env.action_space
+        if not isinstance(space, gym.spaces.Box):
+            raise UnsupportedSpaceError(
+                f"{type(self).__name__} needs continuous actions, but {self.config.gym_env.env_name!r} has {space}. "
+                "DQN is for discrete ones."
+            )
+        observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
+        config, parameters = self.config, self.config.algorithm
+        sizes = parameters.architecture
+
+        self.actor = DeterministicActor(observation_size, sizes.actor_hidden_size, action_size, name="actor")
+        self.critic = ContinuousQAgent(
+            observation_size, sizes.critic_hidden_size, action_size, self.n_critics, name="critic"
+        )
+        self.actor.to(self.device)
+        self.critic.to(self.device)
+        self.target_actor = copy.deepcopy(self.actor).set_name("target-actor").requires_grad_(False)
+        self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
+        self.target_critic.requires_grad_(False)
+
+        self.actor_optimizer = setup_optimizer(config.actor_optimizer, self.actor)
+        self.critic_optimizer = setup_optimizer(config.critic_optimizer, self.critic)
+
+        noise: Agent
+        if parameters.noise_kind == "gaussian":
+            noise = GaussianNoiseAgent(parameters.exploration_noise)
+        else:
+            noise = OrnsteinUhlenbeckNoiseAgent(sigma=parameters.exploration_noise)
+        self.policy = Agents(self.actor, noise)
+        self.eval_policy = self.actor
+        #: The agent whose actions the target critics judge.
+        self.target_policy: Agent = self.target_actor
+
+    def update(self, batch: Workspace) -> dict[str, Tensor]:
+        """Take one step on each loss, and move the targets."""
+        transitions = n_step_transitions(batch, self.config.algorithm.discount_factor)
+        metrics = self.update_critic(transitions) | self.update_actor(transitions)
+        self.update_targets()
+        return metrics
+
+    def update_critic(self, transitions: Workspace) -> dict[str, Tensor]:
+        """Take one step on the critics' loss; return metrics."""
+        # The critics judge the stored action at 0; the target policy's own one stands at 1.
+        workspace = Workspace(transitions)
+        with torch.no_grad():
+            self.target_policy(workspace, t=1)
+            self.target_critic(workspace, t=1)
+        self.critic(workspace, t=0)
+        loss = critic_loss(workspace)
+        norm = minimise(loss, self.critic_optimizer, self.config.algorithm.max_grad_norm)
+        q_value = workspace.get("critic/q_values", 0).mean()
+        return {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
+
+    def update_actor(self, transitions: Workspace) -> dict[str, Tensor]:
+        """Take one step on the actor's loss; return metrics."""
+        # Here the critics judge the action that the actor would take at 0.
+        workspace = Workspace(transitions)
+        self.actor(workspace, t=0)
+        self.critic(workspace, t=0)
+        loss = actor_loss(workspace)
+        norm = minimise(loss, self.actor_optimizer, self.config.algorithm.max_grad_norm)
+        return {"loss/actor": loss.detach(), "gradient_norm/actor": norm}
+
+    def update_targets(self) -> None:
+        """Move the target networks towards actor and critics."""
+        soft_update(self.target_actor, self.actor, self.config.algorithm.tau_target)
+        soft_update(self.target_critic, self.critic, self.config.algorithm.tau_target)

@@ -1,0 +1,203 @@
+r"""Deep Q-networks.
+
+Mnih et al. 2015, "Human-level control through deep reinforcement learning" (Nature 518); double Q-learning as in van
+Hasselt et al. 2016 (arXiv:1509.06461); dueling networks as in Wang et al. 2016 (arXiv:1511.06581). With discount g,
+values Q of all actions and their older copy Q', one update on transitions (s, a, r, s') takes a gradient step on
+
+    mean loss(Q(s, a) - y),   y = r + g Q'(s', a'),   a' = argmax Q'(s', .)   (DQN)
+                                                      a' = argmax Q(s', .)    (double DQN, equation 4)
+
+where the loss is Huber's (d^2 / 2 for |d| < 1, |d| - 1/2 beyond) or d^2. Now and then Q' becomes a copy of Q, or it
+follows by Q' <- Q' + tau (Q - Q') at every update. Actions are chosen at random with probability epsilon, which falls
+along a line, and by argmax Q otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent
+from workspace_rl.composition import Agents
+from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.errors import ConfigError, UnsupportedSpaceError
+from workspace_rl.optimization import copy_parameters, minimise, setup_optimizer, soft_update
+from workspace_rl.returns import n_step_transitions
+from workspace_rl.training import OffPolicyAlgorithm
+from workspace_rl.workspace import Workspace
+
+# ---- parameters ---------------------------------------------------------------------------------------------------
+
+#: Updates between two hard copies where the configuration names neither these nor a soft copy.
+TARGET_UPDATE_INTERVAL = 250
+
+
+@dataclass
+class DQNArchitecture:
+    """The network."""
+
+    network: str = option("mlp", "the body: for vectors, or for images", choices=("mlp", "nature_cnn"))
+    hidden_size: list[int] | None = option(
+        None, "units of the body's linear layers; [256, 256] (mlp) or [512] (nature_cnn) unless given", least=1
+    )
+    dueling: bool = option(False, "separate streams for value and advantage")
+    head_hidden_size: list[int] = option(lambda: [], "units of the head's hidden layers, in each stream", least=1)
+
+
+@dataclass
+class DQNParameters(OffPolicyConfig):
+    """The algorithm's parameters."""
+
+    double: bool = option(False, "the learning network chooses the next action, the target network judges it")
+    loss: str = option("huber", "of the temporal-difference error", choices=("huber", "squared"))
+    reward_clip: float | None = option(None, "rewards that are learned from are clipped to [-c, c]", above=0)
+    target_update_interval: int | None = option(
+        None, f"updates between two copies to the target network; {TARGET_UPDATE_INTERVAL} unless tau_target", least=1
+    )
+    tau_target: float | None = option(
+        None, "how far the target network moves at each update, instead of copies", above=0, most=1
+    )
+    epsilon_start: float = option(1.0, "the probability of a random action at the first step", least=0, most=1)
+    epsilon_end: float = option(0.05, "the probability of a random action from epsilon_steps on", least=0, most=1)
+    epsilon_steps: int = option(10_000, "steps from epsilon_start to epsilon_end", least=0)
+    architecture: DQNArchitecture = field(default_factory=DQNArchitecture)
+
+    def check(self, path: str) -> None:
+        """Raise where the target network is to be moved in both ways, as well."""
+        super().check(path)
+        if self.target_update_interval is not None and self.tau_target is not None:
+            raise ConfigError(
+                f"{path}target_update_interval and {path}tau_target: only one expected, {self.target_update_interval} "
+                f"and {self.tau_target} found. The target network is copied now and then, or follows slowly; set the "
+                "other one to null."
+            )
+
+
+@dataclass
+class DQNConfig(RunConfig):
+    """A run of DQN."""
+
+    algo: str = option("dqn", "the algorithm's name", choices=("dqn",))
+    algorithm: DQNParameters = field(default_factory=DQNParameters)
+    optimizer: dict[str, Any] = optimizer_option("the optimiser")
+
+
+# ---- losses -------------------------------------------------------------------------------------------------------
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"huber": functional.huber_loss, "squared": functional.mse_loss}
+
+
+def critic_target(workspace: Workspace) -> Tensor:
+    """Return the targets y (`[B]`).
+
+    Reads `target-q/q_values` (`[B, n_actions]`), `action` (`[B]`, the one to bootstrap from), `env/reward` and
+    `discount` (`[B]`), all at 1.
+    """
+    next_value = value_of_action(workspace.get("target-q/q_values", 1), workspace.get("action", 1))
+    return (workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value).detach()
+
+
+def critic_loss(workspace: Workspace, loss: str = "huber") -> Tensor:
+    """Return the network's "huber" or "squared" error, averaged over the batch.
+
+    Reads `q/q_values` (`[B, n_actions]`) and `action` (`[B]`) at 0, and what `critic_target` reads at 1.
+    """
+    q_value = value_of_action(workspace.get("q/q_values", 0), workspace.get("action", 0))
+    return LOSSES[loss](q_value, critic_target(workspace))
+
+
+def value_of_action(q_values: Tensor, action: Tensor) -> Tensor:
+    """Return the values (`[B]`) that `q_values` (`[B, n_actions]`) give to `action` (`[B]`, int64)."""
+    return q_values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+
+def clip_rewards(window: Workspace, limit: float | None) -> Workspace:
+    """Return `window` with each of its rewards clipped to [-limit, limit]; None for no limit."""
+    clipped = Workspace(window)
+    if limit is not None:
+        clipped.set_full("env/reward", window.get_full("env/reward").clamp(-limit, limit))
+    return clipped
+
+
+# ---- the algorithm ------------------------------------------------------------------------------------------------
+
+
+class DQN(OffPolicyAlgorithm[DQNConfig]):
+    """Deep Q-networks: `DQN(config).train()`."""
+
+    config_class = DQNConfig
+    stored_variables = ["env/env_obs", "action", "env/reward", "env/terminated"]  # noqa: RUF012
+
+    def build(self) -> None:
+        """Create the network, its target copy, and the agents that choose actions by them."""
+        space = self.train_env.action_space
+        if not isinstance(space, gym.spaces.Discrete):
+            raise UnsupportedSpaceError(
+                f"DQN needs one discrete action, but {self.config.gym_env.env_name!r} has {space}. "
+                "SAC is for continuous ones."
+            )
+        parameters = self.config.algorithm
+        sizes = parameters.architecture
+
+        self.q_agent = DiscreteQAgent(
+            self._observation_shape(),
+            sizes.hidden_size,
+            self.train_env.action_size,
+            network=sizes.network,
+            dueling=sizes.dueling,
+            head_hidden_sizes=sizes.head_hidden_size,
+            name="q",
+        ).to(self.device)
+        self.target_q_agent = copy.deepcopy(self.q_agent).with_prefix("target-q/").set_name("target-q")
+        self.target_q_agent.requires_grad_(False)
+        self.optimizer = setup_optimizer(self.config.optimizer, self.q_agent)
+        #: Updates so far.
+        self.n_updates = 0
+
+        # What chooses the action that a target bootstraps from, and judges it.
+        if parameters.double:
+            self.target_policy = Agents(self.target_q_agent, self.q_agent, GreedyAgent("q/q_values"))
+        else:
+            self.target_policy = Agents(self.target_q_agent, GreedyAgent("target-q/q_values"))
+        explorer = EpsilonGreedyAgent(parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps)
+        self.policy = Agents(self.q_agent, explorer)
+        self.eval_policy = Agents(self.q_agent, GreedyAgent())
+
+    def _observation_shape(self) -> list[int]:
+        if self.config.algorithm.architecture.network == "mlp":
+            return [self.train_env.observation_size]
+        return list(self.train_env.observation_space.shape or ())
+
+    def update(self, batch: Workspace) -> dict[str, Tensor]:
+        """Take one step on the loss, and move the target network if it is time."""
+        parameters = self.config.algorithm
+        # With n-step returns, each of the window's rewards is clipped, not their sum.
+        window = clip_rewards(batch, parameters.reward_clip)
+        workspace = n_step_transitions(window, parameters.discount_factor)
+        with torch.no_grad():
+            self.target_policy(workspace, t=1)
+        self.q_agent(workspace, t=0)
+        loss = critic_loss(workspace, parameters.loss)
+        norm = minimise(loss, self.optimizer, parameters.max_grad_norm)
+        self.n_updates += 1
+        self._move_target()
+        metrics = {
+            "loss/critic": loss,
+            "q_value/mean": workspace.get("q/q_values", 0).mean(),
+            "gradient_norm/critic": norm,
+        }
+        return {name: value.detach() for name, value in metrics.items()}
+
+    def _move_target(self) -> None:
+        parameters = self.config.algorithm
+        if parameters.tau_target is not None:
+            soft_update(self.target_q_agent, self.q_agent, parameters.tau_target)
+        elif self.n_updates % (parameters.target_update_interval or TARGET_UPDATE_INTERVAL) == 0:
+            copy_parameters(self.target_q_agent, self.q_agent)
