@@ -29,7 +29,7 @@ from torch import Tensor
 from workspace_rl.agent import Agent
 from workspace_rl.agents.actors import DeterministicActor
 from workspace_rl.agents.critics import ContinuousQAgent
-from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent
+from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.composition import Agents
 from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import UnsupportedSpaceError
@@ -132,6 +132,7 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
         else:
             noise = OrnsteinUhlenbeckNoiseAgent(sigma=parameters.exploration_noise)
         self.policy = Agents(self.actor, noise)
+        self.random_policy = RandomAgent(space)
         self.eval_policy = self.actor
         #: The agent whose actions the target critics judge.
         self.target_policy: Agent = self.target_actor

@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -24,11 +25,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent
+from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, RandomAgent
 from workspace_rl.composition import Agents
 from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
-from workspace_rl.errors import ConfigError, UnsupportedSpaceError
+from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError
 from workspace_rl.optimization import copy_parameters, minimise, setup_optimizer, soft_update
+from workspace_rl.policy import load_policy
 from workspace_rl.returns import n_step_transitions
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
@@ -49,6 +51,8 @@ class DQNArchitecture:
     )
     dueling: bool = option(False, "separate streams for value and advantage")
     head_hidden_size: list[int] = option(lambda: [], "units of the head's hidden layers, in each stream", least=1)
+    features_from: str | None = option(None, "start with the body of this run's best policy (a folder)")
+    freeze_features: bool = option(False, "keep the body as it starts, and learn the head only")
 
 
 @dataclass
@@ -126,6 +130,28 @@ def clip_rewards(window: Workspace, limit: float | None) -> Workspace:
     return clipped
 
 
+# ---- transfer -----------------------------------------------------------------------------------------------------
+
+
+def load_features(q_agent: DiscreteQAgent, folder: str | Path) -> None:
+    """Give `q_agent` the body of the policy saved in `folder`, or of the run's best one.
+
+    Raises:
+        PolicyFileError: the folder holds no policy, or one without a body of the same shapes.
+    """
+    source = next((one for one in load_policy(folder).modules() if isinstance(one, DiscreteQAgent)), None)
+    if source is None:
+        raise PolicyFileError(f"the policy in {folder} has no DiscreteQAgent whose features could be taken.")
+    given = {name: tuple(value.shape) for name, value in source.body.state_dict().items()}
+    expected = {name: tuple(value.shape) for name, value in q_agent.body.state_dict().items()}
+    if given != expected:
+        raise PolicyFileError(
+            f"the features in {folder} do not fit: {expected} expected, {given} found. "
+            "Use the network and hidden_size that they were trained with."
+        )
+    q_agent.body.load_state_dict(source.body.state_dict())
+
+
 # ---- the algorithm ------------------------------------------------------------------------------------------------
 
 
@@ -155,6 +181,9 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             head_hidden_sizes=sizes.head_hidden_size,
             name="q",
         ).to(self.device)
+        if sizes.features_from is not None:
+            load_features(self.q_agent, sizes.features_from)
+        self.q_agent.body.requires_grad_(not sizes.freeze_features)
         self.target_q_agent = copy.deepcopy(self.q_agent).with_prefix("target-q/").set_name("target-q")
         self.target_q_agent.requires_grad_(False)
         self.optimizer = setup_optimizer(self.config.optimizer, self.q_agent)
@@ -168,6 +197,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             self.target_policy = Agents(self.target_q_agent, GreedyAgent("target-q/q_values"))
         explorer = EpsilonGreedyAgent(parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps)
         self.policy = Agents(self.q_agent, explorer)
+        self.random_policy = RandomAgent(space)
         self.eval_policy = Agents(self.q_agent, GreedyAgent())
 
     def _observation_shape(self) -> list[int]:

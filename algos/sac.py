@@ -25,6 +25,7 @@ from workspace_rl.agents import (
     ContinuousQAgent,
     FixedEntropyCoefficient,
     LearnedEntropyCoefficient,
+    RandomAgent,
     SquashedGaussianActor,
 )
 from workspace_rl.composition import KWAgentWrapper
@@ -135,6 +136,7 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             self.entropy_coef_optimizer = setup_optimizer(config.entropy_coef_optimizer, self.entropy_coef)
 
         self.policy = KWAgentWrapper(self.actor, log_prob=False)
+        self.random_policy = RandomAgent(space)
         self.eval_policy = KWAgentWrapper(self.actor, stochastic=False)
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:

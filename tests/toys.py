@@ -85,3 +85,14 @@ class ConstantAgent(Agent):
     def forward(self, t, **kwargs):
         batch = self.get(("env/done", t)).shape[0]
         self.set(("action", t), torch.full((batch, self.size), self.value))
+
+
+#: The sizes of `ContinuousSpacesEnv`, and of the batches that fit it.
+OBS, ACT, BATCH = 5, 3, 64
+
+
+class ContinuousSpacesEnv(gym.Env):
+    """Spaces, for building stable-baselines3's models; it cannot be run."""
+
+    observation_space = gym.spaces.Box(-1, 1, (OBS,))
+    action_space = gym.spaces.Box(-1, 1, (ACT,))

@@ -13,14 +13,15 @@ from workspace_rl.classes import instantiate_class
 
 
 def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter) -> torch.optim.Optimizer:
-    """Build the optimiser that `config` describes for the parameters of `parts`.
+    """Build the optimiser that `config` describes for the parameters of `parts`, except frozen ones.
 
     Args:
         config: `{"classname": "torch.optim.Adam", "lr": 3e-4}` and the class's other arguments. Optimisers that have a
             fused implementation use it unless `fused` is given: it computes the same in one pass.
         *parts: modules or parameters.
     """
-    parameters = [one for part in parts for one in ([part] if isinstance(part, nn.Parameter) else part.parameters())]
+    everything = [one for part in parts for one in ([part] if isinstance(part, nn.Parameter) else part.parameters())]
+    parameters = [one for one in everything if one.requires_grad]
 
     def build(optimizer_class: type[torch.optim.Optimizer], **arguments: Any) -> torch.optim.Optimizer:
         known = inspect.signature(optimizer_class).parameters

@@ -16,7 +16,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.exploration import RandomAgent
 from workspace_rl.collector import Collector
 from workspace_rl.config import OffPolicyConfig, RunConfig, is_logger_alias, resolve_config
 from workspace_rl.errors import ConfigError, RenderingError, RunFolderError
@@ -74,6 +73,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     #: The agent that acts while training; it explores by itself.
     policy: Agent
+    #: The agent that acts in the first `random_steps`.
+    random_policy: Agent
     #: The agent that is evaluated and saved.
     eval_policy: Agent
     #: The variables that the replay buffer stores.
@@ -107,7 +108,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     @abstractmethod
     def build(self) -> None:
-        """Create the agents (on `self.device`) and the optimisers, and set `policy` and `eval_policy`."""
+        """Create the agents (on `self.device`) and the optimisers, and set the three policies."""
 
     @abstractmethod
     def update(self, batch: Workspace) -> dict[str, Tensor]:
@@ -130,8 +131,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         run = self.run = Run.create(self.config)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
         logger = Logger(run.path / "metrics.csv", tensorboard, verbose=self.config.logger.verbose)
-        random_policy = RandomAgent(self.train_env.action_space)
-        collector = Collector(self.train_env, self.policy, random_policy)
+        collector = Collector(self.train_env, self.policy, self.random_policy)
         buffer = ReplayBuffer(parameters.buffer_size, self.stored_variables, device=self.device)
         window = parameters.n_step_return + 1
         next_log, next_evaluation = parameters.learning_starts, parameters.eval_interval

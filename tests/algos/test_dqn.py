@@ -14,7 +14,7 @@ from workspace_rl.agents import DiscreteQAgent, GreedyAgent
 from workspace_rl.algos import ALGORITHMS, DQN
 from workspace_rl.algos.dqn import clip_rewards, critic_loss, critic_target
 from workspace_rl.config import load_config, resolve_config
-from workspace_rl.errors import ConfigError, UnsupportedSpaceError
+from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError
 
 OBS, ACTIONS, BATCH = 5, 3, 64
 
@@ -59,13 +59,6 @@ class PicturesEnv(gym.Env):
 for one in (MatchEnv, PicturesEnv):
     if f"{one.__name__}-v0" not in gym.registry:
         gym.register(f"{one.__name__}-v0", entry_point=one)
-
-
-@pytest.fixture
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture
@@ -427,3 +420,44 @@ def test_shipped_configurations_are_valid(name):
     config = load_config(name)
     assert ALGORITHMS[config.algo] is DQN
     resolve_config(DQN.config_class, config)
+
+
+def test_features_can_be_taken_from_another_run_and_frozen(tmp_path):
+    def config(name, **architecture):
+        return {
+            "gym_env": {"env_name": "PicturesEnv-v0"},
+            "base_dir": str(tmp_path / name),
+            "algorithm": {
+                "total_steps": 60,
+                "buffer_size": 100,
+                "n_envs": 2,
+                "n_steps": 5,
+                "learning_starts": 20,
+                "batch_size": 4,
+                "tau_target": 0.5,
+                "nb_evals": 1,
+                "final_episodes": 1,
+                "architecture": {"network": "nature_cnn", "hidden_size": [], "head_hidden_size": [8]} | architecture,
+            },
+            "record_best": False,
+        }
+
+    DQN(config("first")).train(progress=False)
+    source = load_policy(tmp_path / "first")[0].body.state_dict()
+
+    frozen = DQN(config("frozen", features_from=str(tmp_path / "first"), freeze_features=True, dueling=True))
+    head = copy.deepcopy(frozen.q_agent.head.state_dict())
+    frozen.train(progress=False)
+    for agent in (frozen.q_agent, frozen.target_q_agent, load_policy(tmp_path / "frozen" / "latest")[0]):
+        assert all(torch.equal(value, source[name]) for name, value in agent.body.state_dict().items())
+    assert not all(torch.equal(value, head[name]) for name, value in frozen.q_agent.head.state_dict().items())
+
+    free = DQN(config("free", features_from=str(tmp_path / "first")))
+    assert all(torch.equal(value, source[name]) for name, value in free.q_agent.body.state_dict().items())
+    free.train(progress=False)
+    assert not all(torch.equal(value, source[name]) for name, value in free.q_agent.body.state_dict().items())
+
+    with pytest.raises(PolicyFileError, match="do not fit"):
+        DQN(config("other", features_from=str(tmp_path / "first"), hidden_size=[16]))
+    with pytest.raises(PolicyFileError, match="holds no policy"):
+        DQN(config("none", features_from=str(tmp_path / "nowhere")))

@@ -2,38 +2,26 @@
 
 import copy
 
-import gymnasium as gym
 import pytest
 import torch
 from stable_baselines3 import SAC as SB3SAC
 from torch.nn import functional
 
+from tests.toys import ACT, OBS, ContinuousSpacesEnv
 from workspace_rl import Agents, StackAgent, Workspace, minimise, n_step_transitions
 from workspace_rl.agents import ContinuousQAgent, LearnedEntropyCoefficient, SquashedGaussianActor
 from workspace_rl.algos import SAC
 from workspace_rl.algos.sac import actor_loss, critic_loss, entropy_coef_loss
 from workspace_rl.errors import UnsupportedSpaceError
 
-OBS, ACT, BATCH = 5, 3, 64
-
-
-@pytest.fixture
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-class SpacesOnly(gym.Env):
-    observation_space = gym.spaces.Box(-1, 1, (OBS,))
-    action_space = gym.spaces.Box(-1, 1, (ACT,))
-
 
 @pytest.fixture
 def sb3(double, monkeypatch):
     """stable-baselines3's SAC in float64, without the epsilon that it adds inside the logarithm."""
     monkeypatch.setattr("stable_baselines3.common.policies.preprocess_obs", lambda obs, *args, **kwargs: obs)
-    model = SB3SAC("MlpPolicy", SpacesOnly(), policy_kwargs={"net_arch": [16, 12]}, gamma=0.9, ent_coef="auto_0.3")
+    model = SB3SAC(
+        "MlpPolicy", ContinuousSpacesEnv(), policy_kwargs={"net_arch": [16, 12]}, gamma=0.9, ent_coef="auto_0.3"
+    )
     model.policy.double()
     model.actor.action_dist.epsilon = 0.0
     with torch.no_grad():  # move the target critics away from the critics
@@ -62,17 +50,6 @@ def ours(sb3):
                 critic.model.last_bias[member] = net[2].bias[0]
         critics.append(critic)
     return actor, *critics
-
-
-@pytest.fixture
-def batch(double):
-    torch.manual_seed(3)
-    workspace = Workspace()
-    workspace.set_full("env/env_obs", torch.randn(2, BATCH, OBS))
-    workspace.set_full("action", torch.rand(2, BATCH, ACT) * 2 - 1)
-    workspace.set_full("env/reward", torch.randn(2, BATCH))
-    workspace.set_full("env/terminated", torch.rand(2, BATCH) < 0.3)
-    return workspace
 
 
 def close(ours, theirs):

@@ -10,37 +10,13 @@ from stable_baselines3 import TD3 as SB3TD3
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
+from tests.toys import ACT, BATCH, OBS, ContinuousSpacesEnv
 from workspace_rl import Workspace, load_policy, n_step_transitions
 from workspace_rl.agents import ContinuousQAgent
 from workspace_rl.algos import DDPG, TD3, sac
 from workspace_rl.algos.ddpg import actor_loss, critic_loss
 from workspace_rl.errors import UnsupportedSpaceError
 from workspace_rl.logger import read_metrics
-
-OBS, ACT, BATCH = 5, 3, 64
-
-
-class SpacesOnly(gym.Env):
-    observation_space = gym.spaces.Box(-1, 1, (OBS,))
-    action_space = gym.spaces.Box(-1, 1, (ACT,))
-
-
-@pytest.fixture
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.fixture
-def batch(double):
-    torch.manual_seed(3)
-    workspace = Workspace()
-    workspace.set_full("env/env_obs", torch.randn(2, BATCH, OBS))
-    workspace.set_full("action", torch.rand(2, BATCH, ACT) * 2 - 1)
-    workspace.set_full("env/reward", torch.randn(2, BATCH))
-    workspace.set_full("env/terminated", torch.rand(2, BATCH) < 0.3)
-    return workspace
 
 
 def close(ours, theirs):
@@ -68,8 +44,8 @@ def actor_tensors(actor):
 @pytest.mark.parametrize(("ours_class", "theirs_class"), [(TD3, SB3TD3), (DDPG, SB3DDPG)])
 def test_four_updates_equal_those_of_stable_baselines3(ours_class, theirs_class, batch, monkeypatch):
     monkeypatch.setattr("stable_baselines3.common.policies.preprocess_obs", lambda obs, *args, **kwargs: obs)
-    monkeypatch.setitem(gym.registry, "Spaces-v0", gym.envs.registration.EnvSpec("Spaces-v0", SpacesOnly))
-    theirs = theirs_class("MlpPolicy", SpacesOnly(), policy_kwargs={"net_arch": [16, 12]}, gamma=0.9, tau=0.01)
+    monkeypatch.setitem(gym.registry, "Spaces-v0", gym.envs.registration.EnvSpec("Spaces-v0", ContinuousSpacesEnv))
+    theirs = theirs_class("MlpPolicy", ContinuousSpacesEnv(), policy_kwargs={"net_arch": [16, 12]}, gamma=0.9, tau=0.01)
     theirs.policy.double()
     theirs.set_logger(Logger(None, []))
     samples = ReplayBufferSamples(
