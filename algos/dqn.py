@@ -181,6 +181,11 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             head_hidden_sizes=sizes.head_hidden_size,
             name="q",
         ).to(self.device)
+        if sizes.freeze_features and sizes.features_from is None:
+            raise ConfigError(
+                "algorithm.architecture.freeze_features: nothing to freeze. Give the run whose features are to stay: "
+                "algorithm.architecture.features_from=FOLDER."
+            )
         if sizes.features_from is not None:
             load_features(self.q_agent, sizes.features_from)
         self.q_agent.body.requires_grad_(not sizes.freeze_features)

@@ -89,8 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
         "envs",
         "list environments that are known to work",
         """
-        With their spaces, and the extra that each needs: pip install "workspace-rl[EXTRA]". Other gymnasium environments
-        work as well, your own among them ("your_module:YourEnv-v0").
+        With their spaces, and the extra that each needs: pip install "workspace-rl[EXTRA]". Other gymnasium
+        environments work as well, your own among them ("your_module:YourEnv-v0").
         """,
     )
     envs.set_defaults(command=_envs)
@@ -117,11 +117,10 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _configs(options: argparse.Namespace) -> int:
-    print(
-        "\n".join(shipped_configs())
-        if options.algo is None
-        else describe_schema(find_algorithm(options.algo).config_class)
-    )
+    if options.algo is None:
+        print("\n".join(shipped_configs()))
+    else:
+        print(describe_schema(find_algorithm(options.algo).config_class))
     return 0
 
 

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from workspace_rl.classes import ALIASES, check_arguments, find_class
+from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
 
 Config = TypeVar("Config")
@@ -54,6 +55,24 @@ class EnvironmentConfig:
         "sync", "how environments are stepped together", choices=("sync", "async", "vector_entry_point")
     )
     clip_actions: bool = option(False, "clip actions that are out of bounds instead of stopping with an error")
+    atari: dict[str, Any] | None = option(
+        None, "an Atari game's preprocessing, {} for the standard one (workspace_rl.envs.atari.AtariOptions)"
+    )
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if an option of the Atari preprocessing is unknown or impossible."""
+        self.constructor_arguments()
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """Return what `make_env` is given besides the name."""
+        if self.atari is None:
+            return dict(self.env_args)
+        return {**self.env_args, "atari": AtariOptions.of(self.atari)}
+
+    @property
+    def stacked(self) -> dict[str, int]:
+        """Observations that are stacks of the last pictures, and of how many (see `ReplayBuffer`)."""
+        return {} if self.atari is None else {"env/env_obs": AtariOptions.of(self.atari).frame_stack}
 
 
 @dataclass

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.envs import make_env_spec, missing_simulator
+from workspace_rl.envs.atari import AtariVector, make_atari_vector_env
 from workspace_rl.errors import ActionError, CompositionError, RenderingError, UnsupportedSpaceError
 from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
@@ -70,7 +71,8 @@ class GymAgent(Agent):
             vectorization: "sync" steps the environments in this process, "async" each in a process of its own,
                 "vector_entry_point" all at once by the environment's own vector class.
             wrappers: given to `make_env`.
-            env_args: further arguments for the environment, given to `make_env`.
+            env_args: further arguments for the environment, given to `make_env`; for Atari games `{"atari": {...}}`
+                (see `workspace_rl.envs.atari.AtariOptions`), fastest with "vector_entry_point".
             rescale_actions: continuous actions come in [-1, 1]; False if they come in the space's own units.
             clip_actions: clip actions that are out of bounds instead of raising.
             seed: where the seeds of the episodes are derived from.
@@ -99,7 +101,9 @@ class GymAgent(Agent):
         self.action_space = self.envs.single_action_space
         self._leaves = _leaves(self.observation_space, "env_obs")
         self._act = _action_adapter(self.action_space, self.n_envs, rescale_actions, clip_actions)
-        self._seeds_apart = isinstance(self.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self._seeds_apart = isinstance(self.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(
+            self.envs, AtariVector
+        )
         self._next_seeds: list[int] | None = None
         self._frame: Frame = {}
         self._last_step: int | None = None
@@ -126,7 +130,7 @@ class GymAgent(Agent):
             seeds = episode_seeds(self._seed, TRAINING_EPISODES, self._n_resets, n=self.n_envs)
             self._n_resets += 1
         self._next_seeds = None
-        # An environment's own vector class has one generator for all of its copies.
+        # Other vector classes may have one generator for all of their copies.
         seed: Any = list(seeds) if self._seeds_apart else seeds[0]
         observation, _ = self.envs.reset(seed=seed)
         self._cumulated_reward = np.zeros(self.n_envs, dtype=np.float32)
@@ -257,10 +261,13 @@ def _vector_env(
         if not isinstance(env, str) or wrappers:
             raise CompositionError("vectorization='vector_entry_point' needs an environment's id, and no wrappers.")
         spec = make_env_spec(env)
-        if spec.vector_entry_point is None:
+        atari = env_args.get("atari") is not None
+        if spec.vector_entry_point is None and not atari:
             raise CompositionError(f"environment {env!r} has no vector entry point; use vectorization='sync'.")
         configure_headless_rendering()
         try:
+            if atari:
+                return make_atari_vector_env(spec, n_envs, **env_args)
             return gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_args)
         except (gym.error.DependencyNotInstalled, ImportError) as error:
             raise missing_simulator(env, error) from error

@@ -5,27 +5,36 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from workspace_rl.envs import make_env_spec, missing_simulator, quiet_import
+from workspace_rl.envs import make_env_spec, make_quiet, missing_simulator
+from workspace_rl.envs.atari import AtariOptions, make_atari_env
 
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
 
-def make_env(name: str, wrappers: Sequence[Wrapper] = (), **kwargs: Any) -> gym.Env[Any, Any]:
+def make_env(
+    name: str,
+    wrappers: Sequence[Wrapper] = (),
+    *,
+    atari: AtariOptions | Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> gym.Env[Any, Any]:
     """Make the gymnasium environment `name`.
 
     Args:
         name: an id such as "CartPole-v1", or "your_module:YourEnv-v0".
         wrappers: applied in order, the last one outermost; each takes an environment and returns one.
+        atari: the preprocessing of an Atari game; {} is the standard one, None leaves the game as it is.
         **kwargs: given to `gymnasium.make`, for instance `render_mode="rgb_array"`.
 
     Raises:
         UnknownEnvironmentError: no environment has this name.
+        ConfigError: an option of `atari` is unknown, or has an impossible value.
         MissingDependencyError: its simulator is not installed; the message names the line that installs it.
     """
     configure_headless_rendering()
@@ -34,8 +43,10 @@ def make_env(name: str, wrappers: Sequence[Wrapper] = (), **kwargs: Any) -> gym.
     # its work once, when an environment is written.
     kwargs.setdefault("disable_env_checker", True)
     try:
-        with quiet_import():
-            env = gym.make(spec, **kwargs)
+        if atari is None:
+            env = make_quiet(spec, lambda: gym.make(spec, **kwargs))
+        else:
+            env = make_atari_env(spec, AtariOptions.of(atari), **kwargs)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise missing_simulator(name, error) from error
     if spec.entry_point == "bbrl_gymnasium.envs:ContinuousCartPoleEnv":

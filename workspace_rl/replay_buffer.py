@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,6 +21,11 @@ class ReplayBuffer:
     torch's global generator, among all windows whose first pair is a transition (an episode that ends at `t` does not
     go on at `t+1`) and that do not cross the place where the ring is being written.
 
+    Variables whose frames are stacks of the last pictures, `[T, B, n, ...]` with the newest last, need an n-th of the
+    memory when they are named in `stacked`: only the newest picture of each frame is stored, and the stacks are rebuilt
+    when they are sampled, bit for bit. Where an episode is younger than its stack, the environment fills the stack with
+    zeros or with copies of the episode's first picture; the buffer recognises which, at the first episode that starts.
+
     Memory is claimed by the operating system only when it is first written (on a CPU).
     """
 
@@ -30,6 +35,7 @@ class ReplayBuffer:
         variables: Sequence[str],
         *,
         done_variable: str = "env/done",
+        stacked: Mapping[str, int] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """Create an empty buffer.
@@ -39,10 +45,12 @@ class ReplayBuffer:
             variables: the names of the variables to store. The ring itself keeps the bit that tells where episodes
                 end, so `done_variable` need not be among them; samples have it all the same.
             done_variable: the variable (`[B]`, bool) that ends an episode.
+            stacked: the variables of which single pictures are stored, and how many make up a stack, for instance
+                `{"env/env_obs": 4}`.
             device: where the frames are stored.
 
         Raises:
-            ReplayBufferError: the capacity is not positive.
+            ReplayBufferError: the capacity or the size of a stack is impossible, or a stacked variable is not stored.
         """
         if capacity < 1:
             raise ReplayBufferError(f"a replay buffer needs a capacity of at least 1 transition, not {capacity}.")
@@ -50,7 +58,17 @@ class ReplayBuffer:
         self.done_variable = done_variable
         self.variables = [name for name in dict.fromkeys(variables) if name != done_variable]
         self.device = torch.device(device)
+        self._stacks = {name: _Stacks(name, size) for name, size in (stacked or {}).items()}
+        for name in self._stacks:
+            if name not in self.variables:
+                raise ReplayBufferError(
+                    f"stacked variable {name!r} is not among those that are stored.{did_you_mean(name, self.variables)}"
+                )
+        #: Rows before a frame that its stack reaches back to.
+        self._history = max((stacks.size for stacks in self._stacks.values()), default=1) - 1
         self._storage: dict[str, Tensor] = {}  # name -> [capacity_T * B, ...]
+        # How many frames of the same episode lie before a frame, at most `history`.
+        self._ages = torch.empty(0, dtype=torch.uint8, device=self.device)  # [capacity_T * B]
         self._batch_size = 0
         self._capacity_steps = 0
         self._steps = 0  # rows ever put
@@ -80,13 +98,22 @@ class ReplayBuffer:
             self._allocate(frames, batch_size)
         for name in names:
             self._check(name, frames.get_full(name), n_steps)
+        goes_on = continues and self._steps > 0
+        ages = self._new_ages(frames, goes_on) if self._stacks else None
         if not continues and self._steps:
             self._end_running_episodes()
+        if self._stacks and not goes_on:
+            self._put_history(frames)
         # More frames than rows: the older ones would be overwritten at once.
         start = max(0, n_steps - self._capacity_steps)
         rows = torch.arange(self._steps + start, self._steps + n_steps, device=self.device) % self._capacity_steps
         for name in names:
-            self._ring(name).index_copy_(0, rows, frames.get_full(name)[start:].to(self.device))
+            value = frames.get_full(name)[start:]
+            if name in self._stacks:
+                value = value[:, :, -1]
+            self._ring(name).index_copy_(0, rows, value.to(self.device))
+        if ages is not None:
+            self._ages.view(self._capacity_steps, batch_size).index_copy_(0, rows, ages[start:])
         ends = frames.get_full(self.done_variable).flatten().nonzero().squeeze(-1).cpu().numpy()
         self._ends.append(ends + self._steps * batch_size)
         self._steps += n_steps
@@ -95,6 +122,8 @@ class ReplayBuffer:
     def _ring(self, name: str) -> Tensor:
         """Return the storage of a variable as `[capacity_T, B, ...]`."""
         stored = self._storage[name]
+        if name in self._stacks:
+            stored = stored[:-1]  # the picture of zeros
         return stored.view(self._capacity_steps, self._batch_size, *stored.shape[1:])
 
     def _end_running_episodes(self) -> None:
@@ -104,15 +133,64 @@ class ReplayBuffer:
         self._ends.forget_from(first)
         self._ends.append(np.arange(first, first + self._batch_size))
 
+    def _new_ages(self, frames: Workspace, goes_on: bool) -> Tensor:
+        """Return the ages `[T, B]` of frames that are to be put, and look at the stacks where episodes start."""
+        done = frames.get_full(self.done_variable).to(self.device)
+        if goes_on:
+            last = (self._steps - 1) % self._capacity_steps
+            begins = torch.cat((self._ring(self.done_variable)[last : last + 1], done[:-1]))
+            age_before = self._ages.view(self._capacity_steps, -1)[last].long()
+        else:
+            # The frames before the first one will be those that its stack holds.
+            begins = torch.cat((torch.zeros_like(done[:1]), done[:-1]))
+            age_before = torch.full_like(done[0], self._history - 1, dtype=torch.int64)
+        if begins.any():
+            for name, stacks in self._stacks.items():
+                value = frames.get_full(name)
+                stacks.look_at_starts(name, value[begins.to(value.device)])
+        steps = torch.arange(1, len(done) + 1, device=self.device).unsqueeze(1)
+        latest_begin = torch.where(begins, steps, -age_before).cummax(0).values
+        return (steps - latest_begin).clamp_(max=self._history).to(torch.uint8)
+
+    def _put_history(self, frames: Workspace) -> None:
+        """Store the older pictures of the first frame's stacks as frames of their own, at which no window begins.
+
+        So the first stacks can be rebuilt whether an episode starts there or not.
+        """
+        rows = torch.arange(self._steps, self._steps + self._history, device=self.device) % self._capacity_steps
+        for name in self.variables:
+            first = frames.get_full(name)[:1].to(self.device)
+            if name in self._stacks:
+                pictures = torch.arange(self._history) - (self._history + 1 - self._stacks[name].size)
+                first = first[0][:, pictures.clamp_(min=0)].transpose(0, 1)
+            self._ring(name)[rows] = first
+        self._ring(self.done_variable)[rows] = True
+        self._ages.view(self._capacity_steps, -1)[rows] = 0
+        self._ends.append(np.arange(self._steps * self._batch_size, (self._steps + self._history) * self._batch_size))
+        self._steps += self._history
+
     def _allocate(self, frames: Workspace, batch_size: int) -> None:
+        for name, stacks in self._stacks.items():
+            shape = tuple(frames.get_full(name).shape)
+            if shape[2:3] != (stacks.size,):
+                raise ReplayBufferError(
+                    f"variable {name!r} is no stack of {stacks.size} pictures: [T, B, {stacks.size}, ...] expected, "
+                    f"{list(shape)} found."
+                )
         self._batch_size = batch_size
         # One row more than transitions, since a transition spans two.
-        self._capacity_steps = math.ceil(self.capacity / batch_size) + 1
+        self._capacity_steps = math.ceil(self.capacity / batch_size) + 1 + self._history
+        n_frames = self._capacity_steps * batch_size
+        if self._stacks:
+            self._ages = torch.empty(n_frames, dtype=torch.uint8, device=self.device)
         for name in (*self.variables, self.done_variable):
             value = frames.get_full(name)
-            shape = (self._capacity_steps * batch_size, *value.shape[2:])
+            # After the pictures that are stacked comes one of zeros.
+            shape = (n_frames + 1, *value.shape[3:]) if name in self._stacks else (n_frames, *value.shape[2:])
             try:
                 self._storage[name] = torch.empty(shape, dtype=value.dtype, device=self.device)
+                if name in self._stacks:
+                    self._storage[name][n_frames] = 0
             except (RuntimeError, MemoryError) as error:
                 size = math.prod(shape) * value.dtype.itemsize / 1e9
                 self._storage.clear()
@@ -123,7 +201,8 @@ class ReplayBuffer:
 
     def _check(self, name: str, value: Tensor, n_steps: int) -> None:
         stored = self._storage[name]
-        expected = (n_steps, self._batch_size, *stored.shape[1:])
+        stack = (self._stacks[name].size,) if name in self._stacks else ()
+        expected = (n_steps, self._batch_size, *stack, *stored.shape[1:])
         if tuple(value.shape) != expected or value.dtype != stored.dtype:
             raise ReplayBufferError(
                 f"variable {name!r} does not fit the buffer: {list(expected)} of {stored.dtype} expected, "
@@ -134,8 +213,8 @@ class ReplayBuffer:
 
     @property
     def _oldest(self) -> int:
-        """The oldest step that is stored, counted from the first step ever put."""
-        return max(0, self._steps - self._capacity_steps)
+        """The oldest step whose stacks are stored, counted from the first step ever put."""
+        return max(0, self._steps - self._capacity_steps) + self._history
 
     def n_windows(self, window: int = 2) -> int:
         """Return the number of windows of `window` frames that can be drawn (of transitions for `window=2`)."""
@@ -166,8 +245,8 @@ class ReplayBuffer:
         rank, count = self._ranks(window)
         if count <= 0:
             raise ReplayBufferError(
-                f"no window of {window} frames can be sampled: {self._steps} steps of {self._batch_size} environments "
-                "were put so far. Collect more first (learning_starts)."
+                f"no window of {window} frames can be sampled: {max(0, self._steps - self._history)} steps of "
+                f"{self._batch_size} environments were put so far. Collect more first (learning_starts)."
             )
         chosen = torch.randint(count, (batch_size,), device=self.device).add_(rank)
         first = self._ends.position(chosen)
@@ -176,8 +255,50 @@ class ReplayBuffer:
         index = (first.unsqueeze(0) + offsets).remainder_(size).flatten()
         batch = Workspace()
         for name, stored in self._storage.items():
-            batch.set_full(name, stored.index_select(0, index).unflatten(0, (window, batch_size)))
+            if name in self._stacks:
+                pictures = self._pictures(index, self._stacks[name])
+                value = stored.index_select(0, pictures.flatten()).unflatten(0, (window, batch_size, -1))
+            else:
+                value = stored.index_select(0, index).unflatten(0, (window, batch_size))
+            batch.set_full(name, value)
         return batch
+
+    def _pictures(self, index: Tensor, stacks: _Stacks) -> Tensor:
+        """Return where the pictures `[n, size]` lie that make up the stacks of the frames at `index` (`[n]`)."""
+        n_frames = self._capacity_steps * self._batch_size
+        age = self._ages.index_select(0, index).long().unsqueeze(1)
+        back = torch.arange(stacks.size - 1, -1, -1, device=self.device)
+        pictures = (index.unsqueeze(1) - torch.minimum(back, age) * self._batch_size).remainder_(n_frames)
+        return pictures.masked_fill_(back > age, n_frames) if stacks.zeros else pictures
+
+
+class _Stacks:
+    """A variable of which single pictures are stored."""
+
+    def __init__(self, name: str, size: int) -> None:
+        if not 1 <= size <= 256:  # ages are stored in a byte
+            raise ReplayBufferError(f"the stacks of {name!r} may hold 1 to 256 pictures, not {size}.")
+        self.size = size
+        #: Whether stacks that are older than their episode are filled with zeros, or with copies of its first picture.
+        self.zeros: bool | None = None
+
+    def look_at_starts(self, name: str, stacks: Tensor) -> None:
+        """Find out from the stacks `[n, size, ...]` with which episodes start how they are filled.
+
+        Raises:
+            ReplayBufferError: neither with zeros nor with copies, or not as before.
+        """
+        older, newest = stacks[:, :-1], stacks[:, -1:]
+        zeros, copies = bool((older == 0).all()), bool((older == newest).all())
+        if zeros and copies:  # black pictures
+            return
+        if zeros == copies or self.zeros not in (None, zeros):
+            raise ReplayBufferError(
+                f"the stacks of {name!r} cannot be rebuilt from single pictures: with the newest last, they must be "
+                "filled where an episode starts, in all episodes alike, by zeros or by copies of the first picture. "
+                "Do not name the variable in 'stacked'."
+            )
+        self.zeros = zeros
 
 
 class _EpisodeEnds:

@@ -126,7 +126,7 @@ def make_env_agent(
     Raises:
         RenderingError: `render` is asked of an environment that cannot draw itself.
     """
-    env_args = {**config.env_args, "render_mode": "rgb_array"} if render else dict(config.env_args)
+    env_args = config.constructor_arguments() | ({"render_mode": "rgb_array"} if render else {})
     vectorization: Any = "sync" if render else config.vectorization
     try:
         return GymAgent(

@@ -132,7 +132,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
         logger = Logger(run.path / "metrics.csv", tensorboard, verbose=self.config.logger.verbose)
         collector = Collector(self.train_env, self.policy, self.random_policy)
-        buffer = ReplayBuffer(parameters.buffer_size, self.stored_variables, device=self.device)
+        buffer = ReplayBuffer(
+            parameters.buffer_size, self.stored_variables, stacked=self.config.gym_env.stacked, device=self.device
+        )
         window = parameters.n_step_return + 1
         next_log, next_evaluation = parameters.learning_starts, parameters.eval_interval
         steps, updates_due, evaluated_at = 0, 0.0, -1

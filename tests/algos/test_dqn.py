@@ -457,6 +457,8 @@ def test_features_can_be_taken_from_another_run_and_frozen(tmp_path):
     free.train(progress=False)
     assert not all(torch.equal(value, source[name]) for name, value in free.q_agent.body.state_dict().items())
 
+    with pytest.raises(ConfigError, match="features_from=FOLDER"):
+        DQN(config("nothing", freeze_features=True))
     with pytest.raises(PolicyFileError, match="do not fit"):
         DQN(config("other", features_from=str(tmp_path / "first"), hidden_size=[16]))
     with pytest.raises(PolicyFileError, match="holds no policy"):

@@ -89,6 +89,7 @@ def change(**changes):
         ({"device": "gpu"}, "device: 'gpu' is not available"),
         ({"base_dir": "${nowhere}"}, "nowhere"),
         ({"gym_env__env_args": {"colour": "red"}}, "gym_env.env_args: .*colour"),
+        ({"gym_env__atari": {"frameskip": 4}}, "unknown key 'atari.frameskip'. Did you mean 'frame_skip'"),
     ],
 )
 def test_mistakes_are_told_before_anything_starts(changes, message):

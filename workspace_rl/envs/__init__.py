@@ -10,11 +10,13 @@ import importlib
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium as gym
 
+from workspace_rl.envs.quiet import quiet_native_output
 from workspace_rl.errors import MissingDependencyError, UnknownEnvironmentError, did_you_mean
 
 gym.register(
@@ -50,7 +52,14 @@ PROVIDERS = (
 )
 
 #: What to install where one of gymnasium's own environments lacks its simulator.
-EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "Box2D": "box2d", "ale_py": "atari", "pybullet": "pybullet"}
+EXTRAS = {
+    "mujoco": "mujoco",
+    "box2d": "box2d",
+    "Box2D": "box2d",
+    "ale_py": "atari",
+    "opencv": "atari",
+    "pybullet": "pybullet",
+}
 
 
 def make_env_spec(name: str) -> gym.envs.registration.EnvSpec:
@@ -76,6 +85,30 @@ def make_env_spec(name: str) -> gym.envs.registration.EnvSpec:
         ) from error
 
 
+def make_quiet(spec: gym.envs.registration.EnvSpec, make: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:
+    """Return `make()`, keeping what simulators say about themselves from the user."""
+    package = str(spec.entry_point).partition(":")[0]
+    if package.startswith(("gymnasium.envs.mujoco", "bbrl_gymnasium")):
+        with contextlib.suppress(ImportError):  # told when the environment is made
+            mujoco = importlib.import_module("mujoco")
+            if mujoco.get_mju_user_warning() is None:
+                # Otherwise MuJoCo prints its warnings, and writes them to a file in the working directory.
+                mujoco.set_mju_user_warning(_warn_of_mujoco)
+    if package.startswith("pybullet_envs_gymnasium"):
+        # PyBullet prints a line when it is imported, and one when it is connected to, which is at the first reset.
+        with quiet_import(), quiet_native_output():
+            env = make()
+            env.reset()
+        return env
+    with quiet_import():
+        return make()
+
+
+def _warn_of_mujoco(text: str) -> None:
+    if "is deprecated" not in text:  # of gymnasium's own model files
+        warnings.warn(f"MuJoCo: {text.strip()}", RuntimeWarning, stacklevel=2)
+
+
 def missing_simulator(name: str, error: Exception) -> MissingDependencyError:
     """Return the error for an environment whose simulator cannot be imported (`error` says which)."""
     extra = next((extra for word, extra in EXTRAS.items() if word in str(error)), None)
@@ -94,7 +127,10 @@ def quiet_import() -> Iterator[None]:
 
 def _import(module: str, install: str) -> None:
     try:
-        with quiet_import():
-            importlib.import_module(module)
+        with quiet_import(), quiet_native_output():
+            package = importlib.import_module(module)
     except ImportError as error:
         raise MissingDependencyError(f"package {module!r} is missing ({error}). To install it: {install}") from error
+    if module == "ale_py":
+        # Its emulators set this when they are made, but only after they have printed a banner.
+        package.ALEInterface.setLoggerMode(package.LoggerMode.Error)
