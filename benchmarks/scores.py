@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -52,9 +53,10 @@ def main() -> None:
 
 def run_seeds(options: argparse.Namespace) -> None:
     commit = clean_commit()
+    os.chdir(ROOT)  # so that configurations hold no path of this machine
     for seed in options.seeds:
         name = f"{options.name or options.config.replace('/', '-').replace('_', '-').removesuffix('.yaml')}-S{seed}"
-        folder = ROOT / "outputs" / "scores" / name
+        folder = Path("outputs", "scores", name)
         shutil.rmtree(folder, ignore_errors=True)
         overrides = [*options.overrides, f"algorithm.seed={seed}", f"base_dir={folder}"]
         config = apply_overrides(load_config(options.config), overrides)
@@ -147,8 +149,8 @@ folder holds the resolved configuration, everything that was measured (`metrics.
 their seeds (`eval.json`), the curve, and machine, versions and commit (`about.json`).
 
 The final score is that of the run's best policy, acting deterministically, on fresh episodes whose seeds selected
-nothing; the evaluation that chose it stands beside it, and is flattered by the choice. Seconds are wall time on two
-shared cores, one of which torch uses, final evaluation and video included. This page is generated
+nothing; the evaluation that chose it stands beside it, and is flattered by the choice. Seconds are wall time, final
+evaluation and video included, on two cores that several runs shared: an upper bound. This page is generated
 (`python benchmarks/scores.py table`).
 
 | run | steps | final return | episodes | chosen by | seconds | commit | changed |

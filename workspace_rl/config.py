@@ -51,8 +51,10 @@ class EnvironmentConfig:
 
     env_name: str = option("", "gymnasium id, e.g. 'Pendulum-v1'; 'your_module:YourEnv-v0' imports your_module first")
     env_args: dict[str, Any] = option(dict, "further arguments of the environment's constructor")
-    vectorization: str = option(
-        "sync", "how environments are stepped together", choices=("sync", "async", "vector_entry_point")
+    vectorization: str | None = option(
+        None,
+        "how environments are stepped together; the fastest way for Atari games, 'sync' for others, unless given",
+        choices=("sync", "async", "vector_entry_point"),
     )
     clip_actions: bool = option(False, "clip actions that are out of bounds instead of stopping with an error")
     atari: dict[str, Any] | None = option(

@@ -127,6 +127,7 @@ def make_env_agent(
         RenderingError: `render` is asked of an environment that cannot draw itself.
     """
     env_args = config.constructor_arguments() | ({"render_mode": "rgb_array"} if render else {})
+    # One environment is filmed, in this process: vector classes cannot draw.
     vectorization: Any = "sync" if render else config.vectorization
     try:
         return GymAgent(

@@ -326,3 +326,12 @@ def test_a_missing_opencv_names_the_extra():
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert 'pip install "workspace-rl[atari]"' in output
+
+
+def test_the_faster_way_is_the_default():
+    from workspace_rl.envs.atari import AtariVector
+
+    assert isinstance(GymAgent("PongNoFrameskip-v4", 2, env_args={"atari": {}}).envs, AtariVector)
+    assert not isinstance(
+        GymAgent("PongNoFrameskip-v4", 2, env_args={"atari": {}}, vectorization="sync").envs, AtariVector
+    )
