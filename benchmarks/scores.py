@@ -4,8 +4,8 @@
     python benchmarks/scores.py table
 
 `run` trains in `outputs/scores/<name>` (ignored by git) and keeps configuration, `metrics.csv`, evaluation, curve and
-a description of machine, versions and commit in `benchmarks/scores/<name>`. `table` writes `benchmarks/README.md` from
-what is there.
+a description of machine, versions and commit in `benchmarks/scores/<name>`. `table` writes `benchmarks/README.md` and
+the first lines of the shipped configurations from what is there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -27,7 +28,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
-from workspace_rl.config import apply_overrides, load_config
+from workspace_rl.config import apply_overrides, load_config, shipped_configs
 from workspace_rl.logger import read_metrics
 from workspace_rl.run import find_algorithm
 
@@ -46,7 +47,7 @@ def main() -> None:
     run.add_argument("overrides", nargs="*")
     run.set_defaults(command=run_seeds)
     table = commands.add_parser("table")
-    table.set_defaults(command=lambda options: write_table())
+    table.set_defaults(command=lambda options: write_summaries())
     options = parser.parse_args()
     options.command(options)
 
@@ -123,10 +124,41 @@ def draw_curve(folder: Path) -> None:
     plt.close(figure)
 
 
-def write_table() -> None:
+def write_summaries() -> None:
+    runs = [
+        (folder, *(json.loads((folder / file).read_text()) for file in ("about.json", "eval.json")))
+        for folder in sorted(SCORES.iterdir())
+    ]
+    write_table(runs)
+    for name in shipped_configs():
+        same = [(about, scores["final"]) for _, about, scores in runs if about["configuration"] == name]
+        full = [(about, final) for about, final in same if not about["overrides"]]
+        path = ROOT / "configs" / f"{name}.yaml"
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([f"# {summary(full, same)}\n", *lines[1:]]))
+
+
+def summary(full: list[Any], all_runs: list[Any]) -> str:
+    """Return what is known of a configuration's score, in one line."""
+    if full:
+        means = ", ".join(f"{final['mean']:.1f}" for _, final in full)
+        seeds = ", ".join(str(about["seed"]) for about, _ in full)
+        commits = ", ".join(dict.fromkeys(about["commit"] for about, _ in full))
+        about, final = full[0]
+        return (
+            f"Score {means} (seed {seeds}; mean return of {final['episodes']} fresh episodes, best policy of "
+            f"{about['steps']:,} steps; commit {commits})"
+        )
+    if all_runs:
+        about, final = all_runs[0]
+        short = f"{final['mean']:.1f} after {about['steps']:,} steps (commit {about['commit']})"
+        return f"Its full length is not yet measured; {short}"
+    return "not yet measured"
+
+
+def write_table(runs: list[Any]) -> None:
     rows = []
-    for folder in sorted(SCORES.iterdir()):
-        about, scores = (json.loads((folder / file).read_text()) for file in ("about.json", "eval.json"))
+    for folder, about, scores in runs:
         final, selection = scores["final"], scores["selection"]
         cells = (
             f"[{folder.name}](scores/{folder.name})",
