@@ -200,8 +200,8 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             self.target_policy = Agents(self.target_q_agent, self.q_agent, GreedyAgent("q/q_values"))
         else:
             self.target_policy = Agents(self.target_q_agent, GreedyAgent("target-q/q_values"))
-        explorer = EpsilonGreedyAgent(parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps)
-        self.policy = Agents(self.q_agent, explorer)
+        self.explorer = EpsilonGreedyAgent(parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps)
+        self.policy = Agents(self.q_agent, self.explorer)
         self.random_policy = RandomAgent(space)
         self.eval_policy = Agents(self.q_agent, GreedyAgent())
 
@@ -209,6 +209,10 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         if self.config.algorithm.architecture.network == "mlp":
             return [self.train_env.observation_size]
         return list(self.train_env.observation_space.shape or ())
+
+    def schedules(self, step: int) -> dict[str, float]:
+        """Return epsilon."""
+        return {"exploration/epsilon": self.explorer.epsilon(step)}
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Take one step on the loss, and move the target network if it is time."""

@@ -50,6 +50,9 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
     used = [gradient for gradient in gradients if gradient is not None]
     norm = nn.utils.get_total_norm(used)
     for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None and gradient.stride() != parameter.stride():
+            # Fused optimisers pair weights and gradients by their place in memory.
+            gradient = torch.empty_like(parameter).copy_(gradient)
         parameter.grad = gradient
     if max_grad_norm is not None:
         nn.utils.clip_grads_with_norm_(parameters, max_grad_norm, norm)

@@ -114,6 +114,10 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Learn from a batch of windows (`[n_step_return + 1, batch_size, ...]`); return metrics, scalar tensors."""
 
+    def schedules(self, step: int) -> dict[str, float]:
+        """Return what changes with the number of steps alone and is to be logged, for instance epsilon."""
+        return {}
+
     # ---- training -------------------------------------------------------------------------------------------------
 
     def train(self, *, progress: bool = True) -> TrainingResult:
@@ -159,6 +163,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     collector.load_policy(self.policy)
 
                 if steps >= next_log:
+                    for name, value in self.schedules(steps).items():
+                        logger.add_scalar(name, value, steps)
                     logger.flush(steps)
                     next_log = steps + self.config.logger.log_interval
                 if steps >= next_evaluation:

@@ -15,6 +15,7 @@ from workspace_rl.algos import ALGORITHMS, DQN
 from workspace_rl.algos.dqn import clip_rewards, critic_loss, critic_target
 from workspace_rl.config import load_config, resolve_config
 from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError
+from workspace_rl.logger import read_metrics
 
 OBS, ACTIONS, BATCH = 5, 3, 64
 
@@ -463,3 +464,26 @@ def test_features_can_be_taken_from_another_run_and_frozen(tmp_path):
         DQN(config("other", features_from=str(tmp_path / "first"), hidden_size=[16]))
     with pytest.raises(PolicyFileError, match="holds no policy"):
         DQN(config("none", features_from=str(tmp_path / "nowhere")))
+
+
+def test_epsilon_is_logged(tmp_path):
+    config = {
+        "gym_env": {"env_name": "MatchEnv-v0"},
+        "base_dir": str(tmp_path / "run"),
+        "algorithm": {
+            "total_steps": 200,
+            "n_envs": 2,
+            "n_steps": 5,
+            "learning_starts": 20,
+            "batch_size": 4,
+            "epsilon_steps": 100,
+            "nb_evals": 1,
+            "final_episodes": 1,
+        },
+        "logger": {"log_interval": 20},
+        "record_best": False,
+    }
+    DQN(config).train(progress=False)
+    logged = read_metrics(tmp_path / "run")["exploration/epsilon"]
+    assert logged[0][1] < 1 and logged[-1][1] == 0.05
+    assert [value for _, value in logged] == sorted((value for _, value in logged), reverse=True)
