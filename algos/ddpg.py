@@ -31,7 +31,7 @@ from workspace_rl.agents.actors import DeterministicActor
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.composition import Agents
-from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import UnsupportedSpaceError
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.returns import n_step_transitions
@@ -39,14 +39,6 @@ from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
 # ---- parameters ---------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class DDPGArchitecture:
-    """The networks' hidden layers."""
-
-    actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
-    critic_hidden_size: list[int] = option(lambda: [256, 256], "units of each critic's hidden layers", least=1)
 
 
 @dataclass
@@ -58,7 +50,7 @@ class DDPGParameters(OffPolicyConfig):
         "gaussian", "exploration noise, fresh at each step or drifting", choices=("gaussian", "ornstein-uhlenbeck")
     )
     exploration_noise: float = option(0.1, "sigma of the exploration noise; the range of actions is 2 wide", least=0)
-    architecture: DDPGArchitecture = field(default_factory=DDPGArchitecture)
+    architecture: ActorCriticArchitecture = field(default_factory=ActorCriticArchitecture)
 
 
 @dataclass

@@ -29,7 +29,7 @@ from workspace_rl.agents import (
     SquashedGaussianActor,
 )
 from workspace_rl.composition import KWAgentWrapper
-from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import UnsupportedSpaceError
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.returns import n_step_transitions
@@ -40,14 +40,6 @@ from workspace_rl.workspace import Workspace
 
 
 @dataclass
-class SACArchitecture:
-    """The networks' hidden layers."""
-
-    actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
-    critic_hidden_size: list[int] = option(lambda: [256, 256], "units of each critic's hidden layers", least=1)
-
-
-@dataclass
 class SACParameters(OffPolicyConfig):
     """The algorithm's parameters."""
 
@@ -55,7 +47,7 @@ class SACParameters(OffPolicyConfig):
     entropy_mode: str = option("auto", "learn the entropy coefficient, or keep it", choices=("auto", "fixed"))
     init_entropy_coef: float = option(1.0, "the entropy coefficient, at the beginning or for good", above=0)
     target_entropy: float | None = option(None, "in nats; minus the number of action components unless given")
-    architecture: SACArchitecture = field(default_factory=SACArchitecture)
+    architecture: ActorCriticArchitecture = field(default_factory=ActorCriticArchitecture)
 
 
 @dataclass

@@ -133,6 +133,14 @@ class OffPolicyConfig:
 
 
 @dataclass
+class ActorCriticArchitecture:
+    """The networks' hidden layers."""
+
+    actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
+    critic_hidden_size: list[int] = option(lambda: [256, 256], "units of each critic's hidden layers", least=1)
+
+
+@dataclass
 class RunConfig:
     """What every run has, whatever its algorithm."""
 
