@@ -1,24 +1,27 @@
 """Ready-made agents: actors, critics, exploration, and the networks they are made of."""
 
-from workspace_rl.agents.actors import SquashedGaussianActor, squashed_gaussian_log_prob
+from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor, squashed_gaussian_log_prob
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.discrete_policies import EpsilonGreedyAgent, GreedyAgent, LinearSchedule
 from workspace_rl.agents.entropy import FixedEntropyCoefficient, LearnedEntropyCoefficient
-from workspace_rl.agents.exploration import RandomAgent
+from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.agents.networks import EnsembleMLP, build_mlp
 from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead, NatureCNN
 
 __all__ = [
     "ContinuousQAgent",
+    "DeterministicActor",
     "DiscreteQAgent",
     "DuelingHead",
     "EnsembleMLP",
     "EpsilonGreedyAgent",
     "FixedEntropyCoefficient",
+    "GaussianNoiseAgent",
     "GreedyAgent",
     "LearnedEntropyCoefficient",
     "LinearSchedule",
     "NatureCNN",
+    "OrnsteinUhlenbeckNoiseAgent",
     "RandomAgent",
     "SquashedGaussianActor",
     "build_mlp",

@@ -64,6 +64,8 @@ def run_seeds(options: argparse.Namespace) -> None:
         start = time.perf_counter()
         result = find_algorithm(config.algo)(config).train(progress=sys.stderr.isatty())
         seconds = time.perf_counter() - start
+        if result.interrupted:
+            raise SystemExit(f"{name} was stopped early and is not kept")
         kept = SCORES / name
         kept.mkdir(parents=True, exist_ok=True)
         for file in ("config.yaml", "metrics.csv", "best/eval.json"):

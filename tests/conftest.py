@@ -4,6 +4,7 @@ import gymnasium as gym
 import pytest
 
 gym.register("Target-v0", entry_point="tests.toys:TargetEnv")
+gym.register("Drawing-v0", entry_point="tests.toys:DrawingEnv")
 
 
 @pytest.fixture

@@ -39,7 +39,19 @@ def clean_environment(tmp_path_factory):
     """An environment with nothing but the wheel (and this one's other packages, seen from outside)."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            folder,
+            ROOT,
+        ],
+        check=True,
     )
     (wheel,) = folder.glob("*.whl")
     python("-m", "venv", str(folder / "venv"))

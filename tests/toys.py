@@ -75,6 +75,18 @@ class TargetEnv(gym.Env):
         return np.zeros(1, np.float32), -float((action[0] - 0.5) ** 2), True, False, {}
 
 
+class DrawingEnv(TargetEnv):
+    """Draws from NumPy's global generator when it is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.offset = np.random.rand()
+
+    def step(self, action):
+        observation, reward, *rest = super().step(action)
+        return observation, reward + self.offset, *rest
+
+
 class ConstantAgent(Agent):
     """Writes the same action for every environment."""
 

@@ -34,7 +34,7 @@ class Agent(nn.Module):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the agent and note the arguments it is built with, so that a saved policy can be rebuilt."""
         agent = super().__new__(cls)
-        agent.__dict__["_constructor_arguments"] = (args, kwargs)
+        agent.__dict__["_constructor_arguments"] = (_snapshot(list(args)), _snapshot(kwargs))
         agent.__dict__["workspace"] = None
         return agent
 
@@ -188,3 +188,12 @@ class Agent(nn.Module):
         """The device of the agent's first parameter, the CPU if it has none."""
         parameter = next(self.parameters(), None)
         return torch.device("cpu") if parameter is None else parameter.device
+
+
+def _snapshot(value: Any) -> Any:
+    """Return `value`, with lists and dictionaries copied: they may change after the agent was built from them."""
+    if isinstance(value, list):
+        return [_snapshot(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _snapshot(one) for key, one in value.items()}
+    return value

@@ -6,6 +6,7 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import workspace_rl
 from workspace_rl.config import apply_overrides, describe_schema, load_config, shipped_configs
@@ -17,6 +18,9 @@ from workspace_rl.run import Run, find_algorithm
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 for a user's error, 2 for wrong usage, 130 for ctrl-C."""
     options = build_parser().parse_args(arguments)
+    # As `python -m` does: so that an environment of one's own is found in the working directory.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     try:
         status: int = options.command(options)
     except WorkspaceRLError as error:
@@ -65,7 +69,10 @@ def build_parser() -> argparse.ArgumentParser:
         commands,
         "evaluate",
         "score a run's policy on fresh episodes",
-        "The score is printed, and kept in the policy's eval.json. The episodes' seeds selected nothing.",
+        """
+        The score is printed, and kept in the policy's eval.json if there is none yet. The episodes' seeds selected
+        nothing.
+        """,
     )
     _add_policy_arguments(evaluate, episodes=100)
     evaluate.set_defaults(command=_evaluate)
@@ -106,7 +113,8 @@ def _train(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     run = Run(options.run)
     score = run.evaluate(options.episodes, options.policy)
-    run.save_scores(options.policy, final=score.as_dict())
+    if "final" not in run.scores(options.policy):
+        run.save_scores(options.policy, final=score.as_dict())
     print(f"{options.policy} policy of {run.path}: {score}")
     return 0
 

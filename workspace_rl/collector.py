@@ -46,7 +46,8 @@ class Collector:
         else:
             workspace, first = self._last_frame, 1
             agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
-        self._last_frame = workspace.subtime(-1)
+        # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
+        self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
         self.n_transitions += int((~workspace["env/done"][:-1]).sum())
         return workspace.subtime(first)

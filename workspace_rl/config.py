@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
+import inspect
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -33,7 +35,8 @@ def option(default: Any, help: str, **limits: Any) -> Any:
     Args:
         default: a value, or a function that makes one.
         help: one line for `describe_schema`.
-        **limits: `least`, `most` (inclusive), `above` (exclusive) for numbers; `choices` for strings.
+        **limits: `least`, `most` (inclusive), `above` (exclusive) for numbers; `choices` for strings; `filled` for
+            lists that may not be empty.
     """
     metadata = {"help": help, **limits}
     if callable(default):
@@ -62,14 +65,19 @@ class EnvironmentConfig:
     )
 
     def check(self, path: str) -> None:
-        """Raise a `ConfigError` if an option of the Atari preprocessing is unknown or impossible."""
+        """Raise a `ConfigError` if there is no name, or an option of the Atari preprocessing is impossible."""
+        if not self.env_name:
+            raise ConfigError(f"{path}env_name: an environment's id expected, for instance 'Pendulum-v1'; none found.")
         self.constructor_arguments()
 
-    def constructor_arguments(self) -> dict[str, Any]:
-        """Return what `make_env` is given besides the name."""
+    def constructor_arguments(self, *, scoring: bool = False) -> dict[str, Any]:
+        """Return what `make_env` is given besides the name; for `scoring`, without what is for learning only."""
         if self.atari is None:
             return dict(self.env_args)
-        return {**self.env_args, "atari": AtariOptions.of(self.atari)}
+        options = AtariOptions.of(self.atari)
+        if scoring:
+            options = dataclasses.replace(options, terminal_on_life_loss=False, reward_clipping=False)
+        return {**self.env_args, "atari": options}
 
     @property
     def stacked(self) -> dict[str, int]:
@@ -125,6 +133,11 @@ class OffPolicyConfig:
                 f"{path}total_steps, {path}max_epochs: exactly one of total_steps (steps summed over environments) and "
                 "max_epochs (collections of n_envs x n_steps steps) says how long the run is; set the other to null."
             )
+        if math.ceil(self.buffer_size / self.n_envs) < self.n_step_return:
+            raise ConfigError(
+                f"{path}buffer_size: {self.buffer_size} transitions of {self.n_envs} environments are too few for "
+                f"{path}n_step_return = {self.n_step_return}; at least {self.n_envs * self.n_step_return} expected."
+            )
         if self.learning_starts >= self.run_length:
             raise ConfigError(
                 f"{path}learning_starts: less than the run's {self.run_length} steps expected, {self.learning_starts} "
@@ -137,7 +150,9 @@ class ActorCriticArchitecture:
     """The networks' hidden layers."""
 
     actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
-    critic_hidden_size: list[int] = option(lambda: [256, 256], "units of each critic's hidden layers", least=1)
+    critic_hidden_size: list[int] = option(
+        lambda: [256, 256], "units of each critic's hidden layers", least=1, filled=True
+    )
 
 
 @dataclass
@@ -181,7 +196,7 @@ def load_config(source: str | Path) -> DictConfig:
             )
         text = shipped.read_text()
     else:
-        text = path.read_text()
+        text = path.read_text(errors="replace")
     try:
         config = OmegaConf.create(text)
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
@@ -213,7 +228,10 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         key, equals, _ = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"{override!r} is no override; write key=value, for instance algorithm.seed=2.")
-    merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+    try:
+        merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+    except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
+        raise ConfigError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from error
     if not isinstance(merged, DictConfig):
         raise ConfigError("a configuration must be a dictionary of parameters.")
     return merged
@@ -230,7 +248,8 @@ def resolve_config(schema: type[Config], given: Mapping[str, Any] | DictConfig) 
     """
     register_resolvers()
     try:
-        plain = OmegaConf.to_container(OmegaConf.create(dict(given)), resolve=False)
+        config = given if isinstance(given, DictConfig) else OmegaConf.create(dict(given))
+        plain = OmegaConf.to_container(config, resolve=False)
         _check_keys(schema, plain, "")
         merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), plain)
         values = OmegaConf.to_container(merged, resolve=True)
@@ -353,6 +372,8 @@ def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
         raise ConfigError(
             f"{name}: one of {choices} expected, {value!r} found.{did_you_mean(value, limits['choices'])}"
         )
+    if limits.get("filled") and not value:
+        raise ConfigError(f"{name}: a list with at least one entry expected, {value!r} found.")
     for one in value if isinstance(value, list) else [value]:
         if "least" in limits and not one >= limits["least"]:
             raise ConfigError(f"{name}: at least {limits['least']} expected, {one} found.")
@@ -371,10 +392,19 @@ def _checked_optimizer(value: Any, name: str) -> dict[str, Any]:
         raise ConfigError(f"{name}: {error}") from error
     if not issubclass(found, torch.optim.Optimizer):
         raise ConfigError(f"{name}: {value['classname']} is no optimiser of torch.")
-    check_arguments(found, {key: one for key, one in value.items() if key != "classname"}, name)
+    arguments = {key: one for key, one in value.items() if key != "classname"}
+    check_arguments(found, arguments, name)
     learning_rate = value.get("lr")
     if learning_rate is not None and not (isinstance(learning_rate, int | float) and learning_rate > 0):
         raise ConfigError(f"{name}.lr: a positive number expected, {learning_rate!r} found.")
+    if inspect.signature(found.step).parameters["closure"].default is inspect.Parameter.empty:
+        raise ConfigError(
+            f"{name}: {value['classname']} evaluates the loss several times a step, which is not supported."
+        )
+    try:  # it knows best what it takes
+        found([torch.nn.Parameter(torch.zeros(1))], **arguments)
+    except Exception as error:
+        raise ConfigError(f"{name}: {value['classname']} refuses {arguments}: {error}") from error
     return value
 
 

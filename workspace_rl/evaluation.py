@@ -11,6 +11,7 @@ import torch
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents, TemporalAgent
+from workspace_rl.errors import CompositionError
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.seeding import RandomState
 from workspace_rl.workspace import Workspace
@@ -63,7 +64,17 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
         policy: chooses the actions.
         seeds: the seeds of the episodes.
         **kwargs: given to the policy.
+
+    Raises:
+        CompositionError: the environments reset themselves, or there are no seeds.
     """
+    if env_agent.auto_reset:
+        raise CompositionError(
+            f"{env_agent.description()} resets its environments by itself; to score whole episodes, build it with "
+            "auto_reset=False."
+        )
+    if not seeds:
+        raise CompositionError("seeds: at least one expected, one for each episode.")
     agent = TemporalAgent(Agents(env_agent, policy))
     n_envs = env_agent.n_envs
     returns: list[float] = []
@@ -77,7 +88,7 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
             t = 0
             while True:
                 agent(workspace, t=t, n_steps=CHUNK, stop_variable="env/done", **kwargs)
-                workspace, t = workspace.subtime(-1), 1
+                workspace, t = workspace.subtime(workspace.time_size("env/done") - 1), 1
                 if bool(workspace.get("env/done", 0).all()):
                     break
             returns += workspace.get("env/cumulated_reward", 0)[: len(chunk)].tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Self
@@ -90,13 +92,18 @@ class GymAgent(Agent):
             CompositionError: `n_envs` is not positive, or `env` does not fit the other arguments.
         """
         super().__init__(name)
-        if n_envs < 1:
-            raise CompositionError(f"n_envs must be at least 1, {n_envs} was given.")
+        if not isinstance(n_envs, int) or n_envs < 1:
+            raise CompositionError(f"n_envs must be a whole number of at least 1, {n_envs} was given.")
         self.auto_reset = auto_reset
         self.input_name = input_name
         self.output_prefix = output_prefix
         self.output_device = torch.device(device)
         self.envs = _vector_env(env, n_envs, vectorization, wrappers, env_args or {})
+        mode = self.envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if mode != AutoresetMode.NEXT_STEP:
+            raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
+        # A vector environment that was built elsewhere may use its memory again at the next step.
+        self._copy = isinstance(env, VectorEnv)
         self.n_envs = self.envs.num_envs
         self.observation_space = self.envs.single_observation_space
         self.action_space = self.envs.single_action_space
@@ -107,7 +114,6 @@ class GymAgent(Agent):
         )
         self._next_seeds: list[int] | None = None
         self._frame: Frame = {}
-        self._last_step: int | None = None
         self.seed(seed)
 
     # ---- running --------------------------------------------------------------------------------------------------
@@ -134,7 +140,7 @@ class GymAgent(Agent):
         # Other vector classes may have one generator for all of their copies.
         seed: Any = list(seeds) if self._seeds_apart else seeds[0]
         observation, _ = self.envs.reset(seed=seed)
-        self._cumulated_reward = np.zeros(self.n_envs, dtype=np.float32)
+        self._cumulated_reward = np.zeros(self.n_envs)
         self._timestep = np.zeros(self.n_envs, dtype=np.int64)
         self._done = np.zeros(self.n_envs, dtype=bool)
         nothing = np.zeros(self.n_envs, dtype=bool)
@@ -147,13 +153,11 @@ class GymAgent(Agent):
         observation, reward, terminated, truncated, _ = self.envs.step(action)
         if self.auto_reset:
             running = ~self._done
-            self._cumulated_reward = (self._cumulated_reward + reward.astype(np.float32)) * running
+            self._cumulated_reward = (self._cumulated_reward + reward) * running
             self._timestep = (self._timestep + 1) * running
             return self._make_frame(observation, reward, terminated, truncated)
         finished = self._done.copy()
-        self._cumulated_reward = np.where(
-            finished, self._cumulated_reward, self._cumulated_reward + reward.astype(np.float32)
-        )
+        self._cumulated_reward = np.where(finished, self._cumulated_reward, self._cumulated_reward + reward)
         self._timestep = np.where(finished, self._timestep, self._timestep + 1)
         frame = self._make_frame(observation, np.where(finished, 0.0, reward), terminated, truncated)
         if finished.any():
@@ -168,11 +172,13 @@ class GymAgent(Agent):
     def _make_frame(self, observation: Any, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> Frame:
         self._done = terminated | truncated
         arrays = {name: leaf(observation) for name, leaf in self._leaves.items()}
+        if self._copy:
+            arrays = {name: array.copy() for name, array in arrays.items()}
         arrays["reward"] = reward.astype(np.float32)
         arrays["terminated"] = np.array(terminated)
         arrays["truncated"] = np.array(truncated)
         arrays["done"] = self._done
-        arrays["cumulated_reward"] = self._cumulated_reward
+        arrays["cumulated_reward"] = self._cumulated_reward.astype(np.float32)
         arrays["timestep"] = self._timestep
         frame = {name: torch.from_numpy(array) for name, array in arrays.items()}
         if self.output_device.type != "cpu":
@@ -204,14 +210,14 @@ class GymAgent(Agent):
         """The number of features of a one-dimensional observation.
 
         Raises:
-            UnsupportedSpaceError: the observation is not a vector.
+            UnsupportedSpaceError: the observation is not a vector of floating-point numbers.
         """
         space = self.observation_space
-        if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+        if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating):
             return space.shape[0]
         raise UnsupportedSpaceError(
-            f"the observation space {space} is not a vector of numbers. Wrap the environment so that it gives one, "
-            "for instance with gymnasium.wrappers.FlattenObservation."
+            f"the observation space {space} is not a vector of floating-point numbers. Wrap the environment so that it "
+            "gives one, for instance with gymnasium.wrappers.FlattenObservation or DtypeObservation."
         )
 
     @property
@@ -254,10 +260,11 @@ def _vector_env(
     env_args: dict[str, Any],
 ) -> VectorEnv[Any, Any, Any]:
     if isinstance(env, VectorEnv):
-        mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        if mode != AutoresetMode.NEXT_STEP:
-            raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
+        if n_envs not in (1, env.num_envs) or vectorization or wrappers or env_args:
+            raise CompositionError("a vector environment brings its number of environments and all else with it.")
         return env
+    if isinstance(env, gym.Env):
+        raise CompositionError(f"{env} is one environment; give its id, or a function that makes a new one.")
     atari = isinstance(env, str) and env_args.get("atari") is not None
     if vectorization is None:
         vectorization = "vector_entry_point" if atari and not wrappers and "render_mode" not in env_args else "sync"
@@ -282,8 +289,21 @@ def _vector_env(
     if vectorization == "sync":
         return SyncVectorEnv([env] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
     if vectorization == "async":
-        return AsyncVectorEnv([env] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
+        return AsyncVectorEnv([_Worker(env)] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
     raise CompositionError(f"vectorization must be 'sync', 'async' or 'vector_entry_point', not {vectorization!r}.")
+
+
+class _Worker:
+    """Makes an environment in a worker process, which leaves ctrl-C to the process that started it."""
+
+    def __init__(self, make: Callable[[], gym.Env[Any, Any]]) -> None:
+        self._make = make
+        self._parent = os.getpid()
+
+    def __call__(self) -> gym.Env[Any, Any]:
+        if os.getpid() != self._parent:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return self._make()
 
 
 # ---- observations -------------------------------------------------------------------------------------------------

@@ -37,14 +37,14 @@ class Logger:
         self._pending.append((step, name, value.detach() if isinstance(value, Tensor) else float(value), csv))
 
     def average(self, metrics: Mapping[str, Tensor]) -> None:
-        """Record scalars whose mean is written at the next flush."""
+        """Record values, of any shape, whose mean is written at the next flush."""
         for name, value in metrics.items():
-            self._averages.setdefault(name, []).append(value.detach())
+            self._averages.setdefault(name, []).append(value.detach().reshape(-1))
 
     def flush(self, step: int) -> None:
         """Write everything recorded so far; averages get `step`."""
         for name, values in self._averages.items():
-            self._pending.append((step, name, torch.stack(values).double().mean(), True))
+            self._pending.append((step, name, torch.cat(values).double().mean(), True))
         self._averages.clear()
         if not self._pending:
             return

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -17,6 +18,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.classes import class_path, find_class
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.files import whole_file, write_text
+from workspace_rl.seeding import RandomState
 
 WEIGHTS, ARCHITECTURE = "policy.safetensors", "policy.yaml"
 
@@ -33,7 +35,8 @@ def save_policy(policy: Agent, folder: str | Path) -> None:
     """
     folder = Path(folder)
     architecture = yaml.safe_dump({"agent": describe_agent(policy)}, sort_keys=False)
-    weights = {name: value.detach().cpu().contiguous() for name, value in policy.state_dict().items()}
+    # Copies, since an agent that stands twice in a composition would share its tensors, which the format cannot.
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in policy.state_dict().items()}
     with whole_file(folder / WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={"checksum": _checksum(weights)})
     write_text(folder / ARCHITECTURE, architecture)
@@ -64,7 +67,7 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
     if not isinstance(architecture, dict) or "agent" not in architecture:
         raise PolicyFileError(f"{folder / ARCHITECTURE} does not describe a policy.")
     # The weights decide; building must not draw from the caller's random numbers.
-    with torch.random.fork_rng():
+    with RandomState(0):
         agent = _build(architecture["agent"], list(allow))
     expected = {name: tuple(value.shape) for name, value in agent.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
@@ -72,7 +75,7 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
         differing = {name: (expected.get(name), found.get(name)) for name in expected | found}
         listed = "; ".join(f"{n}: {e} described, {f} stored" for n, (e, f) in differing.items() if e != f)
         raise PolicyFileError(f"the weights in {folder} do not fit the architecture: {listed}.")
-    agent.load_state_dict(weights)
+    agent.load_state_dict(weights, assign=True)
     return agent.eval()
 
 
@@ -127,6 +130,8 @@ def describe_agent(agent: Agent) -> dict[str, Any]:
 def _describe(value: Any, agent: str, where: str) -> Any:
     if isinstance(value, DictConfig | ListConfig):
         value = OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Agent):
@@ -135,11 +140,11 @@ def _describe(value: Any, agent: str, where: str) -> Any:
         return {"class": class_path(value)}
     if isinstance(value, list | tuple):
         return [_describe(one, agent, where) for one in value]
-    if isinstance(value, Mapping):
-        return {"dict": {str(key): _describe(one, agent, where) for key, one in value.items()}}
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _describe(one, agent, where) for key, one in value.items()}}
     raise PolicyFileError(
         f"{agent} cannot be saved: {where} of its constructor is {type(value).__name__}. Numbers, texts, lists, "
-        "dictionaries, classes and agents can be written down; build other objects inside the constructor."
+        "dictionaries of texts, classes and agents can be written down; build other objects inside the constructor."
     )
 
 

@@ -76,6 +76,7 @@ class ReplayBuffer:
 
     # ---- writing --------------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def put(self, frames: Workspace, *, continues: bool = True) -> None:
         """Append the frames of a workspace `[T, B, ...]`; if there are more than fit, the last ones.
 
@@ -88,16 +89,9 @@ class ReplayBuffer:
             ReplayBufferError: a variable is missing, or looks different from before.
         """
         names = [*self.variables, self.done_variable]
-        for name in names:
-            if name not in frames:
-                raise ReplayBufferError(
-                    f"the frames lack variable {name!r}, which the buffer stores.{did_you_mean(name, frames)}"
-                )
-        n_steps, batch_size = frames.get_full(self.done_variable).shape[:2]
+        n_steps, batch_size = self._check(frames, names)
         if not self._storage:
             self._allocate(frames, batch_size)
-        for name in names:
-            self._check(name, frames.get_full(name), n_steps)
         goes_on = continues and self._steps > 0
         ages = self._new_ages(frames, goes_on) if self._stacks else None
         if not continues and self._steps:
@@ -170,13 +164,6 @@ class ReplayBuffer:
         self._steps += self._history
 
     def _allocate(self, frames: Workspace, batch_size: int) -> None:
-        for name, stacks in self._stacks.items():
-            shape = tuple(frames.get_full(name).shape)
-            if shape[2:3] != (stacks.size,):
-                raise ReplayBufferError(
-                    f"variable {name!r} is no stack of {stacks.size} pictures: [T, B, {stacks.size}, ...] expected, "
-                    f"{list(shape)} found."
-                )
         self._batch_size = batch_size
         # One row more than transitions, since a transition spans two.
         self._capacity_steps = math.ceil(self.capacity / batch_size) + 1 + self._history
@@ -194,20 +181,39 @@ class ReplayBuffer:
             except (RuntimeError, MemoryError) as error:
                 size = math.prod(shape) * value.dtype.itemsize / 1e9
                 self._storage.clear()
+                self._batch_size = 0
                 raise ReplayBufferError(
                     f"no memory for variable {name!r} of the replay buffer: {size:.1f} GB for {self.capacity} "
                     "transitions. Lower buffer_size."
                 ) from error
 
-    def _check(self, name: str, value: Tensor, n_steps: int) -> None:
-        stored = self._storage[name]
-        stack = (self._stacks[name].size,) if name in self._stacks else ()
-        expected = (n_steps, self._batch_size, *stack, *stored.shape[1:])
-        if tuple(value.shape) != expected or value.dtype != stored.dtype:
+    def _check(self, frames: Workspace, names: Sequence[str]) -> tuple[int, int]:
+        """Return T and B of frames that fit the buffer, or raise before anything is changed."""
+        for name in names:
+            if name not in frames:
+                raise ReplayBufferError(
+                    f"the frames lack variable {name!r}, which the buffer stores.{did_you_mean(name, frames)}"
+                )
+        done = frames.get_full(self.done_variable)
+        if done.ndim != 2 or done.dtype != torch.bool:
             raise ReplayBufferError(
-                f"variable {name!r} does not fit the buffer: {list(expected)} of {stored.dtype} expected, "
-                f"{list(value.shape)} of {value.dtype} found."
+                f"variable {self.done_variable!r} must be [T, B] of torch.bool, {list(done.shape)} of {done.dtype} "
+                "found."
             )
+        n_steps, batch_size = done.shape
+        for name in names:
+            value = frames.get_full(name)
+            stored = self._storage.get(name)
+            stack = (self._stacks[name].size,) if name in self._stacks else ()
+            expected = (n_steps, self._batch_size or batch_size, *stack)
+            rest = value.shape[len(expected) :] if stored is None else stored.shape[1:]
+            dtype = value.dtype if stored is None else stored.dtype
+            if tuple(value.shape) != (*expected, *rest) or value.dtype != dtype:
+                raise ReplayBufferError(
+                    f"variable {name!r} does not fit the buffer: {[*expected, *rest]} of {dtype} expected, "
+                    f"{list(value.shape)} of {value.dtype} found."
+                )
+        return n_steps, batch_size
 
     # ---- reading --------------------------------------------------------------------------------------------------
 

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workspace_rl.agent import Agent
 from workspace_rl.config import EnvironmentConfig, RunConfig, load_config, resolve_config, to_yaml
-from workspace_rl.errors import ConfigError, RenderingError, RunFolderError, did_you_mean
+from workspace_rl.errors import (
+    ConfigError,
+    PolicyFileError,
+    RenderingError,
+    RunFolderError,
+    WorkspaceRLError,
+    did_you_mean,
+)
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import write_text
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.policy import load_policy
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
+from workspace_rl.threads import torch_threads
 from workspace_rl.video import record_video
 
 if TYPE_CHECKING:
@@ -40,7 +50,7 @@ class Run:
             RunFolderError: the folder holds no run.
             ConfigError: its configuration is not valid.
         """
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         if not (self.path / CONFIG).is_file():
             raise RunFolderError(f"{self.path} is not the folder of a run: it has no {CONFIG}.")
         config = load_config(self.path / CONFIG)
@@ -53,18 +63,21 @@ class Run:
         Raises:
             RunFolderError: the folder exists and is not empty, or cannot be written.
         """
-        path = Path(config.base_dir)
+        path = Path(config.base_dir).expanduser()
         try:
             if path.exists() and any(path.iterdir()):
                 raise RunFolderError(
                     f"{path} exists already, and nothing in it shall be lost. Choose another base_dir, or move it away."
                 )
             path.mkdir(parents=True, exist_ok=True)
+            if config.logger.log_dir and config.logger.save_tensorboard:
+                Path(config.logger.log_dir).expanduser().mkdir(parents=True, exist_ok=True)
         except OSError as error:
             if isinstance(error, RunFolderError):
                 raise
             raise RunFolderError(
-                f"the run's folder {path} cannot be created: {error.strerror}. Choose another base_dir."
+                f"the run's folder {error.filename} cannot be created: {error.strerror}. "
+                "Choose another base_dir (or logger.log_dir)."
             ) from error
         write_text(path / CONFIG, to_yaml(config))
         run = cls.__new__(cls)
@@ -74,41 +87,65 @@ class Run:
     @property
     def tensorboard_folder(self) -> Path:
         """Where TensorBoard's events are."""
-        return Path(self.config.logger.log_dir) if self.config.logger.log_dir else self.path / "tensorboard"
+        return (
+            Path(self.config.logger.log_dir).expanduser() if self.config.logger.log_dir else self.path / "tensorboard"
+        )
 
-    def policy(self, which: Which = "best") -> Agent:
-        """Return the best or the latest policy of the run.
+    def policy(self, which: Which = "best", allow: Sequence[str | type] = ()) -> Agent:
+        """Return the best or the latest policy of the run; `allow` names classes of your own, as in `load_policy`.
 
         Raises:
             PolicyFileError: the run has no such policy, or it is damaged.
         """
-        return load_policy(self.path / which)
+        folder = self.path / which
+        if which == "best" and not folder.is_dir() and (self.path / "latest").is_dir():
+            raise PolicyFileError(f"{self.path} has no best policy yet, only a latest one: --policy latest.")
+        return load_policy(folder, allow)
+
+    def scores(self, which: Which = "best") -> dict[str, Any]:
+        """Return what `eval.json` says of a policy: its `step`, `selection` and `final` score, as far as known."""
+        path = self.path / which / "eval.json"
+        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        return known
 
     def save_scores(self, which: Which, **scores: Any) -> None:
         """Add entries to `eval.json` beside a policy; None removes one."""
-        path = self.path / which / "eval.json"
-        known = json.loads(path.read_text()) if path.is_file() else {}
-        merged = {key: value for key, value in {**known, **scores}.items() if value is not None}
-        write_text(path, json.dumps(merged, indent=1) + "\n")
+        merged = {key: value for key, value in {**self.scores(which), **scores}.items() if value is not None}
+        write_text(self.path / which / "eval.json", json.dumps(merged, indent=1) + "\n")
 
-    def evaluate(self, n_episodes: int, which: Which = "best") -> Evaluation:
-        """Score a policy of the run on `n_episodes` fresh episodes, on seeds that selected nothing."""
+    def evaluate(self, n_episodes: int, which: Which = "best", allow: Sequence[str | type] = ()) -> Evaluation:
+        """Score a policy of the run on `n_episodes` fresh episodes, on seeds that selected nothing.
+
+        Raises:
+            PolicyFileError: the run has no such policy, or it is damaged.
+        """
         seed = _seed(self.config)
         seeds = episode_seeds(seed, FINAL_EPISODES, n=n_episodes)
-        env_agent = make_env_agent(self.config.gym_env, min(n_episodes, 16), auto_reset=False)
+        policy = self.policy(which, allow)
+        # As few rounds as 16 environments need, and as few environments as that many rounds need.
+        n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
+        env_agent = make_env_agent(self.config.gym_env, n_envs, auto_reset=False)
         try:
-            return evaluate(env_agent, self.policy(which), seeds)
+            with torch_threads(self.config.torch_threads):
+                return evaluate(env_agent, policy, seeds)
         finally:
             env_agent.close()
 
-    def record(self, n_episodes: int = 1, which: Which = "best", path: str | Path | None = None) -> Path:
+    def record(
+        self,
+        n_episodes: int = 1,
+        which: Which = "best",
+        path: str | Path | None = None,
+        allow: Sequence[str | type] = (),
+    ) -> Path:
         """Film a policy of the run for `n_episodes` episodes and return the path of the mp4 file.
 
         Raises:
             RenderingError: the environment cannot draw itself.
+            PolicyFileError: the run has no such policy, or it is damaged.
         """
         path = self.path / which / f"{which}_agent.mp4" if path is None else Path(path)
-        policy = self.policy(which)
+        policy = self.policy(which, allow)
         env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
         try:
             return record_video(
@@ -126,9 +163,11 @@ def make_env_agent(
     Raises:
         RenderingError: `render` is asked of an environment that cannot draw itself.
     """
-    env_args = config.constructor_arguments() | ({"render_mode": "rgb_array"} if render else {})
-    # One environment is filmed, in this process: vector classes cannot draw.
-    vectorization: Any = "sync" if render else config.vectorization
+    env_args = config.constructor_arguments(scoring=not auto_reset) | ({"render_mode": "rgb_array"} if render else {})
+    vectorization: Any = config.vectorization
+    if render or (vectorization == "vector_entry_point" and config.atari is None and not auto_reset):
+        # Other vector classes than that of Atari games cannot draw, and have no seed for each of their copies.
+        vectorization = "sync"
     try:
         return GymAgent(
             config.env_name,
@@ -139,6 +178,8 @@ def make_env_agent(
             clip_actions=config.clip_actions,
             **options,
         )
+    except WorkspaceRLError:
+        raise
     except TypeError as error:
         if render:
             raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({error}).") from error

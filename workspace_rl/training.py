@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -22,10 +21,11 @@ from workspace_rl.errors import ConfigError, RenderingError, RunFolderError
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
-from workspace_rl.policy import save_policy
+from workspace_rl.policy import describe_agent, save_policy
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import Run, make_env_agent
 from workspace_rl.seeding import EVALUATION_EPISODES, TRAINING, RandomState, episode_seeds
+from workspace_rl.threads import torch_threads
 from workspace_rl.workspace import Workspace
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -100,11 +100,14 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self.run: Run | None = None
         self._eval_env: Any = None
         self._best: tuple[int, Evaluation] | None = None
-        self.train_env = make_env_agent(
-            self.config.gym_env, self.parameters.n_envs, auto_reset=True, seed=self.parameters.seed, device=self.device
-        )
-        with self.random_state, _threads(self.config.torch_threads):
+        #: Environment steps so far.
+        self.steps = 0
+        self._evaluated_at = -1
+        with self.random_state, torch_threads(self.config.torch_threads):
+            seed, n_envs = self.parameters.seed, self.parameters.n_envs
+            self.train_env = make_env_agent(self.config.gym_env, n_envs, auto_reset=True, seed=seed, device=self.device)
             self.build()
+        describe_agent(self.eval_policy)  # a policy that cannot be saved is told now
 
     @abstractmethod
     def build(self) -> None:
@@ -140,42 +143,41 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             parameters.buffer_size, self.stored_variables, stacked=self.config.gym_env.stacked, device=self.device
         )
         window = parameters.n_step_return + 1
-        next_log, next_evaluation = parameters.learning_starts, parameters.eval_interval
-        steps, updates_due, evaluated_at = 0, 0.0, -1
-        # Redrawn rarely where lines cannot be overwritten, as in a log file.
-        interval = 0.5 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10
-        bar = tqdm(
-            total=self.total_steps, unit="step", disable=not progress, mininterval=interval, maxinterval=interval
-        )
-        with bar, StopRequest() as stop, self.random_state, _threads(self.config.torch_threads):
-            while steps < self.total_steps and not stop.requested:
-                frames = collector.collect(parameters.n_steps, random=steps < parameters.random_steps)
-                buffer.put(frames)
-                bar.update(min(collector.n_transitions, self.total_steps) - bar.n)
-                steps = collector.n_transitions
-                self._log_episodes(logger, frames)
+        next_log, next_evaluation, updates_due = parameters.learning_starts, parameters.eval_interval, 0.0
+        bar = _progress_bar(self.total_steps, progress)
+        try:
+            with bar, StopRequest() as stop, self.random_state, torch_threads(self.config.torch_threads):
+                while self.steps < self.total_steps and not stop.requested:
+                    frames = collector.collect(parameters.n_steps, random=self.steps < parameters.random_steps)
+                    buffer.put(frames)
+                    self.steps = collector.n_transitions
+                    bar.update(min(self.steps, self.total_steps) - bar.n)
+                    self._log_episodes(logger, frames)
 
-                if steps >= parameters.learning_starts and buffer.n_windows(window):
-                    updates_due += parameters.updates_per_collect
-                    while updates_due >= 1:
-                        logger.average(self.update(buffer.sample(parameters.batch_size, window)))
-                        updates_due -= 1
-                    collector.load_policy(self.policy)
+                    if self.steps >= parameters.learning_starts and buffer.n_windows(window):
+                        updates_due += parameters.updates_per_collect
+                        while updates_due >= 1:
+                            logger.average(self.update(buffer.sample(parameters.batch_size, window)))
+                            updates_due -= 1
+                        collector.load_policy(self.policy)
 
-                if steps >= next_log:
-                    for name, value in self.schedules(steps).items():
-                        logger.add_scalar(name, value, steps)
-                    logger.flush(steps)
-                    next_log = steps + self.config.logger.log_interval
-                if steps >= next_evaluation:
-                    self._evaluate(run, logger, steps, bar)
-                    evaluated_at, next_evaluation = steps, steps + parameters.eval_interval
-            if steps > evaluated_at and not stop.requested:
-                self._evaluate(run, logger, steps, bar)
-            logger.flush(steps)
-            save_policy(self.eval_policy, run.path / "latest")
-        logger.close()
-        result = self._finish(run, steps, interrupted=stop.requested, progress=progress)
+                    if self.steps >= next_log:
+                        for name, value in self.schedules(self.steps).items():
+                            logger.add_scalar(name, value, self.steps)
+                        logger.flush(self.steps)
+                        next_log = self.steps + self.config.logger.log_interval
+                    if self.steps >= next_evaluation:
+                        self._evaluate(run, logger, bar)
+                        next_evaluation = self.steps + parameters.eval_interval
+                if self.steps > self._evaluated_at and not stop.requested:
+                    self._evaluate(run, logger, bar)
+        finally:  # whatever ended the run: nothing that was measured or learned is lost
+            logger.flush(self.steps)
+            logger.close()
+            if self.steps > self._evaluated_at:
+                self._save_latest(run, None)
+            self._close_environments()
+        result = self._finish(run, interrupted=stop.requested, progress=progress)
         if progress:
             print(result)
         return result
@@ -185,11 +187,11 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         if done.any():
             returns = frames["env/cumulated_reward"][done]
             lengths = frames["env/timestep"][done].float()
-            logger.average({"train/episode_return": returns.mean(), "train/episode_length": lengths.mean()})
+            logger.average({"train/episode_return": returns, "train/episode_length": lengths})
 
-    def _evaluate(self, run: Run, logger: Logger, steps: int, bar: Any) -> None:
+    def _evaluate(self, run: Run, logger: Logger, bar: Any) -> None:
         """Score the current policy, log the score, and keep the policy as the latest and, if it is, as the best."""
-        evaluation = self.evaluate()
+        evaluation, steps = self.evaluate(), self.steps
         logger.add_scalar("eval/return_mean", evaluation.mean, steps)
         logger.add_scalar("eval/return_std", evaluation.std, steps)
         logger.add_scalar("eval/length_mean", sum(evaluation.lengths) / len(evaluation.lengths), steps)
@@ -199,8 +201,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         if self.config.collect_stats:
             with (run.path / "eval_returns.csv").open("a") as file:
                 file.write(",".join([str(steps), *map(repr, evaluation.returns)]) + "\n")
-        save_policy(self.eval_policy, run.path / "latest")
-        run.save_scores("latest", step=steps, selection=evaluation.as_dict())
+        self._evaluated_at = steps
+        self._save_latest(run, evaluation)
         if self._best is None or evaluation.mean > self._best[1].mean:
             self._best = (steps, evaluation)
             if self.config.save_best:
@@ -208,34 +210,52 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 run.save_scores("best", step=steps, selection=evaluation.as_dict())
         bar.set_postfix(refresh=False, last=f"{evaluation.mean:.1f}", best=f"{self._best[1].mean:.1f}")
 
-    def _finish(self, run: Run, steps: int, *, interrupted: bool, progress: bool) -> TrainingResult:
+    def _save_latest(self, run: Run, evaluation: Evaluation | None) -> None:
+        """Keep the current policy as the latest, with its score if it has one."""
+        save_policy(self.eval_policy, run.path / "latest")
+        run.save_scores("latest", step=self.steps, selection=evaluation and evaluation.as_dict())
+
+    def _close_environments(self) -> None:
+        self.train_env.close()
+        if self._eval_env is not None:
+            self._eval_env.close()
+            self._eval_env = None
+
+    def _finish(self, run: Run, *, interrupted: bool, progress: bool) -> TrainingResult:
         """Score the best policy on fresh episodes and film it, unless the user is in a hurry."""
         final, video = None, None
+        keeps_best = self._best is not None and self.config.save_best
+        allow = [type(module) for module in self.eval_policy.modules()]
+        if keeps_best and not interrupted:
+            try:
+                if self.parameters.final_episodes:
+                    final = run.evaluate(self.parameters.final_episodes, allow=allow)
+                    run.save_scores("best", final=final.as_dict())
+                if self.config.record_best:
+                    video = run.record(allow=allow)
+            except RenderingError as error:
+                if progress:
+                    print(f"no video: {error}")
+            except KeyboardInterrupt:
+                interrupted = True
         if interrupted and progress:
-            print(f"stopped early; to score and film the best policy: workspace-rl evaluate {run.path}")
-        if self._best is not None and self.config.save_best and not interrupted:
-            if self.parameters.final_episodes:
-                final = run.evaluate(self.parameters.final_episodes)
-                run.save_scores("best", final=final.as_dict())
-            if self.config.record_best:
-                try:
-                    video = run.record()
-                except RenderingError as error:
-                    if progress:
-                        print(f"no video: {error}")
+            which = "" if keeps_best else " --policy latest"
+            print(f"stopped early; to score and film the policy:\n  workspace-rl evaluate {run.path}{which}")
+            print(f"  workspace-rl record {run.path}{which}")
         best_step, selection = self._best if self._best else (0, None)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
-        return TrainingResult(run.path, steps, best_step, selection, final, video, tensorboard, interrupted)
+        return TrainingResult(run.path, self.steps, best_step, selection, final, video, tensorboard, interrupted)
 
     # ---- scoring and filming --------------------------------------------------------------------------------------
 
     def evaluate(self) -> Evaluation:
         """Score the current policy: one whole episode in each of `nb_evals` environments, the same seeds every time."""
         n_evals = self.parameters.nb_evals
+        seeds = episode_seeds(self.parameters.seed, EVALUATION_EPISODES, n=n_evals)
         if self._eval_env is None:
-            self._eval_env = make_env_agent(self.config.gym_env, n_evals, auto_reset=False, device=self.device)
-        with _threads(self.config.torch_threads):
-            seeds = episode_seeds(self.parameters.seed, EVALUATION_EPISODES, n=n_evals)
+            with RandomState(self.parameters.seed, EVALUATION_EPISODES):
+                self._eval_env = make_env_agent(self.config.gym_env, n_evals, auto_reset=False, device=self.device)
+        with torch_threads(self.config.torch_threads):
             return evaluate(self._eval_env, self.eval_policy, seeds)
 
     def visualize_best(self) -> Any:
@@ -264,6 +284,12 @@ def _shown(path: Path) -> Any:
     return Video(str(path), embed=True)
 
 
+def _progress_bar(total: int, progress: bool) -> Any:
+    # Redrawn rarely where lines cannot be overwritten, as in a log file.
+    interval = 0.5 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10
+    return tqdm(total=total, unit="step", disable=not progress, mininterval=interval, maxinterval=interval)
+
+
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
@@ -271,13 +297,3 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device: {name!r} is not available ({str(error).splitlines()[0]}).") from error
     return device
-
-
-@contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

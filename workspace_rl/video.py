@@ -11,6 +11,7 @@ import torch
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents
+from workspace_rl.errors import CompositionError, RenderingError
 from workspace_rl.files import whole_file
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.seeding import RandomState
@@ -25,7 +26,7 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
     Args:
         env_agent: one environment with `render_mode="rgb_array"`, without auto-reset.
         policy: chooses the actions.
-        path: the file.
+        path: the file, which must end in .mp4.
         seeds: the seed of each episode.
         **kwargs: given to the policy.
 
@@ -33,7 +34,8 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
         The file's path.
 
     Raises:
-        RenderingError: the environment gives no pictures.
+        RenderingError: the environment gives no pictures, or the file does not end in .mp4.
+        CompositionError: the environment resets itself, or there are no seeds.
         RunFolderError: the file cannot be written.
     """
     # Imported here: moviepy takes longer than the rest of the library together.
@@ -42,6 +44,10 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
     agents = Agents(env_agent, policy)
     frames_per_second = float(env_agent.envs.metadata.get("render_fps") or 30)
     path = Path(path)
+    if path.suffix != ".mp4":
+        raise RenderingError(f"a film is an mp4 file, but {str(path)!r} was asked for; give a name that ends in .mp4.")
+    if env_agent.auto_reset or not seeds:
+        raise CompositionError("filming whole episodes needs auto_reset=False, and a seed for each episode.")
     with whole_file(path) as temporary, RandomState(seeds[0]), torch.no_grad():
         writer = None
         try:
@@ -56,7 +62,7 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
                         writer = FFMPEG_VideoWriter(str(temporary), size, frames_per_second, pixel_format="rgb24")
                     writer.write_frame(picture)
                     done = bool(workspace.get("env/done", t).all())
-                    workspace, t = workspace.subtime(-1), 1
+                    workspace, t = workspace.subtime(t), 1
         finally:
             if writer is not None:
                 writer.close()

@@ -109,7 +109,9 @@ class Variable:
                         zeros = torch.zeros(self.shape, dtype=self.dtype, device=self.device)
                     step = zeros
                 filled.append(step)
-            full = self._full = torch.stack(filled)
+            size = (0, *self.shape)
+            full = torch.stack(filled) if filled else torch.zeros(size, dtype=self.dtype, device=self.device)
+            self._full = full
         return full
 
     def set_full(self, value: Tensor) -> None:
@@ -191,7 +193,8 @@ class Workspace:
             UnknownVariableError: nobody has written the variable.
             UnwrittenStepError: nobody has written that step.
         """
-        return self._variable(name).get(t)
+        variable = self._variables.get(name)
+        return (self._variable(name, f"step {t} of ") if variable is None else variable).get(t)
 
     # ---- whole variables ------------------------------------------------------------------------------------------
 
@@ -445,13 +448,13 @@ class Workspace:
 
     # ---- helpers --------------------------------------------------------------------------------------------------
 
-    def _variable(self, name: str) -> Variable:
+    def _variable(self, name: str, what: str = "") -> Variable:
         variable = self._variables.get(name)
         if variable is None:
             known = ", ".join(repr(one) for one in self._variables) or "none"
             raise UnknownVariableError(
-                f"variable {name!r} was read, but nobody has written it.{did_you_mean(str(name), self._variables)} "
-                f"Variables written so far: {known}."
+                f"{what}variable {name!r} was read, but nobody has written it."
+                f"{did_you_mean(str(name), self._variables)} Variables written so far: {known}."
             )
         return variable
 

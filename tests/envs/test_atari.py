@@ -335,3 +335,12 @@ def test_the_faster_way_is_the_default():
     assert not isinstance(
         GymAgent("PongNoFrameskip-v4", 2, env_args={"atari": {}}, vectorization="sync").envs, AtariVector
     )
+
+
+def test_scores_are_those_of_whole_games():
+    from workspace_rl.config import EnvironmentConfig
+
+    config = EnvironmentConfig("BreakoutNoFrameskip-v4", atari={"terminal_on_life_loss": True, "reward_clipping": True})
+    learning, scoring = config.constructor_arguments()["atari"], config.constructor_arguments(scoring=True)["atari"]
+    assert learning.terminal_on_life_loss and learning.reward_clipping
+    assert not scoring.terminal_on_life_loss and not scoring.reward_clipping

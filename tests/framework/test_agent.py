@@ -79,7 +79,7 @@ def test_errors_name_the_agent_the_variable_and_the_nearest_name():
     with pytest.raises(UnknownVariableError) as caught:
         agent(Workspace(), t=0, n_steps=1)
     message = str(caught.value)
-    assert "agent 'my reader' (Reader): variable 'cuont'" in message and "Did you mean 'count'?" in message
+    assert "agent 'my reader' (Reader): step 0 of variable 'cuont'" in message and "Did you mean 'count'?" in message
 
 
 def test_mismatch_errors_name_the_first_writer():

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ def test_train_evaluate_record(tmp_path, capsys):
         assert part in output
     assert main(["evaluate", run, "--episodes", "3"]) == 0
     assert "over 3 episodes" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "run" / "best" / "eval.json").read_text())["final"]["returns"]) == 2
     video = tmp_path / "film.mp4"
     assert main(["record", run, "--episodes", "2", "--policy", "latest", "--output", str(video)]) == 0
     assert capsys.readouterr().out.strip() == str(video)
@@ -47,6 +49,10 @@ def test_train_evaluate_record(tmp_path, capsys):
         (["train", "sac/pendulum", "seed"], "write key=value"),
         (["evaluate", "/nowhere"], "/nowhere is not the folder of a run"),
         (["record", "/nowhere"], "/nowhere is not the folder of a run"),
+        (
+            ["train", "sac/pendulum", "logger.log_dir=/proc/nope", "base_dir=/tmp/never/x"],
+            "/proc/nope cannot be created",
+        ),
     ],
 )
 def test_user_errors_are_one_clear_line(arguments, message, capsys):
@@ -79,16 +85,19 @@ def test_configs(capsys):
     assert "init_entropy_coef: 1.0  # " in capsys.readouterr().out
 
 
-def test_ctrl_c_in_a_terminal(tmp_path):
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_ctrl_c_in_a_terminal(tmp_path, vectorization):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "workspace_rl", "train", "sac/pendulum", f"base_dir={run}", *SMALL]
-    command += ["algorithm.total_steps=10_000_000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command += ["algorithm.total_steps=10_000_000", f"gym_env.vectorization={vectorization}"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not (run / "best" / "eval.json").exists():
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes get it
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped early" in output and "Traceback" not in errors

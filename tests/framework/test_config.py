@@ -84,6 +84,11 @@ def change(**changes):
         ({"actor_optimizer__classname": "torch.nn.Linear"}, "actor_optimizer: torch.nn.Linear is no optimiser"),
         ({"actor_optimizer__learning_rate": 1}, "actor_optimizer: Adam has no argument 'learning_rate'"),
         ({"actor_optimizer__lr": -1}, "actor_optimizer.lr: a positive number expected, -1"),
+        ({"actor_optimizer__betas": [0.9]}, "actor_optimizer: torch.optim.Adam refuses"),
+        ({"actor_optimizer__classname": "torch.optim.LBFGS"}, "several times a step, which is not supported"),
+        ({"algorithm__architecture__critic_hidden_size": []}, "critic_hidden_size: a list with at least one entry"),
+        ({"algorithm__buffer_size": 8, "algorithm__n_step_return": 5}, "buffer_size: 8 transitions of 8 env.*least 40"),
+        ({"gym_env__env_name": ""}, "gym_env.env_name: an environment's id expected"),
         ({"logger__classname": "workspace_rl.agent.Agent"}, "logger.classname: 'workspace_rl.logger.Logger' expected"),
         ({"device": "cuda:99"}, "device: 'cuda:99' is not available"),
         ({"device": "gpu"}, "device: 'gpu' is not available"),
@@ -100,12 +105,12 @@ def test_mistakes_are_told_before_anything_starts(changes, message):
 def test_an_unknown_environment_is_told():
     with pytest.raises(UnknownEnvironmentError, match="Did you mean 'CartPoleContinuous-v1'"):
         SAC(change(gym_env__env_name="CartPoleContinous-v1"))
-    with pytest.raises(UnknownEnvironmentError):
-        SAC(change(gym_env__env_name=""))
+    with pytest.raises(UnknownEnvironmentError, match="module 'my_module'.*cannot be imported.*PYTHONPATH"):
+        SAC(change(gym_env__env_name="my_module:Mine-v0"))
 
 
 def test_defaults_are_filled_in():
-    length = {"algorithm": {"total_steps": 20_000}}
+    length = {"algorithm": {"total_steps": 20_000}, "gym_env": {"env_name": "Pendulum-v1"}}
     config = resolve_config(SACConfig, {"critic_optimizer": {"lr": 1e-3}} | length)
     assert config.critic_optimizer == {"classname": "torch.optim.Adam", "lr": 1e-3}
     assert config.algorithm.tau_target == 0.005 and config.algo == "sac"
@@ -118,11 +123,20 @@ def test_the_resolved_configuration_resolves_to_itself():
     assert resolve_config(SACConfig, OmegaConf.create(to_yaml(config))) == config
 
 
+def test_interpolations_may_name_defaults():
+    given = {"base_dir": "x/${algo}-S${algorithm.seed}", "gym_env": {"env_name": "Pendulum-v1"}}
+    given["algorithm"] = {"total_steps": 20_000}
+    for config in (given, OmegaConf.create(given)):
+        assert resolve_config(SACConfig, config).base_dir == "x/sac-S1"
+
+
 def test_overrides():
     config = apply_overrides(load_config("sac/pendulum"), ["algorithm.seed=5", "actor_optimizer.lr=1e-3"])
     assert (config.algorithm.seed, config.actor_optimizer.lr) == (5, 1e-3)
     with pytest.raises(ConfigError, match="write key=value"):
         apply_overrides(config, ["algorithm.seed"])
+    with pytest.raises(ConfigError, match="algorithm.seed="):
+        apply_overrides(config, ["algorithm.seed=["])
 
 
 @pytest.mark.parametrize("name", shipped_configs())
@@ -141,6 +155,9 @@ def test_missing_and_broken_files_are_told(tmp_path):
     (tmp_path / "broken.yaml").write_text("a: [1")
     with pytest.raises(ConfigError, match="cannot be read as YAML"):
         load_config(tmp_path / "broken.yaml")
+    (tmp_path / "binary.yaml").write_bytes(bytes(range(256)))
+    with pytest.raises(ConfigError, match="cannot be read as YAML"):
+        load_config(tmp_path / "binary.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(ConfigError, match="must hold a dictionary"):
         load_config(tmp_path / "list.yaml")

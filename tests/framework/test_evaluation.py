@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tests.toys import ConstantAgent, CountingEnv
-from workspace_rl import Agent, GymAgent, RandomState, episode_seeds, evaluate
+from workspace_rl import Agent, Agents, Collector, GymAgent, RandomState, episode_seeds, evaluate
+from workspace_rl.errors import CompositionError
 
 
 class NoisyAgent(Agent):
@@ -88,3 +89,39 @@ def test_episode_seeds_are_different_and_small(n):
     assert len(set(seeds)) == n and 0 <= min(seeds) and max(seeds) < 2**31
     assert seeds == episode_seeds(1, 2, n=n)
     assert not set(seeds[:10]) & set(episode_seeds(1, 3, n=10)) and not set(seeds[:10]) & set(episode_seeds(2, 2, n=10))
+
+
+class AheadAgent(Agent):
+    """Writes the next step of h, as recurrent agents do."""
+
+    def forward(self, t, **kwargs):
+        done = self.get(("env/done", t))
+        if "h" not in self.workspace:
+            self.set(("h", t), torch.zeros(done.shape[0]))
+        self.set(("h", t + 1), self.get(("h", t)) + 1)
+
+
+def test_variables_written_ahead_of_time_stay_in_step():
+    env_agent = GymAgent(lambda: CountingEnv(200), auto_reset=False)
+    checked = []
+
+    class Check(Agent):
+        def forward(self, t, **kwargs):
+            step = self.get(("env/timestep", t)).item()
+            assert self.get(("h", t)).item() == step
+            checked.append(step)
+
+    evaluate(env_agent, Agents(AheadAgent(), Check(), ConstantAgent()), [1])
+    assert checked == list(range(201))
+    checked.clear()
+    collector = Collector(GymAgent(lambda: CountingEnv(200)), Agents(AheadAgent(), Check(), ConstantAgent()))
+    for _ in range(5):
+        collector.collect(7)
+    assert checked == list(range(36))
+
+
+def test_environments_that_reset_themselves_are_refused():
+    with pytest.raises(CompositionError, match="auto_reset=False"):
+        evaluate(GymAgent("Pendulum-v1"), ConstantAgent(), [1])
+    with pytest.raises(CompositionError, match="seeds: at least one"):
+        evaluate(GymAgent("Pendulum-v1", auto_reset=False), ConstantAgent(), [])

@@ -126,3 +126,28 @@ def test_agents_that_cannot_be_written_down_are_named(tmp_path):
     with pytest.raises(PolicyFileError, match="agent 'Holder' cannot be saved: argument 1.*is Linear"):
         save_policy(Holder(nn.Linear(1, 1)), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_dtypes_are_kept(tmp_path):
+    policy = SquashedGaussianActor(3, [8], 1).double()
+    save_policy(policy, tmp_path)
+    assert {value.dtype for value in load_policy(tmp_path).state_dict().values()} == {torch.float64}
+
+
+def test_an_agent_may_stand_twice_in_a_composition(tmp_path):
+    actor = SquashedGaussianActor(3, [8], 1)
+    save_policy(KWAgentWrapper(Agents(actor, actor), stochastic=False), tmp_path)
+    assert torch.equal(act(load_policy(tmp_path)), act(KWAgentWrapper(actor, stochastic=False)))
+
+
+def test_arguments_are_those_of_the_construction(tmp_path):
+    sizes = [8]
+    actor = SquashedGaussianActor(3, sizes, 1)
+    sizes.append(4)
+    save_policy(actor, tmp_path)
+    assert load_policy(tmp_path).body[0].out_features == 8
+
+
+def test_dictionaries_with_other_keys_are_refused(tmp_path):
+    with pytest.raises(PolicyFileError, match="argument 'options' of its constructor is dict"):
+        save_policy(MyActor(3, options={0: 1}), tmp_path)

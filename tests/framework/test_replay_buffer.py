@@ -181,8 +181,23 @@ def test_what_does_not_fit_is_refused_and_nothing_is_lost():
         buffer.put(frames([[1.0]]))
     with pytest.raises(ReplayBufferError, match=r"\[1, 1\].*expected, \[1, 2\]"):
         buffer.put(frames([[1, 2]]))
+    fresh, odd = ReplayBuffer(10, ["x"]), frames([[1], [2]])
+    odd.set_full("env/done", torch.zeros(2, 1))
+    with pytest.raises(ReplayBufferError, match="of torch.bool"):
+        fresh.put(odd)
+    odd.set_full("env/done", torch.zeros(2, 3, dtype=torch.bool))
+    with pytest.raises(ReplayBufferError, match=r"\[2, 3\].*expected, \[2, 1\]"):
+        fresh.put(odd)
+    fresh.put(frames([[1, 2], [3, 4]]))  # what was refused has left no trace
     assert buffer.n_windows() == 1
     with pytest.raises(ReplayBufferError, match="at least 1"):
         ReplayBuffer(0, ["x"])
     with pytest.raises(ReplayBufferError, match="Lower buffer_size"):
         ReplayBuffer(10**15, ["x"]).put(frames([[0]]))
+
+
+def test_no_graph_is_stored():
+    buffer, workspace = ReplayBuffer(10, ["x"]), frames([[0.0], [1.0]])
+    workspace.set_full("x", torch.ones(2, 1, requires_grad=True) * 2)
+    buffer.put(workspace)
+    assert not buffer.sample(2)["x"].requires_grad

@@ -203,7 +203,7 @@ def test_stacks_that_cannot_be_rebuilt_are_refused():
         put(buffer, (stacks, more, over))
         with pytest.raises(ReplayBufferError, match="in all episodes alike"):
             put(buffer, (np.repeat(stacks[:, 3:], 4, 1), more, done))
-    with pytest.raises(ReplayBufferError, match=r"no stack of 3 pictures: \[T, B, 3, ...\] expected, \[1, 1, 4\]"):
+    with pytest.raises(ReplayBufferError, match=r"'picture' does not fit.*\[1, 1, 3\].*expected, \[1, 1, 4\]"):
         put(ReplayBuffer(10, ["picture"], stacked={"picture": 3}), (stacks, numbers, done))
     with pytest.raises(ReplayBufferError, match=r"'picture' does not fit the buffer: \[1, 1, 4\]"):
         put(buffer, (stacks[:, 1:], numbers, done))

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -252,6 +253,43 @@ def test_ctrl_c_ends_cleanly(tiny_sac, tmp_path, monkeypatch):
     load_policy(tmp_path / "run" / "best")
     assert read_metrics(tmp_path / "run")["loss/critic"]
     assert json.loads((tmp_path / "run" / "best" / "eval.json").read_text())["selection"]["episodes"] == 2
+
+
+def test_ctrl_c_while_scoring_ends_cleanly(tiny_sac, tmp_path, monkeypatch):
+    sac = SAC(tiny_sac)
+    monkeypatch.setattr(Run, "evaluate", lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGINT))
+    assert sac.train(progress=False).interrupted
+    load_policy(tmp_path / "run" / "best")
+
+
+def test_an_environment_that_fails_loses_nothing(tiny_sac, tmp_path, monkeypatch):
+    sac = SAC(tiny_sac)
+    calls, update = [], sac.update
+
+    def failing(batch):
+        calls.append(1)
+        if len(calls) == 30:
+            raise RuntimeError("the simulator died")
+        return update(batch)
+
+    monkeypatch.setattr(sac, "update", failing)
+    with pytest.raises(RuntimeError, match="the simulator died"):
+        sac.train(progress=False)
+    assert read_metrics(tmp_path / "run")["loss/critic"]
+    load_policy(tmp_path / "run" / "latest")
+    scores = json.loads((tmp_path / "run" / "latest" / "eval.json").read_text())
+    assert scores["step"] == sac.steps and "selection" not in scores
+
+
+def test_what_environments_draw_when_they_are_made_is_the_runs_own(tiny_sac, tmp_path):
+    states = []
+    for name in ("a", "b"):
+        tiny_sac["base_dir"] = str(tmp_path / name)
+        np.random.rand(3)
+        sac = SAC(tiny_sac | {"gym_env": {"env_name": "Drawing-v0"}})
+        sac.train(progress=False)
+        states.append(weights(sac))
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
 def test_returns_of_evaluations_are_kept_on_request(tiny_sac, tmp_path):

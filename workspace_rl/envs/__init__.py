@@ -71,7 +71,13 @@ def make_env_spec(name: str) -> gym.envs.registration.EnvSpec:
     """
     module, _, plain = name.rpartition(":")
     if module:
-        _import(module, f"pip install {module}")
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UnknownEnvironmentError(
+                f"module {module!r}, which should register environment {plain!r}, cannot be imported ({error}). "
+                "Is it installed, or in a folder where Python looks for modules (PYTHONPATH)?"
+            ) from error
     for provider in PROVIDERS:
         if re.fullmatch(provider.pattern, plain):
             _import(provider.module, provider.install)

@@ -28,7 +28,6 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
         "LineMDPContinuous-v0",
         "2DMDPContinuous-v0",
         "DebugV-v0",
-        "SingleStateMDP-v0",
     ),
     "box2d": ("LunarLander-v3", "LunarLanderContinuous-v3", "BipedalWalker-v3"),
     "mujoco": (
