@@ -68,8 +68,9 @@ def run_seeds(options: argparse.Namespace) -> None:
             raise SystemExit(f"{name} was stopped early and is not kept")
         kept = SCORES / name
         kept.mkdir(parents=True, exist_ok=True)
-        for file in ("config.yaml", "metrics.csv", "best/eval.json"):
-            shutil.copy(folder / file, kept / Path(file).name)
+        for file in ("config.yaml", "metrics.csv", "best/eval.json", "best/best_agent.mp4"):
+            if (folder / file).is_file():
+                shutil.copy(folder / file, kept / Path(file).name)
         about = {
             "configuration": options.config,
             "overrides": options.overrides,
@@ -169,6 +170,7 @@ def write_table(runs: list[Any]) -> None:
             final["episodes"],
             f"{selection['mean']:.1f} at {scores['step']:,}",
             f"{about['seconds']:.0f}",
+            f"{about['steps'] / about['seconds']:.0f}",
             f"`{about['commit']}`",
             " ".join(about["overrides"]),
         )
@@ -180,15 +182,16 @@ TABLE = """# Measured scores
 
 Each row is one run of a shipped configuration: `python benchmarks/scores.py run <configuration> --seeds <seed>`. Its
 folder holds the resolved configuration, everything that was measured (`metrics.csv`), the evaluation's episodes with
-their seeds (`eval.json`), the curve, and machine, versions and commit (`about.json`).
+their seeds (`eval.json`), the curve, a video of the best policy, and machine, versions and commit (`about.json`).
 
 The final score is that of the run's best policy, acting deterministically, on fresh episodes whose seeds selected
 nothing; the evaluation that chose it stands beside it, and is flattered by the choice. Seconds are wall time, final
-evaluation and video included, on two cores that several runs shared: an upper bound. This page is generated
-(`python benchmarks/scores.py table`).
+evaluation and video included, on two cores that several runs shared: an upper bound. Runs whose name ends in 20k or 50k
+only show that the configuration runs, with finite losses; their full length is still to be measured. This page is
+generated (`python benchmarks/scores.py table`).
 
-| run | steps | final return | episodes | chosen by | seconds | commit | changed |
-|---|---|---|---|---|---|---|---|
+| run | steps | final return | episodes | chosen by | seconds | steps/s | commit | changed |
+|---|---|---|---|---|---|---|---|---|
 {rows}
 """
 
