@@ -31,10 +31,11 @@ from workspace_rl.agents.actors import DeterministicActor
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.composition import Agents
-from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig
 from workspace_rl.errors import UnsupportedSpaceError
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.returns import n_step_transitions
+from workspace_rl.schema import optimizer_option, option
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -90,7 +91,6 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
     """Deep deterministic policy gradient: `DDPG(config).train()`."""
 
     config_class: ClassVar[type[DDPGConfig]] = DDPGConfig
-    stored_variables = ["env/env_obs", "action", "env/reward", "env/terminated"]  # noqa: RUF012
     n_critics = 1
 
     def build(self) -> None:

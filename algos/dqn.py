@@ -27,11 +27,12 @@ from torch.nn import functional
 
 from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, RandomAgent
 from workspace_rl.composition import Agents
-from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.config import OffPolicyConfig, RunConfig
 from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError
 from workspace_rl.optimization import copy_parameters, minimise, setup_optimizer, soft_update
 from workspace_rl.policy import load_policy
 from workspace_rl.returns import n_step_transitions
+from workspace_rl.schema import optimizer_option, option
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -159,7 +160,6 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
     """Deep Q-networks: `DQN(config).train()`."""
 
     config_class = DQNConfig
-    stored_variables = ["env/env_obs", "action", "env/reward", "env/terminated"]  # noqa: RUF012
 
     def build(self) -> None:
         """Create the network, its target copy, and the agents that choose actions by them."""

@@ -29,10 +29,11 @@ from workspace_rl.agents import (
     SquashedGaussianActor,
 )
 from workspace_rl.composition import KWAgentWrapper
-from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig
 from workspace_rl.errors import UnsupportedSpaceError
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.returns import n_step_transitions
+from workspace_rl.schema import optimizer_option, option
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -95,7 +96,6 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
     """Soft actor-critic: `SAC(config).train()`."""
 
     config_class = SACConfig
-    stored_variables = ["env/env_obs", "action", "env/reward", "env/terminated"]  # noqa: RUF012
 
     def build(self) -> None:
         """Create actor, critics, target critics and the entropy coefficient."""

@@ -27,3 +27,28 @@ def tiny_sac(tmp_path):
         "logger": {"log_interval": 100},
         "record_best": False,
     }
+
+
+@pytest.fixture
+def one_step_problem(tmp_path):
+    """Parameters of a run on a problem of one step, whose best return is 0; it takes a few seconds."""
+    return {
+        "gym_env": {"env_name": "Target-v0"},
+        "base_dir": str(tmp_path / "run"),
+        "algorithm": {
+            "total_steps": 3000,
+            "n_envs": 4,
+            "n_steps": 2,
+            "learning_starts": 100,
+            "random_steps": 100,
+            "batch_size": 64,
+            "tau_target": 0.05,
+            "nb_evals": 1,
+            "eval_interval": 1000,
+            "final_episodes": 1,
+            "architecture": {"actor_hidden_size": [16], "critic_hidden_size": [32]},
+        },
+        "actor_optimizer": {"lr": 3e-3},
+        "critic_optimizer": {"lr": 3e-3},
+        "record_best": False,
+    }

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import workspace_rl
-from workspace_rl.config import apply_overrides, describe_schema, load_config, shipped_configs
+from workspace_rl.config import apply_overrides, load_config, shipped_configs
 from workspace_rl.envs.catalogue import list_environments
 from workspace_rl.errors import WorkspaceRLError
 from workspace_rl.run import Run, find_algorithm
+from workspace_rl.schema import describe_schema
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

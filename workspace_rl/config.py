@@ -1,51 +1,25 @@
-"""Configurations: typed, checked in full before anything starts.
+"""Configurations: what all runs share, and where configurations come from.
 
-A configuration is an OmegaConf dictionary whose schema is a dataclass. The base classes here hold what all algorithms
-share; each algorithm's file adds its own parameters.
+A configuration is an OmegaConf dictionary whose schema is a dataclass (see `workspace_rl.schema`). The classes here
+hold what all algorithms share; each algorithm's file adds its own parameters.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-import inspect
 import math
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from workspace_rl.classes import ALIASES, check_arguments, find_class
+from workspace_rl.classes import ALIASES
 from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
-
-Config = TypeVar("Config")
-
-
-def option(default: Any, help: str, **limits: Any) -> Any:
-    """Declare a parameter: its default, what it means, and its limits.
-
-    Args:
-        default: a value, or a function that makes one.
-        help: one line for `describe_schema`.
-        **limits: `least`, `most` (inclusive), `above` (exclusive) for numbers; `choices` for strings; `filled` for
-            lists that may not be empty.
-    """
-    metadata = {"help": help, **limits}
-    if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def _adam() -> dict[str, Any]:
-    return {"classname": "torch.optim.Adam", "lr": 3e-4}
+from workspace_rl.schema import option
 
 
 @dataclass
@@ -172,12 +146,7 @@ class RunConfig:
     torch_threads: int = option(1, "threads of torch; one is fastest for small networks", least=1)
 
 
-def optimizer_option(help: str) -> Any:
-    """Declare an optimiser's section: `classname` and the arguments of that class."""
-    return field(default_factory=_adam, metadata={"help": help, "optimizer": True})
-
-
-# ---- reading ------------------------------------------------------------------------------------------------------
+# ---- files --------------------------------------------------------------------------------------------------------
 
 
 def load_config(source: str | Path) -> DictConfig:
@@ -235,177 +204,6 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if not isinstance(merged, DictConfig):
         raise ConfigError("a configuration must be a dictionary of parameters.")
     return merged
-
-
-def resolve_config(schema: type[Config], given: Mapping[str, Any] | DictConfig) -> Config:
-    """Check `given` against the dataclass `schema`, fill in defaults, resolve interpolations, and return an instance.
-
-    Whole numbers may be written as floats (`1e6`).
-
-    Raises:
-        ConfigError: an unknown key, a wrong type or an impossible value; the message names the key, what was expected
-            and the nearest valid key.
-    """
-    register_resolvers()
-    try:
-        config = given if isinstance(given, DictConfig) else OmegaConf.create(dict(given))
-        plain = OmegaConf.to_container(config, resolve=False)
-        _check_keys(schema, plain, "")
-        merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), plain)
-        values = OmegaConf.to_container(merged, resolve=True)
-    except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", "") or ""
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
-    return typing.cast(Config, _build(schema, values, ""))
-
-
-def register_resolvers() -> None:
-    """Make `${current_time:}` (local time to the second, the same throughout a configuration) known to OmegaConf."""
-    if not OmegaConf.has_resolver("current_time"):
-        OmegaConf.register_resolver("current_time", lambda: datetime.now().strftime("%Y%m%d-%H%M%S"), use_cache=True)
-
-
-def to_yaml(config: Any) -> str:
-    """Return a configuration as YAML."""
-    return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
-
-
-def describe_schema(schema: type[Any], indent: str = "") -> str:
-    """Return a text with every key of a schema, its default and its meaning."""
-    lines = []
-    hints = typing.get_type_hints(schema)
-    for one in dataclasses.fields(schema):
-        hint = hints[one.name]
-        if dataclasses.is_dataclass(hint):
-            doc = (hint.__doc__ or "").strip().splitlines()[0]
-            lines += [f"{indent}{one.name}:  # {doc}", describe_schema(typing.cast(type[Any], hint), indent + "  ")]
-        else:
-            default = "null" if _default(one) is None else _default(one)
-            lines.append(f"{indent}{one.name}: {default}  # {one.metadata.get('help', '')}")
-    return "\n".join(lines)
-
-
-def _default(one: dataclasses.Field[Any]) -> Any:
-    return one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
-
-
-def _check_keys(schema: type[Any], given: Any, path: str) -> None:
-    if not isinstance(given, dict):
-        raise ConfigError(
-            f"{path.rstrip('.') or 'the configuration'}: a dictionary of parameters expected, {given!r} found."
-        )
-    hints = typing.get_type_hints(schema)
-    for key, value in given.items():
-        if key not in hints:
-            everywhere = _all_keys(schema)
-            elsewhere = [full for full in everywhere if full.rpartition(".")[2] == key]
-            hint = did_you_mean(str(key), hints)
-            if elsewhere and not hint:
-                hint = f" It belongs into {path}{elsewhere[0]}."
-            raise ConfigError(f"unknown key '{path}{key}'.{hint} Valid here: {', '.join(hints)}.")
-        if dataclasses.is_dataclass(hints[key]):
-            _check_keys(typing.cast(type[Any], hints[key]), value, f"{path}{key}.")
-
-
-def _all_keys(schema: type[Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name, hint in typing.get_type_hints(schema).items():
-        keys.append(prefix + name)
-        if dataclasses.is_dataclass(hint):
-            keys += _all_keys(typing.cast(type[Any], hint), f"{prefix}{name}.")
-    return keys
-
-
-# ---- building -----------------------------------------------------------------------------------------------------
-
-
-def _build(schema: type[Any], values: Any, path: str) -> Any:
-    hints = typing.get_type_hints(schema)
-    built = {}
-    for one in dataclasses.fields(schema):
-        name, value, hint = f"{path}{one.name}", values[one.name], hints[one.name]
-        if dataclasses.is_dataclass(hint):
-            built[one.name] = _build(typing.cast(type[Any], hint), value, f"{name}.")
-        elif one.metadata.get("optimizer"):
-            built[one.name] = _checked_optimizer(value, name)
-        else:
-            built[one.name] = _converted(value, hint, name)
-            _check_limits(built[one.name], one.metadata, name)
-    config = schema(**built)
-    if hasattr(config, "check"):  # parameters that must fit each other
-        config.check(path)
-    return config
-
-
-def _converted(value: Any, hint: Any, name: str) -> Any:
-    """Return `value` as the type `hint`, or raise."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None and type(None) in options:
-        return None
-    wanted = next(one for one in options if one is not type(None))
-    origin = typing.get_origin(wanted) or wanted
-    if origin is list and isinstance(value, list):
-        (item,) = typing.get_args(wanted)
-        return [_converted(one, item, f"{name}[{index}]") for index, one in enumerate(value)]
-    if origin is dict and isinstance(value, dict):
-        return value
-    if wanted is bool and isinstance(value, bool):
-        return value
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is int and number and float(value).is_integer():
-        return int(value)
-    if wanted is float and number:
-        return float(value)
-    if wanted is str and isinstance(value, str):
-        return value
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a dictionary"}
-    expected = "a list" if origin is list else names.get(origin, str(wanted))
-    nullable = " or null" if type(None) in options else ""
-    raise ConfigError(f"{name}: {expected}{nullable} expected, {value!r} ({type(value).__name__}) found.")
-
-
-def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
-    if value is None:
-        return
-    if "choices" in limits and value not in limits["choices"]:
-        choices = ", ".join(repr(one) for one in limits["choices"])
-        raise ConfigError(
-            f"{name}: one of {choices} expected, {value!r} found.{did_you_mean(value, limits['choices'])}"
-        )
-    if limits.get("filled") and not value:
-        raise ConfigError(f"{name}: a list with at least one entry expected, {value!r} found.")
-    for one in value if isinstance(value, list) else [value]:
-        if "least" in limits and not one >= limits["least"]:
-            raise ConfigError(f"{name}: at least {limits['least']} expected, {one} found.")
-        if "above" in limits and not one > limits["above"]:
-            raise ConfigError(f"{name}: more than {limits['above']} expected, {one} found.")
-        if "most" in limits and not one <= limits["most"]:
-            raise ConfigError(f"{name}: at most {limits['most']} expected, {one} found.")
-
-
-def _checked_optimizer(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not isinstance(value.get("classname"), str):
-        raise ConfigError(f"{name}: a dictionary with a classname expected, {value!r} found.")
-    try:
-        found = find_class(value["classname"])
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
-    if not issubclass(found, torch.optim.Optimizer):
-        raise ConfigError(f"{name}: {value['classname']} is no optimiser of torch.")
-    arguments = {key: one for key, one in value.items() if key != "classname"}
-    check_arguments(found, arguments, name)
-    learning_rate = value.get("lr")
-    if learning_rate is not None and not (isinstance(learning_rate, int | float) and learning_rate > 0):
-        raise ConfigError(f"{name}.lr: a positive number expected, {learning_rate!r} found.")
-    if inspect.signature(found.step).parameters["closure"].default is inspect.Parameter.empty:
-        raise ConfigError(
-            f"{name}: {value['classname']} evaluates the loss several times a step, which is not supported."
-        )
-    try:  # it knows best what it takes
-        found([torch.nn.Parameter(torch.zeros(1))], **arguments)
-    except Exception as error:
-        raise ConfigError(f"{name}: {value['classname']} refuses {arguments}: {error}") from error
-    return value
 
 
 def is_logger_alias(classname: str) -> bool:

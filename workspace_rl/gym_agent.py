@@ -17,15 +17,13 @@ from torch import Tensor
 from workspace_rl.agent import Agent
 from workspace_rl.envs import make_env_spec, missing_simulator
 from workspace_rl.envs.atari import AtariVector, make_atari_vector_env
-from workspace_rl.errors import ActionError, CompositionError, RenderingError, UnsupportedSpaceError
+from workspace_rl.errors import CompositionError, RenderingError, UnsupportedSpaceError
 from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
+from workspace_rl.spaces import action_adapter, observation_leaves
 
 Vectorization = Literal["sync", "async", "vector_entry_point"]
 Frame = dict[str, Tensor]
-
-#: An action may leave its bounds by this much (in units of [-1, 1]): rounding, which is removed without a word.
-ROUNDING = 1e-5
 
 
 class GymAgent(Agent):
@@ -107,8 +105,8 @@ class GymAgent(Agent):
         self.n_envs = self.envs.num_envs
         self.observation_space = self.envs.single_observation_space
         self.action_space = self.envs.single_action_space
-        self._leaves = _leaves(self.observation_space, "env_obs")
-        self._act = _action_adapter(self.action_space, self.n_envs, rescale_actions, clip_actions)
+        self._leaves = observation_leaves(self.observation_space, "env_obs")
+        self._act = action_adapter(self.action_space, self.n_envs, rescale_actions, clip_actions)
         self._seeds_apart = isinstance(self.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(
             self.envs, AtariVector
         )
@@ -304,125 +302,3 @@ class _Worker:
         if os.getpid() != self._parent:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         return self._make()
-
-
-# ---- observations -------------------------------------------------------------------------------------------------
-
-
-def _leaves(space: gym.Space[Any], name: str) -> dict[str, Callable[[Any], np.ndarray]]:
-    """Return for each leaf of an observation space its variable's name and a function that picks its array."""
-    leaves: dict[str, Callable[[Any], np.ndarray]] = {}
-    _collect_leaves(space, name, lambda observation: observation, leaves)
-    return leaves
-
-
-def _collect_leaves(
-    space: gym.Space[Any],
-    name: str,
-    pick: Callable[[Any], Any],
-    leaves: dict[str, Callable[[Any], np.ndarray]],
-) -> None:
-    if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
-        items = space.spaces.items() if isinstance(space, gym.spaces.Dict) else enumerate(space.spaces)
-        for key, part in items:
-            _collect_leaves(part, f"{name}/{key}", partial(_pick_part, pick, key), leaves)
-    elif isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-        if space.dtype == np.float64:
-            leaves[name] = lambda observation: np.asarray(pick(observation), dtype=np.float32)
-        else:
-            leaves[name] = lambda observation: np.asarray(pick(observation))
-    else:
-        raise UnsupportedSpaceError(
-            f"the observation space holds {space} at {name!r}; Box, Discrete, MultiDiscrete, MultiBinary, Dict and "
-            "Tuple are supported. Wrap the environment (gymnasium.wrappers.TransformObservation)."
-        )
-
-
-def _pick_part(pick: Callable[[Any], Any], key: str | int, observation: Any) -> Any:
-    return pick(observation)[key]
-
-
-# ---- actions ------------------------------------------------------------------------------------------------------
-
-ActionAdapter = Callable[[Tensor, str, int], np.ndarray]
-
-
-def _action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool) -> ActionAdapter:
-    """Return the function that turns the tensor of an action variable into what the vector environment takes."""
-    if isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return _continuous_actions(space, n_envs, rescale, clip)
-    shape: tuple[int, ...]
-    if isinstance(space, gym.spaces.Discrete):
-        first, counts, shape = int(space.start), np.array(int(space.n)), (n_envs,)
-    elif isinstance(space, gym.spaces.MultiDiscrete):
-        first, counts, shape = 0, space.nvec, (n_envs, *space.shape)
-    else:
-        raise UnsupportedSpaceError(
-            f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
-            "Wrap the environment (gymnasium.wrappers.TransformAction)."
-        )
-
-    def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
-        array = action.detach().cpu().numpy()
-        if array.shape != shape or array.dtype.kind not in "iu":
-            raise ActionError(
-                f"variable {name!r} at step {t} must hold integers of shape {list(shape)} for {space}, "
-                f"found {action.dtype} of shape {list(array.shape)}."
-            )
-        if ((array < 0) | (array >= counts)).any():
-            raise ActionError(
-                f"variable {name!r} at step {t} holds {array.tolist()}; {space} takes 0 to {(counts - 1).tolist()}."
-            )
-        return array + first if first else array
-
-    return adapt
-
-
-def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip: bool) -> ActionAdapter:
-    shape = (n_envs, *space.shape)
-    bounded = bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
-    if rescale and not bounded:
-        raise UnsupportedSpaceError(
-            f"actions in [-1, 1] cannot be rescaled to the infinite bounds of {space}. Give rescale_actions=False and "
-            "write actions in the space's own units, or wrap the environment (gymnasium.wrappers.RescaleAction)."
-        )
-    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    if rescale:
-        centre, half = ((high + low) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32)
-        identity = bool((low == -1).all() and (high == 1).all())
-        tolerance = np.ones_like(low, dtype=np.float32) * np.float32(1 + ROUNDING)
-        least, most = -tolerance, tolerance
-    else:
-        identity = True
-        with np.errstate(invalid="ignore"):
-            slack = np.where(np.isfinite(high - low), ROUNDING * (high - low), 0)
-        least, most = low - slack, high + slack
-
-    def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
-        array = action.detach().cpu().numpy()
-        if array.shape != shape or array.dtype.kind != "f":
-            raise ActionError(
-                f"variable {name!r} at step {t} must hold floats of shape {list(shape)} for {space}, "
-                f"found {action.dtype} of shape {list(array.shape)}."
-            )
-        # Written so that NaN is refused, too.
-        if not ((array >= least) & (array <= most)).all():
-            _refuse_unless(clip and not np.isnan(array).any(), array, name, t, least, most)
-        if not identity:
-            array = centre + half * array
-        return np.clip(array, space.low, space.high).astype(space.dtype, copy=False)
-
-    return adapt
-
-
-def _refuse_unless(allowed: bool, array: np.ndarray, name: str, t: int, least: Any, most: Any) -> None:
-    if allowed:
-        return
-    inside = ((array >= least) & (array <= most)).reshape(len(array), -1).all(axis=1)
-    index = int(np.flatnonzero(~inside)[0])
-    bounds = f"{np.round(np.min(least), 4)} to {np.round(np.max(most), 4)}"
-    raise ActionError(
-        f"variable {name!r} at step {t} is out of bounds for environment {index}: {array[index].tolist()} found, "
-        f"{bounds} expected. Squash it with tanh, write it in the units asked for (rescale_actions), or let it be "
-        "clipped (clip_actions=True)."
-    )

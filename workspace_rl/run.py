@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from workspace_rl.agent import Agent
-from workspace_rl.config import EnvironmentConfig, RunConfig, load_config, resolve_config, to_yaml
+from workspace_rl.config import EnvironmentConfig, RunConfig, load_config
 from workspace_rl.errors import (
     ConfigError,
     PolicyFileError,
@@ -23,6 +23,7 @@ from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import write_text
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.policy import load_policy
+from workspace_rl.schema import resolve_config, to_yaml
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.threads import torch_threads
 from workspace_rl.video import record_video

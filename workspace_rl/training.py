@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from workspace_rl.agent import Agent
 from workspace_rl.collector import Collector
-from workspace_rl.config import OffPolicyConfig, RunConfig, is_logger_alias, resolve_config
+from workspace_rl.config import OffPolicyConfig, RunConfig, is_logger_alias
 from workspace_rl.errors import ConfigError, RenderingError, RunFolderError
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.interrupts import StopRequest
@@ -24,6 +24,7 @@ from workspace_rl.logger import Logger
 from workspace_rl.policy import describe_agent, save_policy
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import Run, make_env_agent
+from workspace_rl.schema import resolve_config
 from workspace_rl.seeding import EVALUATION_EPISODES, TRAINING, RandomState, episode_seeds
 from workspace_rl.threads import torch_threads
 from workspace_rl.workspace import Workspace
@@ -78,7 +79,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     #: The agent that is evaluated and saved.
     eval_policy: Agent
     #: The variables that the replay buffer stores.
-    stored_variables: list[str]
+    stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
 
     def __init__(self, config: Mapping[str, Any] | DictConfig) -> None:
         """Check the configuration, build the environments and the agents. Nothing is written yet.

@@ -78,28 +78,8 @@ def test_n_step_returns_train(tiny_sac):
     assert DDPG(tiny_sac).train(progress=False).steps >= 200
 
 
-def test_it_learns_the_optimum_of_a_one_step_problem(tmp_path):
-    config = {
-        "gym_env": {"env_name": "Target-v0"},
-        "base_dir": str(tmp_path / "run"),
-        "algorithm": {
-            "total_steps": 3000,
-            "n_envs": 4,
-            "n_steps": 2,
-            "learning_starts": 100,
-            "random_steps": 100,
-            "batch_size": 64,
-            "tau_target": 0.05,
-            "nb_evals": 1,
-            "eval_interval": 1000,
-            "final_episodes": 1,
-            "architecture": {"actor_hidden_size": [16], "critic_hidden_size": [32]},
-        },
-        "actor_optimizer": {"lr": 3e-3},
-        "critic_optimizer": {"lr": 3e-3},
-        "record_best": False,
-    }
-    assert DDPG(config).train(progress=False).final.mean > -0.01
+def test_it_learns_the_optimum_of_a_one_step_problem(one_step_problem):
+    assert DDPG(one_step_problem).train(progress=False).final.mean > -0.01
 
 
 def test_other_noise_and_discrete_actions_are_refused(tiny_sac):

@@ -165,31 +165,9 @@ def test_the_actors_step_leaves_the_critics_alone(tiny_sac):
     assert all(torch.equal(value, sac.critic.state_dict()[name]) for name, value in before.items())
 
 
-def test_it_learns_the_optimum_of_a_one_step_problem(tmp_path):
-    config = {
-        "gym_env": {"env_name": "Target-v0"},
-        "base_dir": str(tmp_path / "run"),
-        "algorithm": {
-            "total_steps": 3000,
-            "n_envs": 4,
-            "n_steps": 2,
-            "learning_starts": 100,
-            "updates_per_collect": 1,
-            "batch_size": 64,
-            "init_entropy_coef": 0.01,
-            "entropy_mode": "fixed",
-            "tau_target": 0.05,
-            "nb_evals": 1,
-            "eval_interval": 1000,
-            "final_episodes": 1,
-            "architecture": {"actor_hidden_size": [16], "critic_hidden_size": [32]},
-        },
-        "actor_optimizer": {"lr": 3e-3},
-        "critic_optimizer": {"lr": 3e-3},
-        "record_best": False,
-    }
-    result = SAC(config).train(progress=False)
-    assert result.final.mean > -0.01
+def test_it_learns_the_optimum_of_a_one_step_problem(one_step_problem):
+    one_step_problem["algorithm"] |= {"entropy_mode": "fixed", "init_entropy_coef": 0.01}
+    assert SAC(one_step_problem).train(progress=False).final.mean > -0.01
 
 
 def test_discrete_actions_are_refused(tiny_sac):

@@ -3,8 +3,9 @@ from omegaconf import OmegaConf
 
 from workspace_rl.algos import ALGORITHMS, SAC
 from workspace_rl.algos.sac import SACConfig
-from workspace_rl.config import apply_overrides, describe_schema, load_config, resolve_config, shipped_configs, to_yaml
+from workspace_rl.config import apply_overrides, load_config, shipped_configs
 from workspace_rl.errors import ConfigError, UnknownEnvironmentError
+from workspace_rl.schema import describe_schema, resolve_config, to_yaml
 
 #: The dictionary of BBRL's SAC notebook, as it stands.
 NOTEBOOK = {

@@ -203,7 +203,8 @@ class CartPoleSwingUpEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.floating[
             self._renderer = None
 
     def _observation(self) -> NDArray[np.float32]:
-        assert self.state is not None
+        if self.state is None:
+            raise gymnasium.error.ResetNeeded("Call reset before asking for an observation.")
         position, velocity, angle, angular_velocity = self.state
         return np.array([position, velocity, math.cos(angle), math.sin(angle), angular_velocity], dtype=np.float32)
 
