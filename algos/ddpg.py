@@ -22,7 +22,6 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import gymnasium as gym
 import torch
 from torch import Tensor
 
@@ -32,7 +31,6 @@ from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.composition import Agents
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig
-from workspace_rl.errors import UnsupportedSpaceError
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.returns import n_step_transitions
 from workspace_rl.schema import optimizer_option, option
@@ -91,16 +89,11 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
     """Deep deterministic policy gradient: `DDPG(config).train()`."""
 
     config_class: ClassVar[type[DDPGConfig]] = DDPGConfig
+    action_kind = "continuous"
     n_critics = 1
 
     def build(self) -> None:
         """Create actor, critic, and their targets."""
-        space = self.train_env.action_space
-        if not isinstance(space, gym.spaces.Box):
-            raise UnsupportedSpaceError(
-                f"{type(self).__name__} needs continuous actions, but {self.config.gym_env.env_name!r} has {space}. "
-                "DQN is for discrete ones."
-            )
         observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
@@ -124,7 +117,7 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
         else:
             noise = OrnsteinUhlenbeckNoiseAgent(sigma=parameters.exploration_noise)
         self.policy = Agents(self.actor, noise)
-        self.random_policy = RandomAgent(space)
+        self.random_policy = RandomAgent(self.train_env.action_space)
         self.eval_policy = self.actor
         #: The agent whose actions the target critics judge.
         self.target_policy: Agent = self.target_actor

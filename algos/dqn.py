@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,7 +27,7 @@ from torch.nn import functional
 from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, RandomAgent
 from workspace_rl.composition import Agents
 from workspace_rl.config import OffPolicyConfig, RunConfig
-from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError
+from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.optimization import copy_parameters, minimise, setup_optimizer, soft_update
 from workspace_rl.policy import load_policy
 from workspace_rl.returns import n_step_transitions
@@ -160,15 +159,10 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
     """Deep Q-networks: `DQN(config).train()`."""
 
     config_class = DQNConfig
+    action_kind = "discrete"
 
     def build(self) -> None:
         """Create the network, its target copy, and the agents that choose actions by them."""
-        space = self.train_env.action_space
-        if not isinstance(space, gym.spaces.Discrete):
-            raise UnsupportedSpaceError(
-                f"DQN needs one discrete action, but {self.config.gym_env.env_name!r} has {space}. "
-                "SAC is for continuous ones."
-            )
         parameters = self.config.algorithm
         sizes = parameters.architecture
 
@@ -202,7 +196,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             self.target_policy = Agents(self.target_q_agent, GreedyAgent("target-q/q_values"))
         self.explorer = EpsilonGreedyAgent(parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps)
         self.policy = Agents(self.q_agent, self.explorer)
-        self.random_policy = RandomAgent(space)
+        self.random_policy = RandomAgent(self.train_env.action_space)
         self.eval_policy = Agents(self.q_agent, GreedyAgent())
 
     def _observation_shape(self) -> list[int]:

@@ -17,7 +17,6 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium as gym
 import torch
 from torch import Tensor
 
@@ -30,7 +29,6 @@ from workspace_rl.agents import (
 )
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig
-from workspace_rl.errors import UnsupportedSpaceError
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.returns import n_step_transitions
 from workspace_rl.schema import optimizer_option, option
@@ -96,15 +94,10 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
     """Soft actor-critic: `SAC(config).train()`."""
 
     config_class = SACConfig
+    action_kind = "continuous"
 
     def build(self) -> None:
         """Create actor, critics, target critics and the entropy coefficient."""
-        space = self.train_env.action_space
-        if not isinstance(space, gym.spaces.Box):
-            raise UnsupportedSpaceError(
-                f"SAC needs continuous actions, but {self.config.gym_env.env_name!r} has {space}. "
-                "DQN is for discrete ones."
-            )
         observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
@@ -128,7 +121,7 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             self.entropy_coef_optimizer = setup_optimizer(config.entropy_coef_optimizer, self.entropy_coef)
 
         self.policy = KWAgentWrapper(self.actor, log_prob=False)
-        self.random_policy = RandomAgent(space)
+        self.random_policy = RandomAgent(self.train_env.action_space)
         self.eval_policy = KWAgentWrapper(self.actor, stochastic=False)
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:

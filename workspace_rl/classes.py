@@ -12,21 +12,17 @@ from workspace_rl.errors import ConfigError, did_you_mean
 #: Packages whose classes a configuration or a saved policy may name without the user's leave.
 TRUSTED = ("torch.optim", "torch.nn", "workspace_rl")
 
-#: Names that BBRL's configurations use for what this library calls otherwise.
-ALIASES = {"bbrl.utils.logger.TFLogger": "workspace_rl.logger.Logger"}
-
 
 def find_class(classname: str, allow: Sequence[str] = ()) -> type:
     """Return the class called `classname` ("package.module.Class").
 
     Args:
-        classname: the class's full name, or one of `ALIASES`.
+        classname: the class's full name.
         allow: names of further classes, or of packages, that may be named besides `TRUSTED`.
 
     Raises:
         ConfigError: the name is not allowed, or there is no such class.
     """
-    classname = ALIASES.get(classname, classname)
     module_name, _, name = classname.rpartition(".")
     _require_trust(classname, allow)
     try:

@@ -19,9 +19,6 @@ from workspace_rl.schema import describe_schema
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 for a user's error, 2 for wrong usage, 130 for ctrl-C."""
     options = build_parser().parse_args(arguments)
-    # As `python -m` does: so that an environment of one's own is found in the working directory.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
         status: int = options.command(options)
     except WorkspaceRLError as error:
@@ -72,7 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
         "score a run's policy on fresh episodes",
         """
         The score is printed, and kept in the policy's eval.json if there is none yet. The episodes' seeds selected
-        nothing.
+        nothing. Unlike training, this imports no module from the working directory, since the run may be somebody
+        else's: for an environment of your own, set PYTHONPATH=. before it.
         """,
     )
     _add_policy_arguments(evaluate, episodes=100)
@@ -106,6 +104,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
+    # So that an environment of one's own is found in the working directory. Only here, and after everything else: a run
+    # that is scored or filmed may be somebody else's, and so may be the folder it lies in.
+    sys.path.append(str(Path.cwd()))
     config = apply_overrides(load_config(options.config), options.overrides)
     result = find_algorithm(config.get("algo"))(config).train()
     return 130 if result.interrupted else 0

@@ -16,7 +16,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from workspace_rl.classes import ALIASES
 from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
 from workspace_rl.schema import option
@@ -63,7 +62,11 @@ class EnvironmentConfig:
 class LoggerConfig:
     """Where and how often measurements are written."""
 
-    classname: str = option("workspace_rl.logger.Logger", "the logger's class")
+    classname: str = option(
+        "workspace_rl.logger.Logger",
+        "the logger's class, or BBRL's name for it",
+        choices=("workspace_rl.logger.Logger", "bbrl.utils.logger.TFLogger"),
+    )
     log_dir: str | None = option(None, "TensorBoard folder; the run's own 'tensorboard' unless given")
     log_interval: int = option(1000, "environment steps between two rows of a training metric, which average", least=1)
     save_tensorboard: bool = option(True, "also write TensorBoard events (metrics.csv is always written)")
@@ -204,8 +207,3 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if not isinstance(merged, DictConfig):
         raise ConfigError("a configuration must be a dictionary of parameters.")
     return merged
-
-
-def is_logger_alias(classname: str) -> bool:
-    """Return whether a configuration's logger class is this library's logger, under its own or BBRL's name."""
-    return ALIASES.get(classname, classname) == "workspace_rl.logger.Logger"

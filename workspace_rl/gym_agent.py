@@ -232,6 +232,13 @@ class GymAgent(Agent):
             return int(space.n)
         raise UnsupportedSpaceError(f"the action space {space} is neither a vector of numbers nor a single choice.")
 
+    @property
+    def action_kind(self) -> str:
+        """The kind of actions: "continuous" (a vector), "discrete" (one choice), or "multi-discrete" (several)."""
+        if isinstance(self.action_space, gym.spaces.Box):
+            return "continuous"
+        return "discrete" if isinstance(self.action_space, gym.spaces.Discrete) else "multi-discrete"
+
     def render(self) -> list[np.ndarray]:
         """Return each environment's picture, `[H, W, 3]` uint8.
 

@@ -16,8 +16,8 @@ from tqdm.auto import tqdm
 
 from workspace_rl.agent import Agent
 from workspace_rl.collector import Collector
-from workspace_rl.config import OffPolicyConfig, RunConfig, is_logger_alias
-from workspace_rl.errors import ConfigError, RenderingError, RunFolderError
+from workspace_rl.config import OffPolicyConfig, RunConfig
+from workspace_rl.errors import ConfigError, RenderingError, RunFolderError, UnsupportedSpaceError
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
@@ -67,10 +67,12 @@ class TrainingResult:
 class OffPolicyAlgorithm(ABC, Generic[Config]):
     """An algorithm that learns from a replay buffer.
 
-    A subclass names its `config_class`, builds its agents in `build`, and learns in `update`.
+    A subclass names its `config_class` and its `action_kind`, builds its agents in `build`, and learns in `update`.
     """
 
     config_class: ClassVar[type[RunConfig]]
+    #: The actions it is for, "continuous" or "discrete" (see `GymAgent.action_kind`).
+    action_kind: ClassVar[str]
 
     #: The agent that acts while training; it explores by itself.
     policy: Agent
@@ -93,10 +95,6 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
         self.total_steps = self.parameters.run_length
         self.device = _device(self.config.device)
-        if not is_logger_alias(self.config.logger.classname):
-            raise ConfigError(
-                f"logger.classname: 'workspace_rl.logger.Logger' expected, {self.config.logger.classname!r} found."
-            )
         self.random_state = RandomState(self.parameters.seed, TRAINING)
         self.run: Run | None = None
         self._eval_env: Any = None
@@ -107,6 +105,11 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         with self.random_state, torch_threads(self.config.torch_threads):
             seed, n_envs = self.parameters.seed, self.parameters.n_envs
             self.train_env = make_env_agent(self.config.gym_env, n_envs, auto_reset=True, seed=seed, device=self.device)
+            if self.train_env.action_kind != self.action_kind:
+                raise UnsupportedSpaceError(
+                    f"{type(self).__name__} needs {self.action_kind} actions, but {self.config.gym_env.env_name!r} has "
+                    f"{self.train_env.action_space}. SAC, TD3 and DDPG are for continuous, DQN for discrete ones."
+                )
             self.build()
         describe_agent(self.eval_policy)  # a policy that cannot be saved is told now
 

@@ -399,9 +399,7 @@ def test_it_learns_from_images(tiny_dqn):
 
 def test_continuous_actions_are_refused(tiny_dqn):
     tiny_dqn["gym_env"]["env_name"] = "Pendulum-v1"
-    with pytest.raises(
-        UnsupportedSpaceError, match=r"DQN needs one discrete action, but 'Pendulum-v1' has Box.*SAC is"
-    ):
+    with pytest.raises(UnsupportedSpaceError, match=r"DQN needs discrete actions, but 'Pendulum-v1' has Box.*SAC"):
         DQN(tiny_dqn)
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,26 @@ def test_ctrl_c_in_a_terminal(tmp_path, vectorization):
     assert process.returncode == 130
     assert "stopped early" in output and "Traceback" not in errors
     assert (run / "latest" / "policy.safetensors").exists()
+
+
+MODULE = """
+from pathlib import Path
+import gymnasium
+Path("imported").touch()
+gymnasium.register("Mine-v0", entry_point="gymnasium.envs.classic_control.pendulum:PendulumEnv", max_episode_steps=50)
+"""
+
+
+def test_own_modules_are_found_when_training_and_never_run_when_looking_at_a_run(tmp_path):
+    (tmp_path / "my_module.py").write_text(MODULE)
+    command = Path(sys.executable).with_name("workspace-rl")
+
+    def call(*arguments):
+        return subprocess.run([command, *arguments], cwd=tmp_path, capture_output=True, text=True)
+
+    trained = call("train", "sac/pendulum", "gym_env.env_name=my_module:Mine-v0", "base_dir=run", *SMALL)
+    assert trained.returncode == 0, trained.stderr
+    (tmp_path / "imported").unlink()
+    looked = call("evaluate", "run")
+    assert looked.returncode == 1 and "PYTHONPATH" in looked.stderr
+    assert not (tmp_path / "imported").exists()

@@ -90,7 +90,10 @@ def change(**changes):
         ({"algorithm__architecture__critic_hidden_size": []}, "critic_hidden_size: a list with at least one entry"),
         ({"algorithm__buffer_size": 8, "algorithm__n_step_return": 5}, "buffer_size: 8 transitions of 8 env.*least 40"),
         ({"gym_env__env_name": ""}, "gym_env.env_name: an environment's id expected"),
-        ({"logger__classname": "workspace_rl.agent.Agent"}, "logger.classname: 'workspace_rl.logger.Logger' expected"),
+        (
+            {"logger__classname": "workspace_rl.agent.Agent"},
+            "logger.classname: one of 'workspace_rl.logger",
+        ),
         ({"device": "cuda:99"}, "device: 'cuda:99' is not available"),
         ({"device": "gpu"}, "device: 'gpu' is not available"),
         ({"base_dir": "${nowhere}"}, "nowhere"),
