@@ -37,6 +37,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
 	$(PIP) --editable ".[dev]"
+	$(PIP) --no-deps bbrl bbrl-utils easypip
 	touch $@ $(VENV)/installed
 
 clean:

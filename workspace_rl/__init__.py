@@ -24,7 +24,7 @@ from workspace_rl.make_env import make_env
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.policy import load_policy, save_policy
 from workspace_rl.replay_buffer import ReplayBuffer
-from workspace_rl.returns import n_step_transitions
+from workspace_rl.returns import gae, n_step_transitions
 from workspace_rl.run import Run
 from workspace_rl.seeding import RandomState, episode_seeds
 from workspace_rl.video import record_video
@@ -53,6 +53,7 @@ __all__ = [
     "Workspace",
     "episode_seeds",
     "evaluate",
+    "gae",
     "load_policy",
     "make_env",
     "minimise",

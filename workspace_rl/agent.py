@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +101,7 @@ class Agent(nn.Module):
         else:
             workspace.set(index[0], index[1], value)
             variable = workspace.variables[index[0]]
-        variable.writer = self._name
+        variable.writer = self._name or type(self).__name__
 
     def running_workspace(self) -> Workspace:
         """Return the workspace of the current call.
@@ -141,9 +141,13 @@ class Agent(nn.Module):
         """What the agent puts before the names of the variables that it writes (agents with a prefix say so)."""
         return self._prefix
 
+    @prefix.setter
+    def prefix(self, prefix: str) -> None:
+        self._prefix = prefix
+
     def with_prefix(self, prefix: str) -> Self:
         """Set the prefix and return the agent: `target = copy.deepcopy(critic).with_prefix("target-critic/")`."""
-        self._prefix = prefix
+        self.prefix = prefix
         return self
 
     def get_by_name(self, name: str) -> list[Agent]:
@@ -155,16 +159,14 @@ class Agent(nn.Module):
         """Return the agents that this one is composed of, in order."""
         children: list[Agent] = []
         for child in self.children():
-            if isinstance(child, Agent):
-                children.append(child)
-            elif isinstance(child, nn.ModuleList):
-                children.extend(one for one in child if isinstance(one, Agent))
+            members = child if isinstance(child, nn.ModuleList) else [child]
+            children.extend(one for one in members if is_agent(one))
         return children
 
     def description(self) -> str:
         """Return a short text that identifies the agent in messages."""
         kind = type(self).__name__
-        return f"agent {self._name!r}" if self._name == kind else f"agent {self._name!r} ({kind})"
+        return f"agent {self._name!r} ({kind})" if self._name and self._name != kind else f"agent {kind!r}"
 
     # ---- random numbers, copies -----------------------------------------------------------------------------------
 
@@ -188,6 +190,14 @@ class Agent(nn.Module):
         """The device of the agent's first parameter, the CPU if it has none."""
         parameter = next(self.parameters(), None)
         return torch.device("cpu") if parameter is None else parameter.device
+
+
+def is_agent(candidate: object) -> TypeGuard[Agent]:
+    """Return whether `candidate` runs on workspaces: an agent, or one of the package BBRL, which acts alike."""
+    return isinstance(candidate, Agent) or (
+        isinstance(candidate, nn.Module)
+        and all(hasattr(candidate, name) for name in ("workspace", "get", "set", "get_by_name", "seed", "set_name"))
+    )
 
 
 def _snapshot(value: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from workspace_rl.agent import Agent
+from workspace_rl.agent import Agent, is_agent
 from workspace_rl.errors import CompositionError
 
 
@@ -36,7 +36,7 @@ class Agents(Agent):
     def __getitem__(self, index: int) -> Agent:
         """Return the agent at position `index`."""
         agent = self.agents[index]
-        if not isinstance(agent, Agent):
+        if not is_agent(agent):
             raise CompositionError(f"position {index} of {self.description()} holds {type(agent).__name__}, no agent.")
         return agent
 
@@ -152,9 +152,12 @@ class PrintAgent(Agent):
     def forward(self, t: int, **kwargs: Any) -> None:
         """Print step `t`; all variables that have it where no names were given."""
         variables = self.running_workspace().variables
-        names = self.names or [one for one, variable in variables.items() if t < variable.time_size]
+        names = self.names or [one for one, variable in variables.items() if t < variable.time_size()]
         for one in names:
-            print(f"{one}[{t}] = {self.get((one, t))}")
+            self._show(one, t)
+
+    def _show(self, name: str, t: int) -> None:
+        print(f"{name}[{t}] = {self.get((name, t))}")
 
 
 class EpisodesDone(Agent):
@@ -175,6 +178,6 @@ class EpisodesDone(Agent):
 
 
 def _require_agent(agent: object, where: str) -> None:
-    if not isinstance(agent, Agent):
+    if not is_agent(agent):
         hint = " Did you forget to create an instance of it?" if isinstance(agent, type) else ""
         raise CompositionError(f"{where} must be an agent, {agent!r} was given.{hint}")

@@ -58,6 +58,10 @@ class MissingDependencyError(WorkspaceRLError, ImportError):
     """A package is missing; the message names the line that installs it."""
 
 
+class PackageConflictError(WorkspaceRLError, ImportError):
+    """A package and this library's stand-in for it would be mixed in one program."""
+
+
 class UnsupportedSpaceError(WorkspaceRLError, TypeError):
     """An observation or action space is of a kind that this agent or algorithm cannot handle."""
 

@@ -31,7 +31,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise RunFolderError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

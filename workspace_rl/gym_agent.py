@@ -20,7 +20,7 @@ from workspace_rl.envs.atari import AtariVector, make_atari_vector_env
 from workspace_rl.errors import CompositionError, RenderingError, UnsupportedSpaceError
 from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
-from workspace_rl.spaces import action_adapter, observation_leaves
+from workspace_rl.spaces import ActionAdapter, action_adapter, observation_leaves
 
 Vectorization = Literal["sync", "async", "vector_entry_point"]
 Frame = dict[str, Tensor]
@@ -34,8 +34,8 @@ class GymAgent(Agent):
 
     - `env/env_obs`: `[B, ...]` in the space's dtype (float64 becomes float32), one variable `env/env_obs/<key>` for
       each leaf of a `Dict` or `Tuple` space;
-    - `env/reward`: `[B]` float32, the reward for the action at `t-1` (0 at resets);
     - `env/terminated`, `env/truncated`, `env/done`: `[B]` bool, `done` being their "or";
+    - `env/reward`: `[B]` float32, the reward for the action at `t-1` (0 at resets);
     - `env/cumulated_reward`: `[B]` float32, the episode's return so far; `env/timestep`: `[B]` int64, its step.
 
     With `auto_reset`, an episode's last observation stands at the step `t` where `done` is true; the next episode's
@@ -44,6 +44,8 @@ class GymAgent(Agent):
 
     Continuous actions are written in [-1, 1] and rescaled here to the space's bounds.
     """
+
+    _reset_modes: tuple[AutoresetMode, ...] = (AutoresetMode.NEXT_STEP,)
 
     def __init__(
         self,
@@ -89,30 +91,36 @@ class GymAgent(Agent):
                 are infinite.
             CompositionError: `n_envs` is not positive, or `env` does not fit the other arguments.
         """
-        super().__init__(name)
+        super().__init__(name=name)
         if not isinstance(n_envs, int) or n_envs < 1:
             raise CompositionError(f"n_envs must be a whole number of at least 1, {n_envs} was given.")
         self.auto_reset = auto_reset
         self.input_name = input_name
         self.output_prefix = output_prefix
         self.output_device = torch.device(device)
-        self.envs = _vector_env(env, n_envs, vectorization, wrappers, env_args or {})
-        mode = self.envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        if mode != AutoresetMode.NEXT_STEP:
+        self.vector_env = _vector_env(env, n_envs, auto_reset, vectorization, wrappers, env_args or {})
+        mode = self.vector_env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if mode not in self._reset_modes:
             raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
         # A vector environment that was built elsewhere may use its memory again at the next step.
         self._copy = isinstance(env, VectorEnv)
-        self.n_envs = self.envs.num_envs
-        self.observation_space = self.envs.single_observation_space
-        self.action_space = self.envs.single_action_space
-        self._leaves = observation_leaves(self.observation_space, "env_obs")
-        self._act = action_adapter(self.action_space, self.n_envs, rescale_actions, clip_actions)
-        self._seeds_apart = isinstance(self.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(
-            self.envs, AtariVector
+        self.n_envs = self.vector_env.num_envs
+        self.observation_space = self.vector_env.single_observation_space
+        self.action_space = self.vector_env.single_action_space
+        self._leaves = self._observation_leaves()
+        self._act = self._action_adapter(rescale_actions, clip_actions)
+        self._seeds_apart = isinstance(self.vector_env.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(
+            self.vector_env, AtariVector
         )
         self._next_seeds: list[int] | None = None
         self._frame: Frame = {}
         self.seed(seed)
+
+    def _observation_leaves(self) -> dict[str, Callable[[Any], np.ndarray]]:
+        return observation_leaves(self.observation_space, "env_obs")
+
+    def _action_adapter(self, rescale: bool, clip: bool) -> ActionAdapter:
+        return action_adapter(self.action_space, self.n_envs, rescale, clip)
 
     # ---- running --------------------------------------------------------------------------------------------------
 
@@ -125,19 +133,27 @@ class GymAgent(Agent):
         """
         frame = self._reset() if t == 0 else self._step(t)
         self._frame = frame
-        prefix = self.output_prefix
+        self._write(frame, t)
+
+    def _write(self, frame: Frame, t: int) -> None:
+        workspace, prefix, writer = self.running_workspace(), self.output_prefix, self.name
         for name, value in frame.items():
-            self.set((prefix + name, t), value)
+            workspace.set(prefix + name, t, value, writer=writer)
+
+    def _read_action(self, t: int) -> Any:
+        return self._act(self.get((self.input_name, t)), self.input_name, t)
+
+    def _reset_seeds(self) -> list[int]:
+        """Return the seeds of the next reset, unless they were given."""
+        self._n_resets += 1
+        return episode_seeds(self._seed, TRAINING_EPISODES, self._n_resets - 1, n=self.n_envs)
 
     def _reset(self) -> Frame:
-        seeds = self._next_seeds
-        if seeds is None:
-            seeds = episode_seeds(self._seed, TRAINING_EPISODES, self._n_resets, n=self.n_envs)
-            self._n_resets += 1
+        seeds = self._reset_seeds() if self._next_seeds is None else self._next_seeds
         self._next_seeds = None
         # Other vector classes may have one generator for all of their copies.
         seed: Any = list(seeds) if self._seeds_apart else seeds[0]
-        observation, _ = self.envs.reset(seed=seed)
+        observation, _ = self.vector_env.reset(seed=seed)
         self._cumulated_reward = np.zeros(self.n_envs)
         self._timestep = np.zeros(self.n_envs, dtype=np.int64)
         self._done = np.zeros(self.n_envs, dtype=bool)
@@ -147,8 +163,7 @@ class GymAgent(Agent):
     def _step(self, t: int) -> Frame:
         if not self._frame:
             raise CompositionError(f"{self.description()} was run at t={t} before t=0, which resets its environments.")
-        action = self._act(self.get((self.input_name, t - 1)), self.input_name, t - 1)
-        observation, reward, terminated, truncated, _ = self.envs.step(action)
+        observation, reward, terminated, truncated, _ = self.vector_env.step(self._read_action(t - 1))
         if self.auto_reset:
             running = ~self._done
             self._cumulated_reward = (self._cumulated_reward + reward) * running
@@ -172,10 +187,10 @@ class GymAgent(Agent):
         arrays = {name: leaf(observation) for name, leaf in self._leaves.items()}
         if self._copy:
             arrays = {name: array.copy() for name, array in arrays.items()}
-        arrays["reward"] = reward.astype(np.float32)
         arrays["terminated"] = np.array(terminated)
         arrays["truncated"] = np.array(truncated)
         arrays["done"] = self._done
+        arrays["reward"] = reward.astype(np.float32)
         arrays["cumulated_reward"] = self._cumulated_reward.astype(np.float32)
         arrays["timestep"] = self._timestep
         frame = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -187,7 +202,7 @@ class GymAgent(Agent):
 
     def seed(self, seed: int) -> Self:
         """Derive the seeds of all later resets from `seed`: each reset, and each environment in it, has its own."""
-        self._seed = seed
+        self._seed: Any = seed
         self._n_resets = 0
         return self
 
@@ -245,21 +260,22 @@ class GymAgent(Agent):
         Raises:
             RenderingError: the environments were not made with `env_args={"render_mode": "rgb_array"}`.
         """
-        if self.envs.render_mode != "rgb_array":
+        if self.vector_env.render_mode != "rgb_array":
             raise RenderingError(
                 f"the environments of {self.description()} give no pictures: make them with "
                 'env_args={"render_mode": "rgb_array"}, if they support that.'
             )
-        return [np.asarray(picture) for picture in self.envs.render() or ()]
+        return [np.asarray(picture) for picture in self.vector_env.render() or ()]
 
     def close(self) -> None:
         """Close the environments."""
-        self.envs.close()
+        self.vector_env.close()
 
 
 def _vector_env(
     env: str | Callable[[], gym.Env[Any, Any]] | VectorEnv[Any, Any, Any],
     n_envs: int,
+    auto_reset: bool,
     vectorization: Vectorization | None,
     wrappers: Sequence[Wrapper],
     env_args: dict[str, Any],
@@ -291,11 +307,39 @@ def _vector_env(
         env = partial(make_env, env, wrappers=wrappers, **env_args)
     elif wrappers or env_args:
         raise CompositionError("wrappers and env_args need an environment's id; a function must apply them itself.")
+    if not auto_reset:
+        env = partial(_one_episode, env)
     if vectorization == "sync":
         return SyncVectorEnv([env] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
     if vectorization == "async":
         return AsyncVectorEnv([_Worker(env)] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
     raise CompositionError(f"vectorization must be 'sync', 'async' or 'vector_entry_point', not {vectorization!r}.")
+
+
+class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):
+    """Rests when its episode is over, until a reset with a seed: nobody looks at what would come next."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._last: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        if seed is None and self._last is not None:  # the vector environment's own reset after an episode
+            return self._last, {}
+        self._last = None
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self._last is not None:
+            return self._last, 0.0, True, False, {}
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            self._last = observation
+        return observation, float(reward), terminated, truncated, info
+
+
+def _one_episode(make: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:
+    return _OneEpisode(make())
 
 
 class _Worker:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from workspace_rl.errors import MissingDependencyError
+
 if TYPE_CHECKING:
+    import pandas as pd
     from torch.utils.tensorboard import SummaryWriter
 
 
@@ -54,7 +57,7 @@ class Logger:
             if csv:
                 lines.append(f"{at},{name},{number!r}\n")
             if self._folder is not None:
-                self._tensorboard().add_scalar(name, number, at)
+                self.tensorboard().add_scalar(name, number, at)
             if self._verbose and csv:
                 print(f"step {at}: {name} = {number:.6g}")
         self._pending.clear()
@@ -67,7 +70,8 @@ class Logger:
             self._writer.close()
             self._writer = None
 
-    def _tensorboard(self) -> SummaryWriter:
+    def tensorboard(self) -> SummaryWriter:
+        """Return TensorBoard's own writer, for figures and the like."""
         if self._writer is None:
             # Imported here: it takes longer than the rest of the library together.
             from torch.utils.tensorboard import SummaryWriter
@@ -84,3 +88,25 @@ def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
         step, name, value = line.split(",")
         metrics.setdefault(name, []).append((int(step), float(value)))
     return metrics
+
+
+def read_frame(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Return the metrics of several runs (see `read_metrics`) as one `pandas.DataFrame`.
+
+    It has a row for each step of each run, and the columns `run` (the path), `step`, and one for each metric (NaN where
+    a step has none).
+
+    Raises:
+        MissingDependencyError: pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingDependencyError('tables of metrics need pandas: pip install "workspace-rl[plots]"') from error
+    frames = []
+    for path in paths:
+        frame = pd.DataFrame({name: dict(pairs) for name, pairs in read_metrics(path).items()}).sort_index()
+        frame.insert(0, "run", str(path))
+        frame.insert(1, "step", frame.index)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run", "step"])

@@ -1,8 +1,9 @@
-"""Targets over several steps."""
+"""Targets and advantages over several steps."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from workspace_rl.workspace import Workspace
 
@@ -55,3 +56,45 @@ def n_step_transitions(
         discount = discount_factor ** last.to(reward.dtype) * (~terminated[last, batch]).to(reward.dtype)
     transitions.set("discount", 1, discount)
     return transitions
+
+
+def gae(
+    reward: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    *,
+    bootstrap: Tensor,
+    trace: Tensor,
+    discount_factor: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Return generalised advantage estimates (Schulman et al. 2016, equation 16).
+
+    With the discount g and the decay l:
+
+        delta_t = r_t + g V(s_t+1) bootstrap_t - V(s_t)
+        A_t = delta_t + g l trace_t A_t+1
+
+    The two masks differ where an episode is truncated: the value of its last state counts (`bootstrap` true), but the
+    advantages of what comes next, another episode, do not (`trace` false). So `bootstrap` is `~terminated[t+1]` and
+    `trace` is `~done[t+1]`. The row of a pair that only carries a reset is to be left out of losses.
+
+    Args:
+        reward: r_t, `[T, ...]`, the reward for the action at t.
+        value: V(s_t), `[T, ...]`; gradients flow through it.
+        next_value: V(s_t+1), `[T, ...]`; no gradient flows through it.
+        bootstrap: `[T, ...]` bool, whether a return goes on after the transition.
+        trace: `[T, ...]` bool, whether row t+1 belongs to the same episode.
+        discount_factor: g.
+        gae_lambda: l.
+
+    Returns:
+        `[T, ...]`.
+    """
+    delta = reward + discount_factor * next_value.detach() * bootstrap - value
+    if gae_lambda == 0 or not len(delta):
+        return delta
+    advantages = [delta[-1]]
+    for one, goes_on in zip(reversed(delta[:-1].unbind()), reversed(trace[:-1].unbind()), strict=True):
+        advantages.append(one + discount_factor * gae_lambda * goes_on * advantages[-1])
+    return torch.stack(advantages[::-1])

@@ -21,6 +21,7 @@ from workspace_rl.errors import ConfigError, RenderingError, RunFolderError, Uns
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
+from workspace_rl.notebook import shown_video
 from workspace_rl.policy import describe_agent, save_policy
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import Run, make_env_agent
@@ -274,18 +275,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         path = self.run.path / "best" / "best_agent.mp4"
         if not path.is_file():
             path = self.run.record()
-        return _shown(path)
-
-
-def _shown(path: Path) -> Any:
-    """Return what a notebook shows of a video, or its path outside of notebooks."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None or not hasattr(shell, "kernel"):
-        return path
-    from IPython.display import Video
-
-    return Video(str(path), embed=True)
+        return shown_video(path)
 
 
 def _progress_bar(total: int, progress: bool) -> Any:

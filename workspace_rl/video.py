@@ -42,7 +42,7 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
     from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
     agents = Agents(env_agent, policy)
-    frames_per_second = float(env_agent.envs.metadata.get("render_fps") or 30)
+    frames_per_second = float(env_agent.vector_env.metadata.get("render_fps") or 30)
     path = Path(path)
     if path.suffix != ".mp4":
         raise RenderingError(f"a film is an mp4 file, but {str(path)!r} was asked for; give a name that ends in .mp4.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
-from typing import overload
+from typing import Self, overload
 
 import torch
 from torch import Tensor
@@ -39,23 +39,26 @@ class Variable:
 
     def copy(self) -> Variable:
         """Return a variable that shares the tensors, and in which writing leaves this one as it is."""
-        twin = Variable.__new__(Variable)
+        twin = type(self).__new__(type(self))
         twin.name, twin.shape, twin.dtype, twin.device = self.name, self.shape, self.dtype, self.device
         twin.writer, twin._full = self.writer, self._full
         twin._steps = None if self._steps is None else list(self._steps)
         return twin
 
-    @property
     def time_size(self) -> int:
-        """The number of steps, T."""
+        """Return the number of steps, T."""
         if self._steps is not None:
             return len(self._steps)
         return 0 if self._full is None else self._full.shape[0]
 
+    def batch_size(self) -> int:
+        """Return the batch size, B (0 for a variable without a batch)."""
+        return self.shape[0] if self.shape else 0
+
     @property
     def size(self) -> torch.Size:
         """The shape of the whole variable, `[T, B, ...]`."""
-        return torch.Size((self.time_size, *self.shape))
+        return torch.Size((self.time_size(), *self.shape))
 
     def set(self, t: int, value: Tensor) -> None:
         """Write `value` (`[B, ...]`) at step `t`; steps in between that nobody wrote stay unwritten."""
@@ -84,7 +87,7 @@ class Variable:
     def get(self, t: int) -> Tensor:
         """Return the very tensor that was set at step `t`."""
         steps = self._steps
-        size = self.time_size
+        size = self.time_size()
         if not -size <= t < size:
             written = f"steps 0 to {size - 1} were written" if size else "no step of it was written"
             raise UnwrittenStepError(f"step {t} of variable {self.name!r} was read, but {written}.")
@@ -163,6 +166,9 @@ class Workspace:
         if workspace is not None:
             self._variables = {name: variable.copy() for name, variable in workspace._variables.items()}
 
+    #: What variables are made of.
+    _new_variable: type[Variable] = Variable
+
     # ---- one step -------------------------------------------------------------------------------------------------
 
     def set(self, name: str, t: int, value: Tensor, *, writer: str = "") -> None:
@@ -179,7 +185,7 @@ class Workspace:
             raise NotATensorError(_not_a_tensor(name, value))
         variable = self._variables.get(name)
         if variable is None:
-            variable = Variable(name, value)
+            variable = self._new_variable(name, value)
             variable.set(t, value)
             self._variables[name] = variable
         else:
@@ -211,7 +217,7 @@ class Workspace:
             raise VariableMismatchError(f"variable {name!r} needs a time dimension [T, B, ...], a scalar was given.")
         variable = self._variables.get(name)
         if variable is None:
-            variable = self._variables[name] = Variable(name, value[0] if value.shape[0] else value.new_zeros(()))
+            variable = self._variables[name] = self._new_variable(name, value)
         variable.set_full(value)
         variable.writer = writer
 
@@ -281,8 +287,8 @@ class Workspace:
             VariableMismatchError: no name is given and the variables' lengths differ.
         """
         if name is not None:
-            return self._variable(name).time_size
-        return self._shared_size("steps", {n: v.time_size for n, v in self._variables.items()})
+            return self._variable(name).time_size()
+        return self._shared_size("steps", {n: v.time_size() for n, v in self._variables.items()})
 
     def batch_size(self, name: str | None = None) -> int:
         """Return B of one variable, or the B that all variables share (0 for an empty workspace).
@@ -291,9 +297,8 @@ class Workspace:
             VariableMismatchError: no name is given and the variables' batch sizes differ.
         """
         if name is not None:
-            shape = self._variable(name).shape
-            return shape[0] if len(shape) else 0
-        return self._shared_size("batch size", {n: v.shape[0] if v.shape else 0 for n, v in self._variables.items()})
+            return self._variable(name).batch_size()
+        return self._shared_size("batch size", {n: v.batch_size() for n, v in self._variables.items()})
 
     # ---- time -----------------------------------------------------------------------------------------------------
 
@@ -307,7 +312,7 @@ class Workspace:
             VariableMismatchError: a variable has fewer than `n` steps.
         """
         for name in list(self._variables) if var_names is None else var_names:
-            size = self._variable(name).time_size
+            size = self._variable(name).time_size()
             if not 0 <= n <= size:
                 raise VariableMismatchError(f"cannot copy the last {n} steps of variable {name!r}: it has {size}.")
             self.copy_time(size - n, 0, n, [name])
@@ -320,15 +325,15 @@ class Workspace:
             for k, value in enumerate(copied):
                 variable.set(to_time + k, value)
 
-    def subtime(self, start: int, stop: int | None = None) -> Workspace:
+    def subtime(self, start: int, stop: int | None = None) -> Self:
         """Return a workspace with the steps `start` to `stop` (exclusive), sharing the tensors, as slices do."""
-        part = Workspace()
+        part = type(self)()
         for name, variable in self._variables.items():
-            first, last, _ = slice(start, stop).indices(variable.time_size)
+            first, last, _ = slice(start, stop).indices(variable.time_size())
             part._variables[name] = variable.window(first, max(first, last))
         return part
 
-    def select_subtime(self, t: Tensor, window_size: int) -> Workspace:
+    def select_subtime(self, t: Tensor, window_size: int) -> Self:
         """Return for each batch element b the steps `t[b]` to `t[b] + window_size`, `[window_size, B, ...]`.
 
         Args:
@@ -339,7 +344,11 @@ class Workspace:
         times = t.unsqueeze(0) + torch.arange(window_size, device=t.device).unsqueeze(1)
         return self._map(lambda value: value[times, batch])
 
-    def get_transitions(self, no_final_state: bool = False, filter_key: str = "env/done") -> Workspace:
+    def get_time_truncated(self, name: str, from_time: int, to_time: int) -> Tensor:
+        """Return the steps `from_time` to `to_time` (exclusive) of variable `name`, `[T, B, ...]`."""
+        return self.get_full(name)[from_time:to_time]
+
+    def get_transitions(self, no_final_state: bool = False, filter_key: str = "env/done") -> Self:
         """Return all pairs of successive steps as a workspace `[2, N, ...]`, ordered by time, then by environment.
 
         Pairs whose first step ends an episode are left out: with auto-reset the step after it belongs to the next
@@ -365,11 +374,11 @@ class Workspace:
 
     # ---- batch ----------------------------------------------------------------------------------------------------
 
-    def select_batch(self, indices: Tensor) -> Workspace:
+    def select_batch(self, indices: Tensor) -> Self:
         """Return a workspace with the given batch elements (`[N]`, integers), `[T, N, ...]`."""
         return self._map(lambda value: value.index_select(1, indices.to(value.device)))
 
-    def select_batch_n(self, n: int) -> Workspace:
+    def select_batch_n(self, n: int) -> Self:
         """Return a workspace with `n` batch elements drawn uniformly with replacement."""
         return self.select_batch(torch.randint(self.batch_size(), (n,)))
 
@@ -381,7 +390,7 @@ class Workspace:
             VariableMismatchError: the workspaces do not hold the same variables, or these differ in more than B.
         """
         parts = list(workspaces)
-        joined = Workspace()
+        joined = type(parts[0])() if parts else Workspace()
         for name in dict.fromkeys(name for part in parts for name in part):
             values = []
             for index, part in enumerate(parts):
@@ -398,7 +407,7 @@ class Workspace:
 
     # ---- tensors --------------------------------------------------------------------------------------------------
 
-    def to(self, device: torch.device | str) -> Workspace:
+    def to(self, device: torch.device | str) -> Self:
         """Return a workspace with all tensors on `device`."""
         return self._map(lambda value: value.to(device))
 
@@ -458,8 +467,8 @@ class Workspace:
             )
         return variable
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Workspace:
-        mapped = Workspace()
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        mapped = type(self)()
         for name, variable in self._variables.items():
             mapped.set_full(name, function(variable.get_full()), writer=variable.writer)
         return mapped

@@ -152,7 +152,7 @@ def test_processes_of_their_own():
 @both_ways
 @pytest.mark.parametrize("fire", [False, True])
 def test_episodes_start_with_up_to_noop_max_frames(way, fire):
-    envs = agent_of(way, noop_max=3, fire_reset=fire).envs
+    envs = agent_of(way, noop_max=3, fire_reset=fire).vector_env
     envs.reset(seed=[0])
     counts = np.bincount([int(envs.reset()[1]["episode_frame_number"][0]) for _ in range(200)], minlength=4)
     # FIRE is pressed in any case, and counts.
@@ -162,14 +162,14 @@ def test_episodes_start_with_up_to_noop_max_frames(way, fire):
 
 @both_ways
 def test_no_noops(way):
-    envs = agent_of(way, noop_max=0, fire_reset=False).envs
+    envs = agent_of(way, noop_max=0, fire_reset=False).vector_env
     assert envs.reset(seed=[3])[1]["episode_frame_number"].tolist() == [0]
 
 
 @both_ways
 def test_games_that_wait_for_fire_are_started(way):
     def lives_after(fire):
-        envs = agent_of(way, fire_reset=fire).envs
+        envs = agent_of(way, fire_reset=fire).vector_env
         envs.reset(seed=[0])
         for _ in range(80):
             info = envs.step(np.array([NOOP]))[4]
@@ -271,7 +271,7 @@ def test_films_show_the_colour_screen(tmp_path):
     agent = GymAgent("BreakoutNoFrameskip-v4", auto_reset=False, env_args=args)
     path = record_video(agent, Actions(always(FIRE, 64)), tmp_path / "film.mp4", [1])
     assert path.stat().st_size > 0
-    assert agent.envs.metadata["render_fps"] == 15
+    assert agent.vector_env.metadata["render_fps"] == 15
     (picture,) = agent.render()
     assert picture.shape == (210, 160, 3) and picture.dtype == np.uint8
     assert (picture[..., 0] != picture[..., 1]).any()
@@ -331,9 +331,9 @@ def test_a_missing_opencv_names_the_extra():
 def test_the_faster_way_is_the_default():
     from workspace_rl.envs.atari import AtariVector
 
-    assert isinstance(GymAgent("PongNoFrameskip-v4", 2, env_args={"atari": {}}).envs, AtariVector)
+    assert isinstance(GymAgent("PongNoFrameskip-v4", 2, env_args={"atari": {}}).vector_env, AtariVector)
     assert not isinstance(
-        GymAgent("PongNoFrameskip-v4", 2, env_args={"atari": {}}, vectorization="sync").envs, AtariVector
+        GymAgent("PongNoFrameskip-v4", 2, env_args={"atari": {}}, vectorization="sync").vector_env, AtariVector
     )
 
 

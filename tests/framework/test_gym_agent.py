@@ -142,7 +142,7 @@ def actions_seen(space, action, **options):
     agent(workspace, t=0)
     workspace.set("action", 0, action)
     agent(workspace, t=1)
-    return agent.envs.envs[0].actions[0]
+    return agent.vector_env.envs[0].actions[0]
 
 
 def test_continuous_actions_are_rescaled_to_the_bounds():

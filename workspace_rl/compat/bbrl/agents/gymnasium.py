@@ -1,0 +1,225 @@
+"""`bbrl.agents.gymnasium`."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import Autoreset
+from torch import Tensor, nn
+
+from workspace_rl import gym_agent, video
+from workspace_rl import make_env as library_make_env
+from workspace_rl.compat.aliases import not_covered
+from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
+from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent
+from workspace_rl.compat.bbrl.agents.utils import TemporalAgent
+from workspace_rl.errors import UnsupportedSpaceError
+from workspace_rl.seeding import VIDEO_EPISODES, episode_seeds
+
+
+def make_env(env_name: str, autoreset: bool = False, wrappers: Sequence[Any] = (), **kwargs: Any) -> gym.Env[Any, Any]:
+    """Make an environment; with `autoreset`, a step after an episode's end starts the next one."""
+    env = library_make_env(env_name, wrappers, **kwargs)
+    return Autoreset(env) if autoreset else env
+
+
+def record_video(env: gym.Env[Any, Any], policy: Agent, path: str | Path) -> Path:
+    """Film one episode and return the film's path.
+
+    It stands where BBRL writes it, in `path` without its suffix as `rl-video-episode-0.mp4`; where `path` ends in
+    .mp4, there as well. `env` is made with `render_mode="rgb_array"` and stays open.
+    """
+    path = Path(path)
+    film = path.with_suffix("") / "rl-video-episode-0.mp4"
+    stage = ParallelGymAgent(lambda: env, 1)
+    stage.auto_reset = False
+    actor = policy.agent if isinstance(policy, TemporalAgent) else policy
+    video.record_video(stage, actor, film, episode_seeds(0, VIDEO_EPISODES, n=1))
+    return Path(shutil.copyfile(film, path)) if path.suffix == ".mp4" else film
+
+
+class GymAgent(TimeAgent, SeedableAgent, SerializableAgent):
+    """What BBRL's environments have in common."""
+
+    default_seed = 42
+
+    def __init__(
+        self,
+        *args: Any,
+        input_string: str = "action",
+        output_string: str = "env/",
+        reward_at_t: bool = False,
+        include_last_state: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """See `ParallelGymAgent`."""
+        super().__init__(*args, **kwargs)
+        self.input, self.output = input_string, output_string
+        self.reward_at_t, self.include_last_state = reward_at_t, include_last_state
+        self.ghost_params = nn.Parameter(torch.Tensor())  # its device is the agent's
+        self.observation_space: Any = None
+        self.action_space: Any = None
+
+    def set_obs(self, observations: Mapping[str, Tensor], t: int) -> None:
+        """Write a frame; with `reward_at_t`, its rewards one step earlier."""
+        workspace, prefix, writer = self.running_workspace(), self.output, self.name or type(self).__name__
+        for name, value in observations.items():
+            value = value.to(self.ghost_params.device)
+            if self.reward_at_t and name in ("reward", "cumulated_reward"):
+                if t > 0:
+                    workspace.set(prefix + name, t - 1, value, writer=writer)
+                value = torch.zeros_like(value) if name == "reward" else value
+            workspace.set(prefix + name, t, value, writer=writer)
+
+    def get_observation_space(self) -> gym.Space[Any]:
+        """Return the observation space."""
+        return self._known(self.observation_space, "observation")
+
+    def get_action_space(self) -> gym.Space[Any]:
+        """Return the action space."""
+        return self._known(self.action_space, "action")
+
+    def _known(self, space: gym.Space[Any] | None, kind: str) -> gym.Space[Any]:
+        if space is None:
+            raise ValueError(f"the {kind} space of {self.description()} is not known.")
+        return space
+
+    def get_obs_and_actions_sizes(self) -> tuple[Any, Any]:
+        """Return a vector's length, a discrete space's number of values, the shape of anything else."""
+        return _size(self.get_observation_space()), _size(self.get_action_space())
+
+    def is_continuous_action(self) -> bool:
+        """Return whether actions are arrays of numbers."""
+        return isinstance(self.action_space, gym.spaces.Box)
+
+    def is_discrete_action(self) -> bool:
+        """Return whether an action is one of several."""
+        return isinstance(self.action_space, gym.spaces.Discrete)
+
+    def is_continuous_state(self) -> bool:
+        """Return whether observations are arrays of numbers."""
+        return isinstance(self.observation_space, gym.spaces.Box)
+
+    def is_discrete_state(self) -> bool:
+        """Return whether an observation is one of several."""
+        return isinstance(self.observation_space, gym.spaces.Discrete)
+
+
+class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
+    """The library's `GymAgent` with BBRL's seeds, dtypes and actions (in the environment's own units, unchecked).
+
+    The environments reset themselves if they have gymnasium's `Autoreset` wrapper. Then `include_last_state=False`
+    shows the next episode's first observation in place of the last one.
+    """
+
+    _reset_modes = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
+
+    def __init__(
+        self,
+        make_env_fn: Callable[..., gym.Env[Any, Any]],
+        num_envs: int,
+        make_env_args: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        input_string: str = "action",
+        output_string: str = "env/",
+        reward_at_t: bool = False,
+        include_last_state: bool = True,
+        name: str | None = None,
+        verbose: bool = False,
+    ) -> None:
+        """Make `num_envs` environments by `make_env_fn(**make_env_args)`."""
+        if num_envs < 1:
+            raise AssertionError(f"n_envs must be > 0, {num_envs} was given.")
+        envs = [make_env_fn(**(make_env_args or {})) for _ in range(num_envs)]
+        auto_reset = _resets_itself(envs[0])
+        source: Any = iter(envs).__next__
+        if auto_reset and not include_last_state:
+            source = SyncVectorEnv([source] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+        super().__init__(source, num_envs, auto_reset=auto_reset, rescale_actions=False, name=name)
+        self.envs, self.num_envs, self.make_env_fn = envs, num_envs, make_env_fn
+        self.input, self.output, self.verbose = input_string, output_string, verbose
+        self.reward_at_t, self.include_last_state = reward_at_t, include_last_state or not auto_reset
+        self.seed(self.default_seed if seed is None else seed)
+
+    def _reset_seeds(self) -> list[int]:
+        self._n_resets += 1
+        return [self.num_envs * (self._n_resets + 1) * self._seed + k + 1 for k in range(self.num_envs)]
+
+    def _observation_leaves(self) -> dict[str, Any]:
+        leaves = super()._observation_leaves()
+        return {name: lambda observation, leaf=leaf: _as_bbrl(leaf(observation)) for name, leaf in leaves.items()}
+
+    def _action_adapter(self, rescale: bool, clip: bool) -> Any:
+        return self._as_actions
+
+    def _as_actions(self, action: Tensor) -> Any:
+        """Return what the vector environment takes for `[B, ...]`: float64 arrays, or a list of choices."""
+        if len(action) != self.num_envs:
+            raise AssertionError(f"Incompatible number of envs ({len(action)} vs {self.num_envs})")
+        if action.ndim > 1:
+            array = action.detach().cpu().numpy()
+            return array.astype(np.float64) if action.is_floating_point() else array
+        if action.is_floating_point():
+            raise AssertionError(f"{action.tolist()} are not integers, as an action [B] must hold.")
+        return action.tolist()
+
+    def _read_action(self, t: int) -> Any:
+        variables = self.running_workspace().variables
+        if self.input in variables:
+            return self._as_actions(self.get((self.input, t)))
+        actions: dict[str, Any] = {}
+        for name in [one for one in variables if one.startswith(f"{self.input}/")]:
+            *parents, last = name.removeprefix(f"{self.input}/").split("/")
+            part = actions
+            for key in parents:
+                part = part.setdefault(key, {})
+            part[last] = self._as_actions(self.get((name, t)))
+        if not actions:
+            self.get((self.input, t))  # raises the error that says so
+        return actions
+
+    def _step(self, t: int) -> dict[str, Tensor]:
+        if not self.include_last_state:
+            # The frame before showed the new episode already. Its steps count from -1, as BBRL has it.
+            self._cumulated_reward = np.where(self._done, 0.0, self._cumulated_reward)
+            self._timestep = np.where(self._done, -1, self._timestep)
+            self._done = np.zeros_like(self._done)
+        return super()._step(t)
+
+    def _write(self, frame: Mapping[str, Tensor], t: int) -> None:
+        self.set_obs(frame, t)
+
+
+def _resets_itself(env: Any) -> bool:
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, Autoreset):
+            return True
+        env = env.env
+    return False
+
+
+def _as_bbrl(array: np.ndarray) -> np.ndarray:
+    """Return an observation in BBRL's dtypes: float32 or int64."""
+    return array.astype(np.float32 if array.dtype.kind == "f" else np.int64, copy=False)
+
+
+def _size(space: gym.Space[Any]) -> Any:
+    if space.shape is None:
+        raise UnsupportedSpaceError(f"the space {space} has no single size; ask for those of its parts.")
+    if len(space.shape) > 1:
+        warnings.warn(f"the space {space} is no vector: its shape is returned, not a number.", stacklevel=3)
+        return tuple(space.shape)
+    return space.shape[0] if space.shape else space.n  # type: ignore[attr-defined]
+
+
+__getattr__ = not_covered(
+    __name__, globals(), VecGymAgent="ParallelGymAgent, or workspace_rl.GymAgent(..., vectorization='async')"
+)

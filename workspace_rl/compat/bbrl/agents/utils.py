@@ -1,0 +1,66 @@
+"""`bbrl.agents.utils`."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from workspace_rl import agent as library
+from workspace_rl import composition
+from workspace_rl.compat.assertions import asserting
+from workspace_rl.compat.bbrl.agents.agent import Agent
+from workspace_rl.workspace import Workspace
+
+
+class Agents(composition.Agents, Agent):
+    """Runs agents in order."""
+
+    @asserting
+    def __init__(self, *agents: library.Agent, name: str | None = None) -> None:
+        """Chain `agents`."""
+        super().__init__(*agents, name=name)
+
+    def seed(self, seed: int) -> Self:
+        """Give every agent the same seed."""
+        for agent in self:
+            agent.seed(seed)
+        return self
+
+
+class TemporalAgent(composition.TemporalAgent, Agent):
+    """Runs an agent at successive steps."""
+
+    @asserting
+    def __init__(self, agent: library.Agent, name: str | None = None) -> None:
+        """Run `agent` over time."""
+        super().__init__(agent, name)
+
+    def __call__(
+        self,
+        workspace: Workspace,
+        t: int = 0,
+        n_steps: int | None = None,
+        stop_variable: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Run the agent at `t`, `t + 1`, ... for `n_steps` steps or until `stop_variable` is true everywhere."""
+        super().__call__(workspace, t=t, n_steps=n_steps, stop_variable=stop_variable, **kwargs)
+
+
+class CopyTAgent(composition.CopyTAgent, Agent):
+    """Copies one variable to another."""
+
+
+class EpisodesDone(composition.EpisodesDone, Agent):
+    """Tells which environments have finished an episode."""
+
+
+class PrintAgent(composition.PrintAgent, Agent):
+    """Prints variables at each step, as BBRL writes them."""
+
+    def reset(self) -> None:
+        """Print all variables from now on."""
+        self.names = ()
+
+    def _show(self, name: str, t: int) -> None:
+        """Print one variable."""
+        print(name, " = ", self.get((name, t)))

@@ -1,0 +1,1 @@
+"""`bbrl.utils.gymnasium`."""

@@ -1,0 +1,3 @@
+"""`bbrl.utils.gymnasium.distributions`."""
+
+from workspace_rl.compat.bbrl.utils.distributions import *  # noqa: F403

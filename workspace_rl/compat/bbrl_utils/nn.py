@@ -1,0 +1,67 @@
+"""`bbrl_utils.nn`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from workspace_rl import optimization
+from workspace_rl.compat.bbrl import get_arguments, get_class
+
+
+def setup_optimizer(cfg_optimizer: Mapping[str, Any], *agents: nn.Module | nn.Parameter) -> torch.optim.Optimizer:
+    """Build the optimiser that a configuration names for the parameters of `agents`."""
+    parameters = chain(*([one] if isinstance(one, nn.Parameter) else one.parameters() for one in agents))
+    # Not fused, unless the configuration says so: that would round differently.
+    optimizer: torch.optim.Optimizer = get_class(cfg_optimizer)(parameters, **get_arguments(cfg_optimizer))
+    return optimizer
+
+
+def copy_parameters(source: nn.Module, target: nn.Module) -> None:
+    """Copy weights."""
+    optimization.copy_parameters(target, source)
+
+
+@torch.no_grad()
+def soft_update_params(net: nn.Module, target_net: nn.Module, tau: float) -> None:
+    """Move the weights of `target_net` towards those of `net`, with BBRL's roundings."""
+    targets: Any = list(target_net.parameters())
+    sources: Any = list(net.parameters())
+    torch._foreach_mul_(targets, 1 - tau)
+    torch._foreach_add_(targets, torch._foreach_mul(sources, tau))
+
+
+def build_mlp(sizes: Sequence[int], activation: nn.Module, output_activation: nn.Module | None = None) -> nn.Sequential:
+    """Return a multi-layer perceptron with layers of the given sizes, the input's first."""
+    return _build(nn.Linear, sizes, activation, output_activation)
+
+
+def build_ortho_mlp(
+    sizes: Sequence[int], activation: nn.Module, output_activation: nn.Module | None = None
+) -> nn.Sequential:
+    """Return such a perceptron with orthogonal weights."""
+    return _build(lambda inputs, outputs: ortho_init(nn.Linear(inputs, outputs)), sizes, activation, output_activation)
+
+
+def _build(
+    layer: Callable[[int, int], nn.Linear],
+    sizes: Sequence[int],
+    activation: nn.Module,
+    output_activation: nn.Module | None,
+) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [layer(inputs, outputs), activation]
+    return nn.Sequential(*layers[:-1], output_activation or nn.Identity())
+
+
+def ortho_init(layer: nn.Linear, std: float = np.sqrt(2), bias_const: float = 0.0) -> nn.Linear:
+    """Initialise a layer with an orthogonal matrix, scaled by `std`, and a constant bias."""
+    nn.init.orthogonal_(layer.weight, std)
+    nn.init.constant_(layer.bias, bias_const)
+    return layer
