@@ -81,7 +81,9 @@ class Agent(nn.Module):
             UnknownVariableError: nobody has written the variable.
             UnwrittenStepError: nobody has written that step.
         """
-        workspace = self.running_workspace()
+        workspace = self.workspace
+        if workspace is None:
+            workspace = self.running_workspace()
         if isinstance(index, str):
             return workspace.get_full(index)
         return workspace.get(index[0], index[1])
@@ -94,14 +96,16 @@ class Agent(nn.Module):
             NotATensorError: `value` is not a tensor.
             VariableMismatchError: shape, dtype or device differ from those of the variable's other steps.
         """
-        workspace = self.running_workspace()
+        workspace = self.workspace
+        if workspace is None:
+            workspace = self.running_workspace()
         if isinstance(index, str):
             workspace.set_full(index, value)
-            variable = workspace.variables[index]
+            name = index
         else:
-            workspace.set(index[0], index[1], value)
-            variable = workspace.variables[index[0]]
-        variable.writer = self._name or type(self).__name__
+            name = index[0]
+            workspace.set(name, index[1], value)
+        workspace.variables[name].writer = self._name or type(self).__name__
 
     def running_workspace(self) -> Workspace:
         """Return the workspace of the current call.

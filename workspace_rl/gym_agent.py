@@ -102,8 +102,8 @@ class GymAgent(Agent):
         mode = self.vector_env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if mode not in self._reset_modes:
             raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
-        # A vector environment that was built elsewhere may use its memory again at the next step.
-        self._copy = isinstance(env, VectorEnv)
+        # Atari's vector environment returns new arrays, others may use their memory again at the next step.
+        self._copy = not isinstance(self.vector_env, AtariVector)
         self.n_envs = self.vector_env.num_envs
         self.observation_space = self.vector_env.single_observation_space
         self.action_space = self.vector_env.single_action_space
@@ -136,9 +136,8 @@ class GymAgent(Agent):
         self._write(frame, t)
 
     def _write(self, frame: Frame, t: int) -> None:
-        workspace, prefix, writer = self.running_workspace(), self.output_prefix, self.name
         for name, value in frame.items():
-            workspace.set(prefix + name, t, value, writer=writer)
+            self.set((self.output_prefix + name, t), value)
 
     def _read_action(self, t: int) -> Any:
         return self._act(self.get((self.input_name, t)), self.input_name, t)
@@ -310,9 +309,9 @@ def _vector_env(
     if not auto_reset:
         env = partial(_one_episode, env)
     if vectorization == "sync":
-        return SyncVectorEnv([env] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
+        return SyncVectorEnv([env] * n_envs, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
     if vectorization == "async":
-        return AsyncVectorEnv([_Worker(env)] * n_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
+        return AsyncVectorEnv([_Worker(env)] * n_envs, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
     raise CompositionError(f"vectorization must be 'sync', 'async' or 'vector_entry_point', not {vectorization!r}.")
 
 

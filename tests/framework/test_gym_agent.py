@@ -131,6 +131,20 @@ def test_observations_keep_their_dtype_and_become_one_variable_per_leaf(space, l
     assert agent.observation_names == list(found)
 
 
+def test_environments_rest_when_their_episode_is_over():
+    made = []
+
+    def make():
+        made.append(CountingEnv(length=len(made) + 2))
+        return made[-1]
+
+    agent = GymAgent(make, 3, auto_reset=False)
+    for _ in range(2):
+        workspace = run(agent, stop_variable="env/done")
+        assert workspace["env/timestep"][-1].tolist() == [2, 3, 4]
+    assert [len(env.actions) for env in made] == [4, 6, 8]
+
+
 def test_frames_keep_their_values_when_the_environment_goes_on():
     workspace = run(GymAgent(lambda: CountingEnv(9)), n_steps=8)
     assert workspace["env/env_obs"].flatten().tolist() == list(range(8))

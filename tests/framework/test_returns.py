@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from workspace_rl import Workspace, n_step_transitions
+from workspace_rl import Workspace, gae, n_step_transitions
 
 
 def window(rewards, terminated, truncated):
@@ -54,3 +54,52 @@ def test_batches_end_at_different_frames():
     assert transitions.get("env/reward", 1).tolist() == [1, 2]
     assert transitions.get("discount", 1).tolist() == [0, 0.25]
     assert transitions.get("env/env_obs", 1).flatten().tolist() == [1, 2]
+
+
+def test_gae_equals_its_definition():
+    """The sum of the discounted differences, up to the episode's end (Schulman et al. 2016, equation 16)."""
+    torch.manual_seed(0)
+    reward, value, next_value = torch.randn(3, 9, 2, dtype=torch.float64).unbind()
+    terminated = torch.zeros(9, 2, dtype=torch.bool)
+    done = terminated.clone()
+    terminated[3, 0] = done[3, 0] = done[5, 1] = True  # the first episode terminates, the second is cut off
+    found = gae(reward, value, next_value, bootstrap=~terminated, trace=~done, discount_factor=0.9, gae_lambda=0.8)
+    for b in range(2):
+        for t in range(9):
+            expected, weight = 0.0, 1.0
+            for k in range(t, 9):
+                expected += weight * (reward[k, b] + 0.9 * next_value[k, b] * ~terminated[k, b] - value[k, b])
+                weight *= 0.9 * 0.8
+                if done[k, b]:
+                    break
+            torch.testing.assert_close(found[t, b], torch.as_tensor(expected))
+
+
+def test_a_cut_off_episode_counts_its_last_value_but_not_the_next_episode():
+    reward, value = torch.tensor([0.0, 0.0, 100.0]), torch.zeros(3)
+    truncated = torch.tensor([False, True, False])
+    options = {"bootstrap": torch.ones(3, dtype=torch.bool), "discount_factor": 0.99, "gae_lambda": 0.95}
+    assert gae(reward, value, value, trace=~truncated, **options).tolist() == [0, 0, 100]
+    leaking = gae(reward, value, value, trace=options["bootstrap"], **options)  # with one mask only
+    assert leaking.tolist() == pytest.approx([88.45, 94.05, 100], abs=0.01)
+
+
+def test_gae_without_a_trace_is_the_temporal_difference():
+    reward, value, next_value = torch.randn(3, 5, 2).unbind()
+    value.requires_grad_()
+    masks = {"bootstrap": torch.ones(5, 2), "trace": torch.ones(5, 2)}
+    found = gae(reward, value, next_value, **masks, discount_factor=0.9, gae_lambda=0.0)
+    torch.testing.assert_close(found, reward + 0.9 * next_value - value)
+    assert torch.autograd.grad(found.sum(), value)[0].eq(-1).all()
+    assert (
+        len(
+            gae(
+                *torch.zeros(3, 0, 2).unbind(),
+                bootstrap=torch.ones(0, 2),
+                trace=torch.ones(0, 2),
+                discount_factor=0.9,
+                gae_lambda=0.9,
+            )
+        )
+        == 0
+    )

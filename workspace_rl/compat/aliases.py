@@ -59,7 +59,8 @@ def not_covered(module: str, known: dict[str, Any], **instead: str) -> Callable[
         ours = module.removeprefix("workspace_rl.compat.")
         if name.startswith("_") or ("__path__" in known and importlib.util.find_spec(f"{module}.{name}")):
             raise AttributeError(f"module {ours!r} has no attribute {name!r}")
-        hint = f" Use {instead[name]} instead." if name in instead else did_you_mean(name, known)
+        ours_too = [one for one, value in known.items() if getattr(value, "__module__", "").startswith("workspace_rl")]
+        hint = f" Use {instead[name]} instead." if name in instead else did_you_mean(name, ours_too)
         # No AttributeError: `from module import name` would put a message of its own in its place.
         raise ImportError(f"workspace_rl's {ours!r} has no {name!r}.{hint}", name=name)
 

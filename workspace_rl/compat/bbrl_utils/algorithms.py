@@ -15,12 +15,13 @@ from torch import Tensor
 
 from workspace_rl.compat.bbrl.agents import Agent, Agents, TemporalAgent
 from workspace_rl.compat.bbrl.agents.gymnasium import ParallelGymAgent, make_env, record_video
+from workspace_rl.compat.bbrl.utils.logger import TFLogger
 from workspace_rl.compat.bbrl.utils.replay_buffer import ReplayBuffer
 from workspace_rl.compat.bbrl.workspace import Workspace
 from workspace_rl.compat.bbrl_utils.logger import Logger
 from workspace_rl.compat.bbrl_utils.notebook import outputs_dir, tqdm, video_display
 
-LOGGER = {"classname": "bbrl.utils.logger.TFLogger", "cache_size": 10000, "every_n_seconds": 10, "verbose": False}
+LOGGER = {"classname": f"{TFLogger.__module__}.TFLogger", "every_n_seconds": 10}
 
 
 class RLBase:

@@ -25,8 +25,6 @@ class Agent(library.Agent):
         self.verbose = verbose
 
     __call__ = asserting(library.Agent.__call__)
-    get = asserting(library.Agent.get)
-    set = asserting(library.Agent.set)
 
     def get_time_truncated(self, var_name: str, from_time: int, to_time: int) -> Tensor:
         """Return some steps of a variable, `[T, B, ...]`."""
@@ -81,7 +79,7 @@ def load(filename: str | Path, allow: Sequence[str | type] = ()) -> library.Agen
     """
     if Path(filename).is_file():
         raise PolicyFileError(
-            f"{str(filename)!r} is a file, as BBRL writes it: a pickle, which can run anybody's code when it is opened. "
+            f"{str(filename)!r} is a file, as BBRL writes it: a pickle, which may run anybody's code when opened. "
             "So it is not. If you trust it, convert it once, with the real bbrl and without this drop-in: "
             "agent = torch.load(file, weights_only=False); safetensors.torch.save_model(agent, 'weights.safetensors'). "
             "Then build the agent here and call safetensors.torch.load_model(agent, 'weights.safetensors')."

@@ -70,14 +70,14 @@ class GymAgent(TimeAgent, SeedableAgent, SerializableAgent):
 
     def set_obs(self, observations: Mapping[str, Tensor], t: int) -> None:
         """Write a frame; with `reward_at_t`, its rewards one step earlier."""
-        workspace, prefix, writer = self.running_workspace(), self.output, self.name or type(self).__name__
+        device = self.ghost_params.device
         for name, value in observations.items():
-            value = value.to(self.ghost_params.device)
+            value = value if value.device == device else value.to(device)
             if self.reward_at_t and name in ("reward", "cumulated_reward"):
                 if t > 0:
-                    workspace.set(prefix + name, t - 1, value, writer=writer)
+                    self.set((self.output + name, t - 1), value)
                 value = torch.zeros_like(value) if name == "reward" else value
-            workspace.set(prefix + name, t, value, writer=writer)
+            self.set((self.output + name, t), value)
 
     def get_observation_space(self) -> gym.Space[Any]:
         """Return the observation space."""
@@ -142,7 +142,7 @@ class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
         auto_reset = _resets_itself(envs[0])
         source: Any = iter(envs).__next__
         if auto_reset and not include_last_state:
-            source = SyncVectorEnv([source] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+            source = SyncVectorEnv([source] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
         super().__init__(source, num_envs, auto_reset=auto_reset, rescale_actions=False, name=name)
         self.envs, self.num_envs, self.make_env_fn = envs, num_envs, make_env_fn
         self.input, self.output, self.verbose = input_string, output_string, verbose

@@ -1,0 +1,228 @@
+"""Border cases of BBRL's workspace, each run by the real package, too."""
+
+import pytest
+import torch
+
+from tests.compat.conftest import OURS, REAL, content
+
+
+def filled(package, n_steps=4, **more):
+    workspace = package.Workspace()
+    for t in range(n_steps):
+        for name, shape in {"a": (2,), "b": (2, 3), **more}.items():
+            workspace.set(name, t, torch.full(shape, float(t)))
+    return workspace
+
+
+def gap(package):
+    workspace = package.Workspace()
+    workspace.set("x", 2, torch.ones(3))
+    return [workspace["x"], workspace.get("x", 0), workspace.get("x", -1), torch.tensor(workspace.time_size())]
+
+
+def negative_writes(package):
+    workspace = filled(package)
+    workspace.set("a", -1, torch.zeros(2))
+    return workspace
+
+
+def several_names(package):
+    a, b = filled(package)["a", "b"]
+    c, d = filled(package)[["a", "b"]]
+    return [a, b, c, d]
+
+
+def stale_tail(package):
+    workspace = filled(package)
+    workspace.set_full("a", torch.full((2, 2), 9.0))
+    return workspace
+
+
+def replaced_whole(package):
+    workspace = package.Workspace()
+    workspace.set_full("x", torch.zeros(4, 2))
+    workspace.set_full("x", torch.ones(2, 5, 3))
+    return workspace
+
+
+def whole_then_step(package):
+    workspace = package.Workspace()
+    workspace.set_full("x", torch.zeros(3, 2))
+    workspace.set("x", 4, torch.ones(2))
+    workspace.set_full("x", torch.full((2, 2), 5.0))
+    return workspace
+
+
+def last_steps(n, var_names=None, **more):
+    def run(package):
+        workspace = filled(package, **more)
+        workspace.copy_n_last_steps(n, var_names)
+        return workspace
+
+    return run
+
+
+def copied_time(package):
+    workspace = filled(package)
+    workspace.copy_time(0, 1, 3, ["a"])
+    return workspace
+
+
+def copied_time_of_whole_variables(package):
+    workspace = package.Workspace()
+    workspace.set_full("x", torch.arange(6.0).view(6, 1))
+    workspace.copy_time(4, 0, 2)
+    workspace.set_full("x", torch.ones(2, 1))
+    return workspace
+
+
+def parts(package):
+    workspace = filled(package)
+    torch.manual_seed(0)
+    return [
+        *content(workspace.subtime(1, 9)).values(),
+        *content(workspace.get_time_truncated_workspace(1, 3)).values(),
+        workspace.get_time_truncated("a", 1, 3),
+        *content(workspace.select_batch(torch.tensor([1, 1, 0]))).values(),
+        *content(workspace.select_batch_n(5)).values(),
+        *content(workspace.select_subtime(torch.tensor([0, 2]), 2)).values(),
+        *content(workspace.cat_batch([workspace, workspace])).values(),
+        *content(workspace.contiguous()).values(),
+        *content(package.Workspace(workspace)).values(),
+    ]
+
+
+def transitions_of_one_dimension(package):
+    workspace = package.Workspace()
+    workspace.set_full("env/done", torch.tensor([False, True, False, False]))
+    workspace.set_full("x", torch.arange(4))
+    return workspace.get_transitions()
+
+
+def transitions_of_one_step(package):
+    workspace = package.Workspace()
+    workspace.set("env/done", 0, torch.tensor([False, True]))
+    workspace.set("x", 0, torch.ones(2, 3))
+    return workspace.get_transitions()
+
+
+def filtered_transitions(package):
+    workspace = filled(package)
+    workspace.set_full("over", torch.tensor([[0, 1], [1, 0], [0, 0], [1, 1]]))
+    return workspace.get_transitions(filter_key="over")
+
+
+def changed_snapshot(package):
+    workspace = filled(package)
+    workspace["a"].add_(100)
+    return workspace
+
+
+def sizes(package):
+    workspace = filled(package)
+    workspace.set_full("c", torch.zeros(4, 2, 5))
+    variables = workspace.variables
+    return [torch.tensor([*variables[k].size, variables[k].time_size(), variables[k].batch_size()]) for k in variables]
+
+
+CASES = {
+    "gap": gap,
+    "negative writes": negative_writes,
+    "several names": several_names,
+    "stale tail": stale_tail,
+    "replaced whole": replaced_whole,
+    "whole, then a step": whole_then_step,
+    "last step": last_steps(1),
+    "last step of one name": last_steps(1, ["a"]),
+    "two last steps": last_steps(2),
+    "overlapping last steps": last_steps(3),
+    "overlapping last steps of one name": last_steps(3, ["a"]),
+    "copied time": copied_time,
+    "copied time of whole variables": copied_time_of_whole_variables,
+    "parts": parts,
+    "transitions of one dimension": transitions_of_one_dimension,
+    "transitions of one step": transitions_of_one_step,
+    "filtered transitions": filtered_transitions,
+    "changed snapshot": changed_snapshot,
+    "sizes": sizes,
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_as_bbrl(case):
+    theirs, mine = (CASES[case](package) for package in (REAL, OURS))
+    if not isinstance(theirs, list):
+        assert list(theirs.keys()) == list(mine.keys())
+        theirs, mine = (list(content(one).values()) for one in (theirs, mine))
+    for one, other in zip(theirs, mine, strict=True):
+        assert one.dtype == other.dtype and torch.equal(one, other)
+
+
+def test_empty_and_printed(either):
+    workspace = either.Workspace()
+    assert workspace.time_size() is None
+    assert (
+        str(filled(either, 1)) == "Workspace:\n\ta: time_size = 1, batch_size = 2\n\tb: time_size = 1, batch_size = 2"
+    )
+
+
+def test_tensors_keep_their_identity_and_their_graph(either):
+    workspace, weight = either.Workspace(), torch.ones(2, requires_grad=True)
+    first = weight * 2
+    workspace.set("x", 0, first)
+    assert workspace.get("x", 0) is first
+    snapshot = workspace["x"]
+    workspace.set("x", 1, weight * 3)
+    workspace.set("x", 0, torch.zeros(2))
+    snapshot.sum().backward()
+    workspace["x"].sum().backward()
+    assert weight.grad.tolist() == [5, 5]
+    workspace.zero_grad()
+    assert not workspace["x"].requires_grad
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda w: w["nothing"],
+        lambda w: w.get("nothing", 0),
+        lambda w: w.get("a", 4),
+        lambda w: w.set("a", 0, torch.zeros(3)),
+        lambda w: w.set("a", 0, torch.zeros(2, dtype=torch.int64)),
+        lambda w: (w.set("c", 0, torch.zeros(2)), w.time_size()),
+        lambda w: (w.set("c", 3, torch.zeros(9)), w.batch_size()),
+        lambda w: (w.set("c", 0, torch.zeros(2)), w.subtime(0, 1)),
+        lambda w: (w.set("c", 0, torch.zeros(2)), w.copy_n_last_steps(1)),
+        lambda w: w.get_time_truncated("a", 2, 2),
+    ],
+)
+def test_mistakes_are_assertion_errors(either, mistake):
+    with pytest.raises(AssertionError):
+        mistake(filled(either))
+
+
+# ---- where BBRL fails, or changes what is not its own -----------------------------------------------------------
+
+
+def test_errors_are_also_the_librarys_own():
+    from workspace_rl.errors import UnknownVariableError
+
+    with pytest.raises(UnknownVariableError, match="nobody has written"):
+        filled(OURS)["c"]
+    with pytest.raises(KeyError):
+        filled(OURS).get("c", 0)
+
+
+def test_to_another_device_and_joining():
+    workspace = filled(OURS)
+    assert type(workspace.to("cpu")) is OURS.Workspace
+    assert OURS.Workspace.cat_batch([workspace, workspace])["b"].shape == (4, 4, 3)
+
+
+def test_the_callers_tensors_stay_what_they_are():
+    workspace, mine = OURS.Workspace(), torch.arange(4.0).view(4, 1)
+    workspace.set_full("x", mine)
+    workspace.copy_n_last_steps(1)
+    workspace.copy_time(0, 1, 3)  # BBRL refuses ranges that overlap
+    assert mine.flatten().tolist() == [0, 1, 2, 3]
+    assert workspace["x"].flatten().tolist() == [3, 3, 1, 2]
