@@ -186,8 +186,6 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         self.target_q_agent = copy.deepcopy(self.q_agent).with_prefix("target-q/").set_name("target-q")
         self.target_q_agent.requires_grad_(False)
         self.optimizer = setup_optimizer(self.config.optimizer, self.q_agent)
-        #: Updates so far.
-        self.n_updates = 0
 
         # What chooses the action that a target bootstraps from, and judges it.
         if parameters.double:
@@ -208,8 +206,14 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         """Return epsilon."""
         return {"exploration/epsilon": self.explorer.epsilon(step)}
 
-    def update(self, batch: Workspace) -> dict[str, Tensor]:
-        """Take one step on the loss, and move the target network if it is time."""
+    def update_flags(self, n: int) -> dict[str, Any]:
+        """Return whether the target network becomes a copy after the n-th update."""
+        parameters = self.config.algorithm
+        interval = parameters.target_update_interval or TARGET_UPDATE_INTERVAL
+        return {"copy_target": parameters.tau_target is None and n % interval == 0}
+
+    def update(self, batch: Workspace, *, copy_target: bool) -> dict[str, Tensor]:
+        """Take one step on the loss; the target network follows slowly, or, if `copy_target`, becomes a copy."""
         parameters = self.config.algorithm
         # With n-step returns, each of the window's rewards is clipped, not their sum.
         window = clip_rewards(batch, parameters.reward_clip)
@@ -219,18 +223,13 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         self.q_agent(workspace, t=0)
         loss = critic_loss(workspace, parameters.loss)
         norm = minimise(loss, self.optimizer, parameters.max_grad_norm)
-        self.n_updates += 1
-        self._move_target()
+        if copy_target:
+            copy_parameters(self.target_q_agent, self.q_agent)
+        elif parameters.tau_target is not None:
+            soft_update(self.target_q_agent, self.q_agent, parameters.tau_target)
         metrics = {
             "loss/critic": loss,
             "q_value/mean": workspace.get("q/q_values", 0).mean(),
             "gradient_norm/critic": norm,
         }
         return {name: value.detach() for name, value in metrics.items()}
-
-    def _move_target(self) -> None:
-        parameters = self.config.algorithm
-        if parameters.tau_target is not None:
-            soft_update(self.target_q_agent, self.q_agent, parameters.tau_target)
-        elif self.n_updates % (parameters.target_update_interval or TARGET_UPDATE_INTERVAL) == 0:
-            copy_parameters(self.target_q_agent, self.q_agent)

@@ -26,6 +26,7 @@ rates 3e-4, batches of 256 and hidden layers of 256 and 256 units, which are the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -73,16 +74,16 @@ class TD3(DDPG):
         parameters = self.config.algorithm
         smoothing = GaussianNoiseAgent(parameters.policy_noise, parameters.noise_clip, name="target-smoothing")
         self.target_policy = Agents(self.target_actor, smoothing)
-        #: Updates of the critics so far.
-        self.n_updates = 0
 
-    def update(self, batch: Workspace) -> dict[str, Tensor]:
-        """Take one step on the critics' loss; at every `policy_delay`-th call one on the actor's; move the targets."""
-        parameters = self.config.algorithm
-        transitions = n_step_transitions(batch, parameters.discount_factor)
+    def update_flags(self, n: int) -> dict[str, Any]:
+        """Return whether the n-th update is one of the actor and of the targets, too."""
+        return {"delayed": n % self.config.algorithm.policy_delay == 0}
+
+    def update(self, batch: Workspace, *, delayed: bool = True) -> dict[str, Tensor]:
+        """Take one step on the critics' loss; if `delayed`, one on the actor's, and move the targets."""
+        transitions = n_step_transitions(batch, self.config.algorithm.discount_factor)
         metrics = self.update_critic(transitions)
-        self.n_updates += 1
-        if self.n_updates % parameters.policy_delay == 0:
+        if delayed:
             metrics |= self.update_actor(transitions)
             self.update_targets()
         return metrics

@@ -25,6 +25,7 @@ def tiny_sac(tmp_path):
             "architecture": {"actor_hidden_size": [16], "critic_hidden_size": [16]},
         },
         "logger": {"log_interval": 100},
+        "compile": False,
         "record_best": False,
     }
 

@@ -173,7 +173,7 @@ class EpisodesDone(Agent):
     def forward(self, t: int, **kwargs: Any) -> None:
         """Accumulate step `t`; a run starts anew at `t=0`."""
         done = self.get((self.in_var, t))
-        self._done = done if t == 0 or self._done is None else self._done | done
+        self._done = done.bool() if t == 0 or self._done is None else torch.logical_or(self._done, done)
         self.set((self.out_var, t), self._done)
 
 

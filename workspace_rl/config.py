@@ -146,6 +146,16 @@ class RunConfig:
     record_best: bool = option(True, "film the best policy at the end, if the environment can draw itself")
     collect_stats: bool = option(False, "keep the returns of every evaluation's episodes in eval_returns.csv")
     device: str = option("cpu", "where networks and replay buffer live, e.g. 'cuda'")
+    compile: bool | str = option(
+        "auto",
+        "compile each update into one graph; 'auto' does from 20,000 planned updates on",
+        choices=(True, False, "auto"),
+    )
+    matmul_precision: str = option(
+        "auto",
+        "of float32 products; 'auto' takes a faster one where it is as accurate, and keeps its choice in the run",
+        choices=("auto", "highest", "high", "medium"),
+    )
     torch_threads: int = option(1, "threads of torch; one is fastest for small networks", least=1)
 
 

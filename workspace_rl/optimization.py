@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
 
 from workspace_rl.classes import instantiate_class
 
@@ -47,8 +51,16 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
     """
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    used = [gradient for gradient in gradients if gradient is not None]
-    norm = nn.utils.get_total_norm(used)
+    compiling = torch.compiler.is_compiling()
+    # Lists of tensors in one call are quicker eagerly, and in a graph slower than what the compiler makes of each.
+    norm = nn.utils.get_total_norm([one for one in gradients if one is not None], foreach=not compiling)
+    if compiling:
+        graph_step: GraphStep = optimizer.graph_step  # type: ignore[attr-defined]
+        if max_grad_norm is not None:
+            scale = (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+            gradients = tuple(one if one is None else one * scale for one in gradients)
+        graph_step(gradients)
+        return norm.detach()
     for parameter, gradient in zip(parameters, gradients, strict=True):
         if gradient is not None and gradient.stride() != parameter.stride():
             # Fused optimisers pair weights and gradients by their place in memory.
@@ -59,6 +71,127 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
     optimizer.step()
     optimizer.zero_grad()
     return norm
+
+
+class GraphStep:
+    """An optimiser's step within a compiled graph: the functional form of its arithmetic, on its own state.
+
+    Optimisers that have none (`functional` is False) step outside of the graph, which breaks it there.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        """Create the state that the optimiser itself would create at its first step."""
+        self.optimizer = optimizer
+        self.functional = type(optimizer) in _FUNCTIONAL and all(
+            not (group.get("momentum") and group.get("dampening")) for group in optimizer.param_groups
+        )
+        self._outside = torch.compiler.disable(self._step_outside) if not self.functional else self._step_outside
+        self._groups = [_Group(optimizer, group) for group in optimizer.param_groups] if self.functional else []
+
+    def refresh(self) -> None:
+        """Take over learning rates that have changed."""
+        for group, settings in zip(self._groups, self.optimizer.param_groups, strict=False):
+            if settings["lr"] != group.last_lr:
+                group.last_lr = float(settings["lr"])
+                group.lr.fill_(group.last_lr)
+
+    def __call__(self, gradients: Sequence[Tensor | None]) -> None:
+        """Update the parameters by their gradients, None for a parameter that the loss does not depend on."""
+        if not self.functional:
+            self._outside(gradients)
+            return
+        start = 0
+        for group in self._groups:
+            stop = start + len(group.parameters)
+            group.step(gradients[start:stop])
+            start = stop
+
+    def _step_outside(self, gradients: Sequence[Tensor | None]) -> None:
+        parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class _Group:
+    """A group of an optimiser's parameters, with their state."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+        kind = type(optimizer)
+        self._function, names, self._settings = _FUNCTIONAL[kind]
+        self.parameters: list[Tensor] = group["params"]
+        state = [optimizer.state[one] for one in self.parameters]
+        fresh = {
+            "step": lambda one: torch.zeros((), device=one.device),
+            "momentum_buffer": torch.zeros_like if group.get("momentum") else None,
+            "max_exp_avg_sq": torch.zeros_like if group.get("amsgrad") else None,
+            "grad_avg": torch.zeros_like if group.get("centered") else None,
+        }
+        self._state: list[list[Tensor]] = []
+        for name in names:
+            make = fresh.get(name, torch.zeros_like)
+            if make is not None:
+                for one, parameter in zip(state, self.parameters, strict=True):
+                    if not isinstance(one.get(name), Tensor):
+                        one[name] = make(parameter)
+            self._state.append([] if make is None else [one[name] for one in state])
+        self._options = {"foreach": False, **{name: group[name] for name in self._settings}}
+        self.last_lr = float(group["lr"])
+        self.lr = torch.tensor(self.last_lr, device=self.parameters[0].device)
+
+    def step(self, gradients: Sequence[Tensor | None]) -> None:
+        used = [index for index, gradient in enumerate(gradients) if gradient is not None]
+        with torch.no_grad():
+            self._function(
+                [self.parameters[index] for index in used],
+                [gradients[index] for index in used],
+                *([one[index] for index in used] if one else [] for one in self._state),
+                lr=self.lr,
+                **self._options,
+            )
+
+
+def _adam(*lists: Any, betas: tuple[float, float], decoupled: bool = False, **options: Any) -> None:
+    options |= {"beta1": betas[0], "beta2": betas[1], "decoupled_weight_decay": decoupled, "capturable": True}
+    adam(*lists, **options)
+
+
+def _sgd(parameters: list[Tensor], gradients: list[Tensor], buffers: list[Tensor], **options: Any) -> None:
+    sgd(parameters, gradients, list(buffers) or [None] * len(parameters), **options)
+
+
+def _rmsprop(*lists: Any, **options: Any) -> None:
+    options["capturable"] = True
+    rmsprop(*lists, **options)
+
+
+#: By class: the function, the names of its state in the order of its arguments, and the names of its settings.
+_FUNCTIONAL: dict[type, tuple[Callable[..., None], tuple[str, ...], tuple[str, ...]]] = {
+    torch.optim.Adam: (
+        _adam,
+        ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"),
+        ("betas", "weight_decay", "eps", "amsgrad", "maximize"),
+    ),
+    torch.optim.AdamW: (
+        functools.partial(_adam, decoupled=True),
+        ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"),
+        ("betas", "weight_decay", "eps", "amsgrad", "maximize"),
+    ),
+    torch.optim.SGD: (_sgd, ("momentum_buffer",), ("weight_decay", "momentum", "dampening", "nesterov", "maximize")),
+    torch.optim.RMSprop: (
+        _rmsprop,
+        ("square_avg", "grad_avg", "momentum_buffer", "step"),
+        ("alpha", "eps", "weight_decay", "momentum", "centered", "maximize"),
+    ),
+}
+
+
+def attach_graph_step(optimizer: torch.optim.Optimizer) -> GraphStep:
+    """Give `optimizer` the step that `minimise` takes in compiled graphs, and return it."""
+    step = GraphStep(optimizer)
+    optimizer.graph_step = step  # type: ignore[attr-defined]
+    return step
 
 
 @torch.no_grad()

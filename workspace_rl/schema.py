@@ -148,16 +148,16 @@ def _build(schema: type[Any], values: Any, path: str) -> Any:
 def _converted(value: Any, hint: Any, name: str) -> Any:
     """Return `value` as the type `hint`, or raise."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None and type(None) in options:
+    if type(None) in options and (value is None or (value == "auto" and str not in options)):
         return None
-    wanted = next(one for one in options if one is not type(None))
+    if bool in options and isinstance(value, bool):
+        return value
+    wanted = next(one for one in options if one not in (type(None), bool) or len(options) == 1)
     origin = typing.get_origin(wanted) or wanted
     if origin is list and isinstance(value, list):
         (item,) = typing.get_args(wanted)
         return [_converted(one, item, f"{name}[{index}]") for index, one in enumerate(value)]
     if origin is dict and isinstance(value, dict):
-        return value
-    if wanted is bool and isinstance(value, bool):
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is int and number and float(value).is_integer():
@@ -168,7 +168,7 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
         return value
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a dictionary"}
     expected = "a list" if origin is list else names.get(origin, str(wanted))
-    nullable = " or null" if type(None) in options else ""
+    nullable = " or null" if type(None) in options else " or true or false" if bool in options[:-1] else ""
     raise ConfigError(f"{name}: {expected}{nullable} expected, {value!r} ({type(value).__name__}) found.")
 
 
@@ -177,9 +177,8 @@ def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
         return
     if "choices" in limits and value not in limits["choices"]:
         choices = ", ".join(repr(one) for one in limits["choices"])
-        raise ConfigError(
-            f"{name}: one of {choices} expected, {value!r} found.{did_you_mean(value, limits['choices'])}"
-        )
+        hint = did_you_mean(str(value), map(str, limits["choices"]))
+        raise ConfigError(f"{name}: one of {choices} expected, {value!r} found.{hint}")
     if limits.get("filled") and not value:
         raise ConfigError(f"{name}: a list with at least one entry expected, {value!r} found.")
     for one in value if isinstance(value, list) else [value]:

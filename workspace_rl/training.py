@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from tqdm.auto import tqdm
 
 from workspace_rl.agent import Agent
 from workspace_rl.collector import Collector
+from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate, why_not_compile
 from workspace_rl.config import OffPolicyConfig, RunConfig
 from workspace_rl.errors import ConfigError, RenderingError, RunFolderError, UnsupportedSpaceError
 from workspace_rl.evaluation import Evaluation, evaluate
@@ -23,6 +26,7 @@ from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
 from workspace_rl.notebook import shown_video
 from workspace_rl.policy import describe_agent, save_policy
+from workspace_rl.precision import choose_matmul_precision, matmul_precision, product_shapes
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import Run, make_env_agent
 from workspace_rl.schema import resolve_config
@@ -100,8 +104,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self.run: Run | None = None
         self._eval_env: Any = None
         self._best: tuple[int, Evaluation] | None = None
-        #: Environment steps so far.
+        #: Environment steps, and updates, so far.
         self.steps = 0
+        self.n_updates = 0
         self._evaluated_at = -1
         with self.random_state, torch_threads(self.config.torch_threads):
             seed, n_envs = self.parameters.seed, self.parameters.n_envs
@@ -112,6 +117,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     f"{self.train_env.action_space}. SAC, TD3 and DDPG are for continuous, DQN for discrete ones."
                 )
             self.build()
+            self.config.matmul_precision = self._chosen_precision()
+        self._compiled = self._compile()
         describe_agent(self.eval_policy)  # a policy that cannot be saved is told now
 
     @abstractmethod
@@ -119,8 +126,54 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """Create the agents (on `self.device`) and the optimisers, and set the three policies."""
 
     @abstractmethod
-    def update(self, batch: Workspace) -> dict[str, Tensor]:
-        """Learn from a batch of windows (`[n_step_return + 1, batch_size, ...]`); return metrics, scalar tensors."""
+    def update(self, *args: Any, **flags: Any) -> dict[str, Tensor]:
+        """Learn: `update(batch, **flags)`; return metrics, scalar tensors.
+
+        The batch is a workspace of windows, `[n_step_return + 1, batch_size, ...]`; `flags` are those of
+        `update_flags`. This is what gets compiled: it does not ask for a tensor's value, and what it reads besides its
+        arguments are tensors, or does not change.
+        """
+
+    def update_flags(self, n: int) -> dict[str, Any]:
+        """Return the keyword arguments of the n-th update (from 1), for instance whether the actor is updated."""
+        return {}
+
+    def learn(self, batch: Workspace) -> dict[str, Tensor]:
+        """Do the next update, compiled if the run is configured so; return metrics, scalar tensors."""
+        self.n_updates += 1
+        return (self._compiled or self.update)(batch, **self.update_flags(self.n_updates))
+
+    def planned_updates(self) -> int:
+        """Return how many updates the run will do."""
+        parameters = self.parameters
+        collections = (self.total_steps - parameters.learning_starts) / (parameters.n_envs * parameters.n_steps)
+        return int(collections * parameters.updates_per_collect)
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Return the optimisers that `build` has made."""
+        return [one for one in vars(self).values() if isinstance(one, torch.optim.Optimizer)]
+
+    def _compile(self) -> CompiledUpdate | None:
+        wanted = self.config.compile
+        if wanted == "auto":
+            wanted = self.planned_updates() >= WORTH_COMPILING
+        if wanted and (reason := why_not_compile()):
+            warnings.warn(f"updates run eagerly: {reason}.", stacklevel=3)
+            wanted = False
+        return CompiledUpdate(self.update, self.optimizers()) if wanted else None
+
+    def _chosen_precision(self) -> str:
+        if self.config.matmul_precision != "auto":
+            return self.config.matmul_precision
+        modules = [one for one in vars(self).values() if isinstance(one, torch.nn.Module)]
+        return choose_matmul_precision(product_shapes(modules, self.parameters.batch_size), self.device)
+
+    def _settings(self) -> contextlib.ExitStack:
+        """Set torch's threads and precision as configured, within a block."""
+        stack = contextlib.ExitStack()
+        stack.enter_context(torch_threads(self.config.torch_threads))
+        stack.enter_context(matmul_precision(self.config.matmul_precision))
+        return stack
 
     def schedules(self, step: int) -> dict[str, float]:
         """Return what changes with the number of steps alone and is to be logged, for instance epsilon."""
@@ -151,7 +204,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         next_log, next_evaluation, updates_due = parameters.learning_starts, parameters.eval_interval, 0.0
         bar = _progress_bar(self.total_steps, progress)
         try:
-            with bar, StopRequest() as stop, self.random_state, torch_threads(self.config.torch_threads):
+            with bar, StopRequest() as stop, self.random_state, self._settings():
                 while self.steps < self.total_steps and not stop.requested:
                     frames = collector.collect(parameters.n_steps, random=self.steps < parameters.random_steps)
                     buffer.put(frames)
@@ -162,7 +215,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     if self.steps >= parameters.learning_starts and buffer.n_windows(window):
                         updates_due += parameters.updates_per_collect
                         while updates_due >= 1:
-                            logger.average(self.update(buffer.sample(parameters.batch_size, window)))
+                            logger.average(self.learn(buffer.sample(parameters.batch_size, window)))
                             updates_due -= 1
                         collector.load_policy(self.policy)
 
@@ -260,7 +313,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         if self._eval_env is None:
             with RandomState(self.parameters.seed, EVALUATION_EPISODES):
                 self._eval_env = make_env_agent(self.config.gym_env, n_evals, auto_reset=False, device=self.device)
-        with torch_threads(self.config.torch_threads):
+        with self._settings():
             return evaluate(self._eval_env, self.eval_policy, seeds)
 
     def visualize_best(self) -> Any:

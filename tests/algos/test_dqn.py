@@ -237,7 +237,7 @@ def test_an_update_clips_the_rewards_that_it_learns_from(tiny_dqn):
     for clip, reward in ((None, 1.0), (1.0, 50.0), (1.0, 1.0)):
         tiny_dqn["algorithm"]["reward_clip"] = clip
         batch = cartpole_batch(reward)
-        losses.append(DQN(tiny_dqn).update(batch)["loss/critic"].item())
+        losses.append(DQN(tiny_dqn).learn(batch)["loss/critic"].item())
         assert batch["env/reward"][1, 0] == reward
     assert losses[0] == losses[1] == losses[2]
 
@@ -265,7 +265,7 @@ def test_hard_updates_copy_every_so_often(tiny_dqn):
     first = weights(dqn.target_q_agent)
     assert torch.equal(first, weights(dqn.q_agent))
     for n in (1, 2, 3, 4, 5, 6):
-        dqn.update(batch)
+        dqn.learn(batch)
         assert dqn.n_updates == n
         if n < 3:
             assert torch.equal(weights(dqn.target_q_agent), first)
@@ -278,13 +278,13 @@ def test_soft_updates_follow(tiny_dqn):
     dqn, batch = DQN(tiny_dqn), cartpole_batch()
     for _ in range(3):
         before = weights(dqn.target_q_agent)
-        dqn.update(batch)
+        dqn.learn(batch)
         torch.testing.assert_close(weights(dqn.target_q_agent), 0.75 * before + 0.25 * weights(dqn.q_agent))
 
 
 def test_the_target_network_has_no_gradient(tiny_dqn):
     dqn = DQN(tiny_dqn)
-    dqn.update(cartpole_batch())
+    dqn.learn(cartpole_batch())
     assert not any(parameter.requires_grad for parameter in dqn.target_q_agent.parameters())
 
 
@@ -295,9 +295,9 @@ def test_one_way_to_move_the_target_network_must_be_chosen(tiny_dqn):
     del tiny_dqn["algorithm"]["tau_target"], tiny_dqn["algorithm"]["target_update_interval"]
     dqn, batch = DQN(tiny_dqn), cartpole_batch()
     for _ in range(249):
-        dqn.update(batch)
+        dqn.learn(batch)
     assert not torch.equal(weights(dqn.target_q_agent), weights(dqn.q_agent))
-    dqn.update(batch)
+    dqn.learn(batch)
     assert torch.equal(weights(dqn.target_q_agent), weights(dqn.q_agent))
 
 

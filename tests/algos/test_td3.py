@@ -89,7 +89,7 @@ def test_four_updates_equal_those_of_stable_baselines3(ours_class, theirs_class,
         torch.manual_seed(k)
         theirs.train(gradient_steps=1, batch_size=BATCH)
         torch.manual_seed(k)
-        metrics = ours.update(batch)
+        metrics = ours.learn(batch)
         logged = theirs.logger.name_to_value
         assert metrics["loss/critic"].item() == pytest.approx(logged["train/critic_loss"], rel=1e-6)
         assert ("loss/actor" in metrics) == ("train/actor_loss" in logged)
@@ -157,7 +157,7 @@ def test_actor_and_targets_move_at_every_policy_delay_th_update(tiny_sac, policy
     parts = {name: getattr(td3, name) for name in ("critic", "actor", "target_actor", "target_critic")}
     for k in range(1, 7):
         before = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
-        metrics = td3.update(batch)
+        metrics = td3.learn(batch)
         moved = {
             name: not all(torch.equal(value, before[name][key]) for key, value in part.state_dict().items())
             for name, part in parts.items()

@@ -274,6 +274,49 @@ def test_seeding_again_counts():
     assert Agents(env_agent, agent).seed(3)[0]._seed == agent._seed == 3
 
 
+def test_seeds_reach_what_bbrl_seeds(either):
+    """A composition seeds its agents, an agent that holds others does not."""
+    agents = either.agents
+    make = partial(either.gym.make_env, "Pendulum-v1")
+
+    class Holder(agents.Agent):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+    envs = [either.gym.ParallelGymAgent(make, 1) for _ in range(2)]
+    held, composed = Holder(envs[0]), agents.Agents(envs[1])
+    if either is OURS:
+        assert KWAgentWrapper(SeedableAgent()).seed(4)._seed == 4
+    agents.TemporalAgent(held).seed(5)
+    agents.TemporalAgent(composed).seed(5)
+    workspaces = [either.Workspace(), either.Workspace()]
+    for env_agent, workspace in zip(envs, workspaces, strict=True):
+        env_agent(workspace, t=0)
+    assert [env._seed for env in envs] == [42, 5]
+
+
+def test_clones_have_no_gradients(either):
+    agent = either.agents.Agent()
+    agent.layer = nn.Linear(1, 1)
+    agent.layer(torch.ones(1)).sum().backward()
+    twin = agent.clone()
+    assert twin.layer.weight.grad is None and agent.layer.weight.grad is None
+
+
+def test_environments_of_ones_own(either):
+    class Own(either.gym.GymAgent):
+        def forward(self, t, **kwargs):
+            super().forward(t, **kwargs)
+            self.set_obs({"reward": torch.full((2,), float(t)), "cumulated_reward": torch.ones(2)}, t)
+
+    agent, workspace = Own(reward_at_t=True), either.Workspace()
+    for t in range(3):
+        agent(workspace, t=t)
+    assert workspace["env/reward"][:, 0].tolist() == [1, 2, 0]
+    assert (agent._seed, agent._nb_reset, agent._timestep_from_reset) == (42, 2, 3)
+
+
 def test_printing_follows_the_workspace(capsys):
     agent = PrintAgent()
     for name in ("a", "b"):
@@ -285,9 +328,11 @@ def test_printing_follows_the_workspace(capsys):
 
 def test_episodes_done_may_begin_later():
     workspace = Workspace()
-    workspace.set("env/done", 3, torch.tensor([True, False]))
-    EpisodesDone(out_var="over")(workspace, t=3)
-    assert workspace.get("over", 3).tolist() == [True, False]
+    agent = EpisodesDone(out_var="over")
+    for t, done in ((3, [1.0, 0.0]), (4, [0.0, 0.0])):
+        workspace.set("env/done", t, torch.tensor(done))
+        agent(workspace, t=t)
+        assert workspace.get("over", t).tolist() == [True, False]
 
 
 def test_observations_keep_their_values():

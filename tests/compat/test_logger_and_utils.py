@@ -128,13 +128,14 @@ def test_networks_and_optimisers():
     before, source = target[0].weight.clone(), net[0].weight.clone()
     soft_update_params(net, target, 0.25)
     assert torch.equal(target[0].weight, 0.25 * source + 0.75 * before)
-    soft_param_update(target, net, 0.0)
+    soft_param_update(target, net, 1.0)
     torch.testing.assert_close(target[0].weight, source)
     copy_parameters(build_mlp([2, 4, 1], nn.ReLU()), net)
     assert not torch.equal(net[0].weight, source)
     entropy = nn.Parameter(torch.zeros(1))
-    optimizer = setup_optimizer(OmegaConf.create({"classname": "torch.optim.SGD", "lr": 0.5}), net, entropy)
-    assert len(optimizer.param_groups[0]["params"]) == 5 and optimizer.defaults["lr"] == 0.5
+    tensor = torch.zeros(1, requires_grad=True)
+    optimizer = setup_optimizer(OmegaConf.create({"classname": "torch.optim.SGD", "lr": 0.5}), net, entropy, tensor)
+    assert len(optimizer.param_groups[0]["params"]) == 6 and optimizer.defaults["lr"] == 0.5
 
 
 def test_a_stopwatch(capsys, monkeypatch):

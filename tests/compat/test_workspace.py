@@ -118,6 +118,15 @@ def changed_snapshot(package):
     return workspace
 
 
+def names_of_arguments(package):
+    workspace = filled(package)
+    workspace.set(var_name="a", t=1, v=torch.zeros(2))
+    workspace.set_full(var_name="c", value=torch.zeros(4, 2))
+    read = [workspace.get(var_name="a", t=1), workspace.get_full(var_name="b")]
+    parts = [workspace.subtime(from_t=1, to_t=3), workspace.select_batch(batch_indexes=torch.tensor([1]))]
+    return [*read, *(value for part in parts for value in content(part).values())]
+
+
 def sizes(package):
     workspace = filled(package)
     workspace.set_full("c", torch.zeros(4, 2, 5))
@@ -144,6 +153,7 @@ CASES = {
     "transitions of one step": transitions_of_one_step,
     "filtered transitions": filtered_transitions,
     "changed snapshot": changed_snapshot,
+    "names of arguments": names_of_arguments,
     "sizes": sizes,
 }
 

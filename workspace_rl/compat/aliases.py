@@ -27,6 +27,8 @@ INSTEAD = {
     "bbrl.agents.remote": "workspace_rl.GymAgent(..., vectorization='async')",
     "bbrl.agents.dataloader": "an agent of your own whose forward() writes the next batch at t=0",
     "bbrl.utils.functionalb": "bbrl.utils.functional",
+    "bbrl.visu.plot_trajectories": "bbrl.visu.plot_policies",
+    "bbrl.visu.svpg_histograms": "matplotlib's hist()",
     "bbrl.visu.play": "load_model, and record_video of bbrl.agents.gymnasium",
     "bbrl.visu.visu_policies": "bbrl.visu.plot_policies",
     "bbrl.visu.visu_critics": "bbrl.visu.plot_critics",

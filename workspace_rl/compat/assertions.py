@@ -1,4 +1,4 @@
-"""BBRL reports mistakes by `AssertionError`; under its names, this library's errors are that, too."""
+"""BBRL's names of arguments, and its `AssertionError`s: under its names, this library's errors are that, too."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from typing import TypeVar
 
 from workspace_rl.errors import WorkspaceRLError
 
+#: BBRL's names of arguments, and this library's.
+RENAMED = {"var_name": "name", "v": "value", "from_t": "start", "to_t": "stop", "batch_indexes": "indices"}
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def asserting(function: Function) -> Function:
-    """Return `function` with its errors turned into ones that are `AssertionError`s as well."""
+    """Return `function` with BBRL's names of arguments, and errors that are `AssertionError`s as well."""
 
     @functools.wraps(function)
     def wrapper(*args: object, **kwargs: object) -> object:
+        if kwargs and not RENAMED.keys().isdisjoint(kwargs):
+            kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}
         try:
             return function(*args, **kwargs)
         except WorkspaceRLError as error:

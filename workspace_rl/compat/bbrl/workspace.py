@@ -70,6 +70,7 @@ class Workspace(library.Workspace):
     get = asserting(library.Workspace.get)
     get_full = asserting(library.Workspace.get_full)
     batch_size = asserting(library.Workspace.batch_size)
+    select_batch = asserting(library.Workspace.select_batch)
 
     @asserting
     def time_size(self, name: str | None = None) -> int:

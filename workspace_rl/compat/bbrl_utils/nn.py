@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workspace_rl import optimization
 from workspace_rl.compat.bbrl import get_arguments, get_class
 
 
-def setup_optimizer(cfg_optimizer: Mapping[str, Any], *agents: nn.Module | nn.Parameter) -> torch.optim.Optimizer:
+def setup_optimizer(cfg_optimizer: Mapping[str, Any], *agents: nn.Module | Tensor) -> torch.optim.Optimizer:
     """Build the optimiser that a configuration names for the parameters of `agents`."""
-    parameters = chain(*([one] if isinstance(one, nn.Parameter) else one.parameters() for one in agents))
+    parameters = chain(*(one.parameters() if isinstance(one, nn.Module) else [one] for one in agents))
     # Not fused, unless the configuration says so: that would round differently.
     optimizer: torch.optim.Optimizer = get_class(cfg_optimizer)(parameters, **get_arguments(cfg_optimizer))
     return optimizer

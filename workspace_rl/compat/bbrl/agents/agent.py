@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -29,6 +29,14 @@ class Agent(library.Agent):
     def get_time_truncated(self, var_name: str, from_time: int, to_time: int) -> Tensor:
         """Return some steps of a variable, `[T, B, ...]`."""
         return self.running_workspace().get_time_truncated(var_name, from_time, to_time)
+
+    def seed(self, seed: int) -> Any:
+        """Do nothing: agents that hold others do not seed them, unless they are `Agents` and the like."""
+
+    def clone(self) -> Self:
+        """Return a copy; both are without gradients."""
+        self.zero_grad()
+        return super().clone()
 
     def is_running(self) -> bool:
         """Return False: the agent runs in this process."""
@@ -69,6 +77,10 @@ class SerializableAgent(Agent):
 
 class KWAgentWrapper(composition.KWAgentWrapper, Agent):
     """Runs an agent with fixed keyword arguments."""
+
+    def seed(self, seed: int) -> Any:
+        """Seed the agent."""
+        return self.wrapped.seed(seed)
 
 
 def load(filename: str | Path, allow: Sequence[str | type] = ()) -> library.Agent:

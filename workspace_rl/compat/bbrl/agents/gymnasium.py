@@ -64,9 +64,17 @@ class GymAgent(TimeAgent, SeedableAgent, SerializableAgent):
         super().__init__(*args, **kwargs)
         self.input, self.output = input_string, output_string
         self.reward_at_t, self.include_last_state = reward_at_t, include_last_state
+        self._timestep_from_reset, self._nb_reset = 0, 1
         self.ghost_params = nn.Parameter(torch.Tensor())  # its device is the agent's
         self.observation_space: Any = None
         self.action_space: Any = None
+
+    def forward(self, t: int, *args: Any, **kwargs: Any) -> None:
+        """Count resets and steps; for environments of one's own, whose `forward` calls this first."""
+        if self._seed is None:
+            self.seed(self.default_seed)
+        self._timestep_from_reset = 1 if t == 0 else self._timestep_from_reset + 1
+        self._nb_reset += t == 0
 
     def set_obs(self, observations: Mapping[str, Tensor], t: int) -> None:
         """Write a frame; with `reward_at_t`, its rewards one step earlier."""

@@ -45,6 +45,11 @@ class TemporalAgent(composition.TemporalAgent, Agent):
         """Run the agent at `t`, `t + 1`, ... for `n_steps` steps or until `stop_variable` is true everywhere."""
         super().__call__(workspace, t=t, n_steps=n_steps, stop_variable=stop_variable, **kwargs)
 
+    def seed(self, seed: int) -> Self:
+        """Seed the agent."""
+        self.agent.seed(seed)
+        return self
+
 
 class CopyTAgent(composition.CopyTAgent, Agent):
     """Copies one variable to another."""

@@ -10,8 +10,8 @@ __all__ = ["soft_param_update", "vector_to_parameters"]
 
 
 def soft_param_update(network_to_update: nn.Module, network: nn.Module, rho: float) -> None:
-    """Move the weights of a network towards those of another: `rho` is the part that stays."""
-    soft_update(network_to_update, network, 1 - rho)
+    """Move the weights of `network_to_update` towards those of `network` by the part `rho` of the way."""
+    soft_update(network_to_update, network, rho)
 
 
 __getattr__ = not_covered(

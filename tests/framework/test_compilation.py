@@ -1,0 +1,242 @@
+"""Updates as one graph: the same numbers as eagerly, no second compilation, and what happens where it is impossible."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+import torch._dynamo
+import torch._inductor.config
+from torch import nn
+
+from workspace_rl import Agent, Workspace, minimise, setup_optimizer, soft_update
+from workspace_rl.algos import ALGORITHMS
+from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate
+from workspace_rl.training import OffPolicyAlgorithm
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def n_graphs():
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+class Doubling(Agent):
+    """An agent of one's own: a network with a detour through the workspace."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, t, **kwargs):
+        self.set(("hidden", t), torch.tanh(self.layer(self.get(("x", t)))))
+        for k in range(2):
+            self.set(("y", t), self.get(("hidden", t)) * (k + 1))
+
+
+class Branching(Doubling):
+    def forward(self, t, **kwargs):
+        super().forward(t)
+        if self.get(("y", t)).sum().item() > 1e9:
+            self.set(("y", t), self.get(("hidden", t)))
+
+
+def make_update(optimizer_config, agent_class=Doubling, max_grad_norm=0.05):
+    torch.manual_seed(0)
+    agent = agent_class()
+    target = copy.deepcopy(agent)
+    optimizer = setup_optimizer(optimizer_config, agent)
+
+    def update(batch, *, moves=True):
+        workspace = Workspace(batch)
+        agent(workspace, t=0)
+        loss = (workspace.get("y", 0) - batch.get("x", 1)[:, :2]).square().mean()
+        norm = minimise(loss, optimizer, max_grad_norm)
+        if moves:
+            soft_update(target, agent, 0.1)
+        return {"loss": loss.detach(), "norm": norm}
+
+    return update, optimizer, [*agent.parameters(), *target.parameters()]
+
+
+def batches(n, size=8):
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(n):
+        workspace = Workspace()
+        workspace.set_full("x", torch.randn(2, size, 3, generator=generator))
+        yield workspace
+
+
+OPTIMIZERS = [
+    {"classname": "torch.optim.Adam", "lr": 0.01},
+    {"classname": "torch.optim.Adam", "lr": 0.01, "weight_decay": 0.1, "amsgrad": True, "betas": [0.8, 0.95]},
+    {"classname": "torch.optim.AdamW", "lr": 0.01},
+    {"classname": "torch.optim.SGD", "lr": 0.1},
+    {"classname": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9, "nesterov": True},
+    {"classname": "torch.optim.RMSprop", "lr": 0.01},
+    {"classname": "torch.optim.RMSprop", "lr": 0.01, "momentum": 0.5, "centered": True},
+]
+
+
+@pytest.mark.parametrize("config", OPTIMIZERS, ids=lambda one: ",".join(str(value) for value in one.values()))
+def test_optimisers_step_in_the_graph_as_they_do_outside(config):
+    """With learning rates that change and with calls that alternate."""
+    eager, eager_optimizer, expected = make_update(config)
+    update, optimizer, found = make_update(config)
+    compiled = CompiledUpdate(update, [optimizer])
+    for k, batch in enumerate(batches(30)):
+        for one in (eager_optimizer, optimizer):
+            one.param_groups[0]["lr"] = config["lr"] * (0.5 if 10 < k < 20 else 1)
+        first = eager(batch)
+        second = compiled(batch) if k % 5 else update(batch)
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-6)
+        if k == 2:
+            graphs = n_graphs()
+    assert n_graphs() == graphs
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    for one, other in zip(eager_optimizer.state.values(), optimizer.state.values(), strict=True):
+        torch.testing.assert_close(dict(other), dict(one), rtol=1e-3, atol=1e-6)
+
+
+def test_each_flag_and_each_layout_has_a_graph_of_its_own():
+    eager, _, expected = make_update(OPTIMIZERS[0])
+    update, optimizer, found = make_update(OPTIMIZERS[0])
+    compiled = CompiledUpdate(update, [optimizer])
+    for _ in range(3):
+        for moves, size in ((True, 8), (False, 8), (True, 4)):
+            for batch in batches(1, size):
+                torch.testing.assert_close(
+                    compiled(batch, moves=moves), eager(batch, moves=moves), rtol=1e-4, atol=1e-6
+                )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    assert len(compiled._graphs) == 3
+
+
+def test_two_updates_do_not_take_each_others_graph():
+    for config in (OPTIMIZERS[0], OPTIMIZERS[3]):
+        eager, _, expected = make_update(config)
+        update, optimizer, found = make_update(config)
+        compiled = CompiledUpdate(update, [optimizer])
+        for batch in batches(5):
+            eager(batch)
+            compiled(batch)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_other_optimisers_step_outside_with_one_warning():
+    config = {"classname": "torch.optim.NAdam", "lr": 0.01}
+    eager, _, expected = make_update(config, max_grad_norm=None)
+    update, optimizer, found = make_update(config, max_grad_norm=None)
+    with pytest.warns(UserWarning, match="NAdam cannot be compiled: it steps outside of the graph"):
+        compiled = CompiledUpdate(update, [optimizer])
+    for batch in batches(10):
+        eager(batch)
+        compiled(batch)
+    assert not compiled._eager
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_what_cannot_be_traced_runs_eagerly_after_one_warning():
+    eager, _, expected = make_update(OPTIMIZERS[0])
+    update, optimizer, found = make_update(OPTIMIZERS[0], Branching)
+    compiled = CompiledUpdate(update, [optimizer])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for batch in batches(5):
+            eager(batch)
+            compiled(batch)
+    (warning,) = [str(one.message) for one in caught if "cannot be compiled" in str(one.message)]
+    assert "runs eagerly" in warning and "test_compilation.py" in warning
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_error_of_the_update_itself_is_raised():
+    update, optimizer, _ = make_update(OPTIMIZERS[0])
+    compiled = CompiledUpdate(update, [optimizer])
+    workspace = Workspace()
+    workspace.set_full("other", torch.zeros(2, 8, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(KeyError, match="'x' was read"):
+            compiled(workspace)
+
+
+# ---- the algorithms -----------------------------------------------------------------------------------------------
+
+PARAMETERS = {
+    "sac": {"max_grad_norm": 1.0},
+    "ddpg": {},
+    "td3": {"n_step_return": 3},
+    "dqn": {"target_update_interval": 10, "double": True},
+}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_algorithms_learn_the_same_compiled(name, tmp_path):
+    """100 updates, one graph for each kind of update, on torch's own random numbers (fallback_random)."""
+    discrete = name == "dqn"
+    sizes = {"hidden_size": [16]} if discrete else {"actor_hidden_size": [16], "critic_hidden_size": [16]}
+    config = {
+        "gym_env": {"env_name": "CartPole-v1" if discrete else "Pendulum-v1"},
+        "matmul_precision": "highest",
+        "algorithm": {"total_steps": 1000, "learning_starts": 1, "batch_size": 32, "architecture": sizes},
+    }
+    config["algorithm"] |= PARAMETERS[name]
+    window = config["algorithm"].get("n_step_return", 1) + 1
+    found = []
+    for compiles in (False, True):
+        algorithm = ALGORITHMS[name](config | {"compile": compiles})
+        assert (algorithm._compiled is not None) == compiles
+        torch.manual_seed(0)
+        metrics = []
+        with torch._inductor.config.patch(fallback_random=True):
+            for k in range(100):
+                generator = torch.Generator().manual_seed(k)
+                batch = Workspace()
+                size = 4 if discrete else 3
+                batch.set_full("env/env_obs", torch.randn(window, 32, size, generator=generator))
+                action = torch.rand(window, 32, 1, generator=generator) * 2 - 1
+                batch.set_full("action", (action[..., 0] > 0).long() if discrete else action)
+                batch.set_full("env/reward", torch.randn(window, 32, generator=generator))
+                for flag in ("env/terminated", "env/done"):
+                    batch.set_full(flag, torch.rand(window, 32, generator=generator) < 0.1)
+                metrics.append(algorithm.learn(batch))
+                if k == 20:
+                    graphs = n_graphs()
+        found.append((metrics, algorithm))
+    assert n_graphs() == graphs
+    compiled = found[1][1]._compiled
+    assert not compiled._eager and len(compiled._graphs) == (2 if name in ("td3", "dqn") else 1)
+    for eager, graph in zip(found[0][0], found[1][0], strict=True):
+        torch.testing.assert_close(graph, eager, rtol=2e-3, atol=2e-4)
+    weights = [dict(one.eval_policy.state_dict()) for _, one in found]
+    torch.testing.assert_close(weights[1], weights[0], rtol=2e-3, atol=2e-4)
+
+
+def test_auto_goes_by_the_number_of_planned_updates(tiny_sac, monkeypatch):
+    del tiny_sac["compile"]
+    sac = ALGORITHMS["sac"](tiny_sac)
+    assert sac.planned_updates() == (600 - 100) // 8 and sac._compiled is None
+    tiny_sac["algorithm"]["updates_per_collect"] = 8 * WORTH_COMPILING / 500 + 0.1
+    assert ALGORITHMS["sac"](tiny_sac)._compiled is not None
+    tiny_sac["compile"] = False
+    assert ALGORITHMS["sac"](tiny_sac)._compiled is None
+    tiny_sac["compile"] = True
+    monkeypatch.setattr("workspace_rl.training.why_not_compile", lambda: "torch 2.6 cannot")
+    with pytest.warns(UserWarning, match="updates run eagerly: torch 2.6 cannot"):
+        assert ALGORITHMS["sac"](tiny_sac)._compiled is None
+
+
+def test_a_run_is_compiled_from_its_configuration(tiny_sac):
+    tiny_sac["compile"] = True
+    sac = ALGORITHMS["sac"](tiny_sac)
+    assert isinstance(sac, OffPolicyAlgorithm)
+    result = sac.train(progress=False)
+    assert result.final is not None and not sac._compiled._eager
+    assert "compile: true" in (result.run / "config.yaml").read_text()
