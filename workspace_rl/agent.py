@@ -62,7 +62,10 @@ class Agent(nn.Module):
         outer = self.workspace
         object.__setattr__(self, "workspace", workspace)
         try:
-            super().__call__(**kwargs)
+            if self._forward_hooks or self._forward_pre_hooks:
+                super().__call__(**kwargs)
+            else:  # what nn.Module does besides costs as much as a small network's step
+                self.forward(**kwargs)
         except WorkspaceError as error:
             error.where = error.where or self.description()
             raise
@@ -96,16 +99,17 @@ class Agent(nn.Module):
             NotATensorError: `value` is not a tensor.
             VariableMismatchError: shape, dtype or device differ from those of the variable's other steps.
         """
-        workspace = self.workspace
+        workspace: Any = self.workspace
         if workspace is None:
             workspace = self.running_workspace()
+        writer = self._name or type(self).__name__
         if isinstance(index, str):
             workspace.set_full(index, value)
-            name = index
-        else:
-            name = index[0]
-            workspace.set(name, index[1], value)
-        workspace.variables[name].writer = self._name or type(self).__name__
+            workspace.variables[index].writer = writer
+        elif isinstance(workspace, Workspace):
+            workspace.set(index[0], index[1], value, writer=writer)
+        else:  # BBRL's own
+            workspace.set(index[0], index[1], value)
 
     def running_workspace(self) -> Workspace:
         """Return the workspace of the current call.

@@ -83,10 +83,10 @@ class TemporalAgent(Agent):
         """
         if n_steps is None and stop_variable is None:
             raise CompositionError(f"{self.description()} needs n_steps or stop_variable, or it would run for ever.")
-        workspace = self.running_workspace()
+        workspace, agent = self.running_workspace(), self.agent
         end = None if n_steps is None else t + n_steps
         while True:
-            self.agent(workspace, t=t, **kwargs)
+            agent(workspace, t=t, **kwargs)
             if stop_variable is not None and bool(self.get((stop_variable, t)).all()):
                 break
             t += 1

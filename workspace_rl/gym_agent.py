@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -15,15 +12,27 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from torch import Tensor
 
 from workspace_rl.agent import Agent
-from workspace_rl.envs import make_env_spec, missing_simulator
-from workspace_rl.envs.atari import AtariVector, make_atari_vector_env
+from workspace_rl.envs.atari import AtariVector
 from workspace_rl.errors import CompositionError, RenderingError, UnsupportedSpaceError
-from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
+from workspace_rl.make_env import Wrapper
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
 from workspace_rl.spaces import ActionAdapter, action_adapter, observation_leaves
+from workspace_rl.vectorization import Vectorization, make_vector_env
+from workspace_rl.workspace import Workspace
 
-Vectorization = Literal["sync", "async", "vector_entry_point"]
 Frame = dict[str, Tensor]
+
+
+class _Episodes:
+    """The running episodes of all environments; a plain object, since a module's attributes are slow to set."""
+
+    __slots__ = ("cumulated_reward", "done", "frame", "timestep")
+
+    def __init__(self, n_envs: int) -> None:
+        self.cumulated_reward = np.zeros(n_envs)
+        self.timestep = np.zeros(n_envs, dtype=np.int64)
+        self.done = np.zeros(n_envs, dtype=bool)
+        self.frame: Frame = {}
 
 
 class GymAgent(Agent):
@@ -98,7 +107,7 @@ class GymAgent(Agent):
         self.input_name = input_name
         self.output_prefix = output_prefix
         self.output_device = torch.device(device)
-        self.vector_env = _vector_env(env, n_envs, auto_reset, vectorization, wrappers, env_args or {})
+        self.vector_env = make_vector_env(env, n_envs, auto_reset, vectorization, wrappers, env_args or {})
         mode = self.vector_env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if mode not in self._reset_modes:
             raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
@@ -112,8 +121,9 @@ class GymAgent(Agent):
         self._seeds_apart = isinstance(self.vector_env.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(
             self.vector_env, AtariVector
         )
+        self._own_flags = isinstance(self.vector_env, SyncVectorEnv | AsyncVectorEnv)
         self._next_seeds: list[int] | None = None
-        self._frame: Frame = {}
+        self._episodes: _Episodes | None = None
         self.seed(seed)
 
     def _observation_leaves(self) -> dict[str, Callable[[Any], np.ndarray]]:
@@ -131,13 +141,17 @@ class GymAgent(Agent):
             ActionError: an action does not fit the action space.
             UnwrittenStepError: nobody wrote the action at `t-1`.
         """
-        frame = self._reset() if t == 0 else self._step(t)
-        self._frame = frame
-        self._write(frame, t)
+        self._write(self._reset() if t == 0 else self._step(t), t)
 
     def _write(self, frame: Frame, t: int) -> None:
+        workspace: Any = self.running_workspace()
+        prefix, writer = self.output_prefix, self.name
+        if not isinstance(workspace, Workspace):  # BBRL's own, which does not keep writers
+            for name, value in frame.items():
+                workspace.set(prefix + name, t, value)
+            return
         for name, value in frame.items():
-            self.set((self.output_prefix + name, t), value)
+            workspace.set(prefix + name, t, value, writer=writer)
 
     def _read_action(self, t: int) -> Any:
         return self._act(self.get((self.input_name, t)), self.input_name, t)
@@ -153,48 +167,53 @@ class GymAgent(Agent):
         # Other vector classes may have one generator for all of their copies.
         seed: Any = list(seeds) if self._seeds_apart else seeds[0]
         observation, _ = self.vector_env.reset(seed=seed)
-        self._cumulated_reward = np.zeros(self.n_envs)
-        self._timestep = np.zeros(self.n_envs, dtype=np.int64)
-        self._done = np.zeros(self.n_envs, dtype=bool)
+        self._episodes = _Episodes(self.n_envs)
         nothing = np.zeros(self.n_envs, dtype=bool)
         return self._make_frame(observation, np.zeros(self.n_envs), nothing, nothing.copy())
 
     def _step(self, t: int) -> Frame:
-        if not self._frame:
+        episodes = self._episodes
+        if episodes is None:
             raise CompositionError(f"{self.description()} was run at t={t} before t=0, which resets its environments.")
         observation, reward, terminated, truncated, _ = self.vector_env.step(self._read_action(t - 1))
         if self.auto_reset:
-            running = ~self._done
-            self._cumulated_reward = (self._cumulated_reward + reward) * running
-            self._timestep = (self._timestep + 1) * running
+            running = ~episodes.done
+            episodes.cumulated_reward = (episodes.cumulated_reward + reward) * running
+            episodes.timestep = (episodes.timestep + 1) * running
             return self._make_frame(observation, reward, terminated, truncated)
-        finished = self._done.copy()
-        self._cumulated_reward = np.where(finished, self._cumulated_reward, self._cumulated_reward + reward)
-        self._timestep = np.where(finished, self._timestep, self._timestep + 1)
+        finished, last = episodes.done, episodes.frame
+        episodes.cumulated_reward = np.where(finished, episodes.cumulated_reward, episodes.cumulated_reward + reward)
+        episodes.timestep = np.where(finished, episodes.timestep, episodes.timestep + 1)
         frame = self._make_frame(observation, np.where(finished, 0.0, reward), terminated, truncated)
         if finished.any():
             repeat = torch.from_numpy(finished).to(self.output_device)
             for name, value in frame.items():
                 if name != "reward":
                     mask = repeat.view(-1, *[1] * (value.ndim - 1))
-                    frame[name] = torch.where(mask, self._frame[name], value)
-            self._done = self._done | finished
+                    frame[name] = torch.where(mask, last[name], value)
+            episodes.done = episodes.done | finished
         return frame
 
     def _make_frame(self, observation: Any, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> Frame:
-        self._done = terminated | truncated
-        arrays = {name: leaf(observation) for name, leaf in self._leaves.items()}
-        if self._copy:
-            arrays = {name: array.copy() for name, array in arrays.items()}
-        arrays["terminated"] = np.array(terminated)
-        arrays["truncated"] = np.array(truncated)
-        arrays["done"] = self._done
-        arrays["reward"] = reward.astype(np.float32)
-        arrays["cumulated_reward"] = self._cumulated_reward.astype(np.float32)
-        arrays["timestep"] = self._timestep
-        frame = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        episodes = self._episodes
+        assert episodes is not None
+        episodes.done = terminated | truncated
+        frame: Frame = {}
+        for name, leaf in self._leaves.items():
+            array = leaf(observation)
+            frame[name] = torch.from_numpy(array.copy() if self._copy else array)
+        # Copies, unless they are new already, as those of gymnasium's own vector environments are.
+        if not self._own_flags:
+            terminated, truncated = terminated.copy(), truncated.copy()
+        frame["terminated"] = torch.from_numpy(terminated)
+        frame["truncated"] = torch.from_numpy(truncated)
+        frame["done"] = torch.from_numpy(episodes.done)
+        frame["reward"] = torch.from_numpy(reward.astype(np.float32))
+        frame["cumulated_reward"] = torch.from_numpy(episodes.cumulated_reward.astype(np.float32))
+        frame["timestep"] = torch.from_numpy(episodes.timestep)
         if self.output_device.type != "cpu":
             frame = {name: value.to(self.output_device, non_blocking=True) for name, value in frame.items()}
+        episodes.frame = frame
         return frame
 
     # ---- seeds, sizes, the end ------------------------------------------------------------------------------------
@@ -269,86 +288,3 @@ class GymAgent(Agent):
     def close(self) -> None:
         """Close the environments."""
         self.vector_env.close()
-
-
-def _vector_env(
-    env: str | Callable[[], gym.Env[Any, Any]] | VectorEnv[Any, Any, Any],
-    n_envs: int,
-    auto_reset: bool,
-    vectorization: Vectorization | None,
-    wrappers: Sequence[Wrapper],
-    env_args: dict[str, Any],
-) -> VectorEnv[Any, Any, Any]:
-    if isinstance(env, VectorEnv):
-        if n_envs not in (1, env.num_envs) or vectorization or wrappers or env_args:
-            raise CompositionError("a vector environment brings its number of environments and all else with it.")
-        return env
-    if isinstance(env, gym.Env):
-        raise CompositionError(f"{env} is one environment; give its id, or a function that makes a new one.")
-    atari = isinstance(env, str) and env_args.get("atari") is not None
-    if vectorization is None:
-        vectorization = "vector_entry_point" if atari and not wrappers and "render_mode" not in env_args else "sync"
-    if vectorization == "vector_entry_point":
-        if not isinstance(env, str) or wrappers:
-            raise CompositionError("vectorization='vector_entry_point' needs an environment's id, and no wrappers.")
-        spec = make_env_spec(env)
-        if spec.vector_entry_point is None and not atari:
-            raise CompositionError(f"environment {env!r} has no vector entry point; use vectorization='sync'.")
-        configure_headless_rendering()
-        try:
-            if atari:
-                return make_atari_vector_env(spec, n_envs, **env_args)
-            return gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_args)
-        except (gym.error.DependencyNotInstalled, ImportError) as error:
-            raise missing_simulator(env, error) from error
-    if isinstance(env, str):
-        make_env_spec(env)  # a wrong name is told before any process is started
-        env = partial(make_env, env, wrappers=wrappers, **env_args)
-    elif wrappers or env_args:
-        raise CompositionError("wrappers and env_args need an environment's id; a function must apply them itself.")
-    if not auto_reset:
-        env = partial(_one_episode, env)
-    if vectorization == "sync":
-        return SyncVectorEnv([env] * n_envs, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
-    if vectorization == "async":
-        return AsyncVectorEnv([_Worker(env)] * n_envs, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
-    raise CompositionError(f"vectorization must be 'sync', 'async' or 'vector_entry_point', not {vectorization!r}.")
-
-
-class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):
-    """Rests when its episode is over, until a reset with a seed: nobody looks at what would come next."""
-
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        super().__init__(env)
-        self._last: Any = None
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        if seed is None and self._last is not None:  # the vector environment's own reset after an episode
-            return self._last, {}
-        self._last = None
-        return self.env.reset(seed=seed, options=options)
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if self._last is not None:
-            return self._last, 0.0, True, False, {}
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if terminated or truncated:
-            self._last = observation
-        return observation, float(reward), terminated, truncated, info
-
-
-def _one_episode(make: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:
-    return _OneEpisode(make())
-
-
-class _Worker:
-    """Makes an environment in a worker process, which leaves ctrl-C to the process that started it."""
-
-    def __init__(self, make: Callable[[], gym.Env[Any, Any]]) -> None:
-        self._make = make
-        self._parent = os.getpid()
-
-    def __call__(self) -> gym.Env[Any, Any]:
-        if os.getpid() != self._parent:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return self._make()

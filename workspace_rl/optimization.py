@@ -121,8 +121,7 @@ class _Group:
         kind = type(optimizer)
         self._function, names, self._settings = _FUNCTIONAL[kind]
         self.parameters: list[Tensor] = group["params"]
-        state = [optimizer.state[one] for one in self.parameters]
-        fresh = {
+        fresh: dict[str, Callable[[Tensor], Tensor] | None] = {
             "step": lambda one: torch.zeros((), device=one.device),
             "momentum_buffer": torch.zeros_like if group.get("momentum") else None,
             "max_exp_avg_sq": torch.zeros_like if group.get("amsgrad") else None,
@@ -131,11 +130,14 @@ class _Group:
         self._state: list[list[Tensor]] = []
         for name in names:
             make = fresh.get(name, torch.zeros_like)
-            if make is not None:
-                for one, parameter in zip(state, self.parameters, strict=True):
-                    if not isinstance(one.get(name), Tensor):
-                        one[name] = make(parameter)
-            self._state.append([] if make is None else [one[name] for one in state])
+            self._state.append([])
+            if make is None:
+                continue
+            for parameter in self.parameters:
+                state = optimizer.state[parameter]
+                if not isinstance(state.get(name), Tensor):
+                    state[name] = make(parameter)
+                self._state[-1].append(state[name])
         self._options = {"foreach": False, **{name: group[name] for name in self._settings}}
         self.last_lr = float(group["lr"])
         self.lr = torch.tensor(self.last_lr, device=self.parameters[0].device)

@@ -89,9 +89,9 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
         return _continuous_actions(space, n_envs, rescale, clip)
     shape: tuple[int, ...]
     if isinstance(space, gym.spaces.Discrete):
-        first, counts, shape = int(space.start), np.array(int(space.n)), (n_envs,)
+        first, counts, shape = int(space.start), np.array(int(space.n), np.uint64), (n_envs,)
     elif isinstance(space, gym.spaces.MultiDiscrete):
-        first, counts, shape = 0, space.nvec, (n_envs, *space.shape)
+        first, counts, shape = 0, space.nvec.astype(np.uint64), (n_envs, *space.shape)
     else:
         raise UnsupportedSpaceError(
             f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
@@ -99,13 +99,14 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
         )
 
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
-        array = action.detach().cpu().numpy()
+        array = action.numpy(force=True)
         if array.shape != shape or array.dtype.kind not in "iu":
             raise ActionError(
                 f"variable {name!r} at step {t} must hold integers of shape {list(shape)} for {space}, "
                 f"found {action.dtype} of shape {list(array.shape)}."
             )
-        if ((array < 0) | (array >= counts)).any():
+        # Negative ones are large as unsigned numbers.
+        if (array.astype(np.uint64, copy=False) >= counts).any():
             raise ActionError(
                 f"variable {name!r} at step {t} holds {array.tolist()}; {space} takes 0 to {(counts - 1).tolist()}."
             )
@@ -135,7 +136,7 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
         least, most = low - slack, high + slack
 
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
-        array = action.detach().cpu().numpy()
+        array = action.numpy(force=True)
         if array.shape != shape or array.dtype.kind != "f":
             raise ActionError(
                 f"variable {name!r} at step {t} must hold floats of shape {list(shape)} for {space}, "

@@ -195,11 +195,12 @@ class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
         return actions
 
     def _step(self, t: int) -> dict[str, Tensor]:
-        if not self.include_last_state:
+        episodes = self._episodes
+        if not self.include_last_state and episodes is not None:
             # The frame before showed the new episode already. Its steps count from -1, as BBRL has it.
-            self._cumulated_reward = np.where(self._done, 0.0, self._cumulated_reward)
-            self._timestep = np.where(self._done, -1, self._timestep)
-            self._done = np.zeros_like(self._done)
+            episodes.cumulated_reward = np.where(episodes.done, 0.0, episodes.cumulated_reward)
+            episodes.timestep = np.where(episodes.done, -1, episodes.timestep)
+            episodes.done = np.zeros_like(episodes.done)
         return super()._step(t)
 
     def _write(self, frame: Mapping[str, Tensor], t: int) -> None:
