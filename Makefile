@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: train test lint types clean
+# SBX (JAX), which is only measured, shares no environment with the rest.
+BENCH := .venv-bench
+
+.PHONY: train test lint types bench clean
 
 ## Train SAC on CartPoleContinuous-v1, score the best policy and film it.
 train: $(VENV)/installed
@@ -25,6 +28,10 @@ types: $(VENV)/installed-dev
 	$(PIP) --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p workspace_rl
 
+## Measure speed and memory side by side with other libraries, into benchmarks/results (about 15 minutes).
+bench: $(VENV)/installed-dev $(BENCH)/installed
+	$(BIN)/python benchmarks/speed.py --sbx-python $(BENCH)/bin/python
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -40,5 +47,12 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --no-deps bbrl bbrl-utils easypip
 	touch $@ $(VENV)/installed
 
+$(BENCH)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH)
+	echo '*' > $(BENCH)/.gitignore
+	$(subst $(BIN),$(BENCH)/bin,$(PIP)) torch
+	$(subst $(BIN),$(BENCH)/bin,$(PIP)) --editable ".[bench]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) $(BENCH) build

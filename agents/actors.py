@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.networks import build_mlp
+from workspace_rl.agents.networks import build_mlp, full_precision
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
@@ -37,7 +37,7 @@ class DeterministicActor(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Choose actions at step `t`."""
-        self.set(("action", t), self.model(self.get(("env/env_obs", t))))
+        self.set(("action", t), full_precision(self.model(self.get(("env/env_obs", t)))))
 
 
 class SquashedGaussianActor(Agent):
@@ -77,11 +77,11 @@ class SquashedGaussianActor(Agent):
             **kwargs: ignored.
         """
         features = self.body(self.get(("env/env_obs", t)))
-        mean = self.mean(features)
+        mean = full_precision(self.mean(features))
         if not stochastic:
             self.set(("action", t), torch.tanh(mean))
             return
-        log_std = self.log_std(features).clamp(LOG_STD_MIN, LOG_STD_MAX)
+        log_std = full_precision(self.log_std(features)).clamp(LOG_STD_MIN, LOG_STD_MAX)
         noise = torch.randn_like(mean)
         u = mean + log_std.exp() * noise
         self.set(("action", t), torch.tanh(u))

@@ -27,6 +27,11 @@ def build_mlp(
     return nn.Sequential(*layers)
 
 
+def full_precision(output: Tensor) -> Tensor:
+    """Return the output of a network as float32 if it is bfloat16, which what follows is too coarse for."""
+    return output.float() if output.dtype == torch.bfloat16 else output
+
+
 class EnsembleMLP(nn.Module):
     """N perceptrons with one output each, evaluated together: `[B, inputs]` to `[B, N]`.
 

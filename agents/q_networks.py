@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.networks import build_mlp
+from workspace_rl.agents.networks import build_mlp, full_precision
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
 
 #: The layers of Mnih et al. 2015: filters, kernel size, stride.
@@ -144,7 +144,8 @@ class DiscreteQAgent(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate all actions at step `t`."""
-        self.set((f"{self.prefix}q_values", t), self.head(self.body(self.get(("env/env_obs", t)))))
+        q_values = self.head(self.body(self.get(("env/env_obs", t))))
+        self.set((f"{self.prefix}q_values", t), full_precision(q_values))
 
 
 def _size_after_convolutions(image_shape: Sequence[int]) -> tuple[int, int]:

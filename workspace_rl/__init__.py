@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from workspace_rl.agent import Agent
 from workspace_rl.collector import Collector
+from workspace_rl.compilation import compile_update
 from workspace_rl.composition import (
     Agents,
     CopyTAgent,
@@ -51,6 +52,7 @@ __all__ = [
     "StackAgent",
     "TemporalAgent",
     "Workspace",
+    "compile_update",
     "episode_seeds",
     "evaluate",
     "gae",

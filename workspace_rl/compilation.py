@@ -27,6 +27,17 @@ def why_not_compile() -> str:
     return ""
 
 
+def compile_update(update: Update, optimizers: Iterable[torch.optim.Optimizer]) -> CompiledUpdate:
+    """Return `update` compiled into one graph, as a function of a batch: see `CompiledUpdate`.
+
+    Args:
+        update: takes a workspace, and Python values by keyword if need be; steps `optimizers` by `minimise`; returns
+            metrics by name. One that calls `.backward()` itself stays eager.
+        optimizers: all that it steps.
+    """
+    return CompiledUpdate(update, optimizers)
+
+
 class CompiledUpdate:
     """An update that runs as one graph.
 

@@ -156,6 +156,11 @@ class RunConfig:
         "of float32 products; 'auto' takes a faster one where it is as accurate, and keeps its choice in the run",
         choices=("auto", "highest", "high", "medium"),
     )
+    precision: str = option(
+        "float32",
+        "of the products in updates; losses, log-probabilities, targets and optimisers stay float32 with 'bf16', too",
+        choices=("float32", "bf16"),
+    )
     torch_threads: int = option(1, "threads of torch; one is fastest for small networks", least=1)
 
 

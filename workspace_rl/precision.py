@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -59,6 +59,11 @@ def choose_matmul_precision(shapes: Sequence[tuple[int, int, int]], device: torc
                     torch.cuda.synchronize(device)
                 rounds.append(time.perf_counter() - start)
             seconds[setting] = min(rounds)
+    return fastest_accurate(seconds, errors)
+
+
+def fastest_accurate(seconds: Mapping[str, float], errors: Mapping[str, float]) -> str:
+    """Return the fastest setting that is as accurate as "highest"; that one, unless another is clearly faster."""
     accurate = [one for one in SETTINGS if errors[one] <= SAME_ACCURACY * errors["highest"]]
     fastest = min(accurate, key=lambda one: seconds[one])
     return fastest if seconds[fastest] * WORTH_IT <= seconds["highest"] else "highest"

@@ -141,7 +141,13 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     def learn(self, batch: Workspace) -> dict[str, Tensor]:
         """Do the next update, compiled if the run is configured so; return metrics, scalar tensors."""
         self.n_updates += 1
-        return (self._compiled or self.update)(batch, **self.update_flags(self.n_updates))
+        return (self._compiled or self._precise_update)(batch, **self.update_flags(self.n_updates))
+
+    def _precise_update(self, batch: Workspace, **flags: Any) -> dict[str, Tensor]:
+        # Without a cache: weights change in between, and their copies in bfloat16 with them.
+        coarse = self.config.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=coarse, cache_enabled=False):
+            return self.update(batch, **flags)
 
     def planned_updates(self) -> int:
         """Return how many updates the run will do."""
@@ -160,7 +166,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         if wanted and (reason := why_not_compile()):
             warnings.warn(f"updates run eagerly: {reason}.", stacklevel=3)
             wanted = False
-        return CompiledUpdate(self.update, self.optimizers()) if wanted else None
+        return CompiledUpdate(self._precise_update, self.optimizers()) if wanted else None
 
     def _chosen_precision(self) -> str:
         if self.config.matmul_precision != "auto":

@@ -1,0 +1,60 @@
+import pytest
+import torch
+from torch import nn
+
+from workspace_rl.algos import SAC
+from workspace_rl.precision import (
+    SETTINGS,
+    choose_matmul_precision,
+    fastest_accurate,
+    matmul_precision,
+    product_shapes,
+)
+
+
+@pytest.mark.parametrize(
+    "seconds, errors, expected",
+    [
+        ((1.0, 1.0, 0.5), (2e-7, 2e-7, 3e-7), "medium"),  # another library, as accurate
+        ((1.0, 1.0, 0.2), (2e-7, 2e-7, 2e-3), "highest"),  # bfloat16
+        ((1.0, 0.4, 0.2), (2e-7, 3e-7, 2e-3), "high"),
+        ((1.0, 0.95, 0.95), (2e-7, 2e-7, 2e-7), "highest"),  # hardly faster
+        ((1.0, 1.5, 2.0), (2e-7, 1e-7, 1e-7), "highest"),
+    ],
+)
+def test_the_fastest_accurate_setting_is_taken(seconds, errors, expected):
+    assert fastest_accurate(*(dict(zip(SETTINGS, one, strict=True)) for one in (seconds, errors))) == expected
+
+
+def test_a_probe_leaves_everything_as_it_was():
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    assert choose_matmul_precision([(64, 32, 16)], torch.device("cpu")) in SETTINGS
+    assert choose_matmul_precision([], torch.device("cpu")) == "highest"
+    assert torch.equal(torch.get_rng_state(), state) and torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_setting_holds_within_the_block():
+    with matmul_precision("medium"):
+        assert torch.get_float32_matmul_precision() == "medium"
+        with pytest.raises(ZeroDivisionError), matmul_precision("high"):
+            raise ZeroDivisionError
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_shapes_of_products():
+    body = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    assert product_shapes([body, nn.Linear(1, 1)], 32) == [(32, 3, 8), (32, 8, 2), (32, 1, 1)]
+
+
+def test_the_choice_is_kept_in_the_run(tiny_sac, monkeypatch):
+    monkeypatch.setattr("workspace_rl.training.choose_matmul_precision", lambda shapes, device: "medium")
+    seen = []
+    sac = SAC(tiny_sac)
+    monkeypatch.setattr(sac, "update", lambda batch: seen.append(torch.get_float32_matmul_precision()) or {})
+    result = sac.train(progress=False)
+    assert set(seen) == {"medium"} and torch.get_float32_matmul_precision() == "highest"
+    assert "matmul_precision: medium" in (result.run / "config.yaml").read_text()
+    tiny_sac["matmul_precision"] = "highest"
+    assert SAC(tiny_sac).config.matmul_precision == "highest"
