@@ -1,6 +1,6 @@
 """Learning scores: run a shipped configuration with several seeds, and keep the evidence.
 
-    python benchmarks/scores.py run sac/pendulum --seeds 1 2 3 [key=value ...]
+    python benchmarks/scores.py run sac/pendulum [key=value ...] --seeds 1 2 3
     python benchmarks/scores.py table
 
 `run` trains in `outputs/scores/<name>` (ignored by git) and keeps configuration, `metrics.csv`, evaluation, curve and

@@ -82,7 +82,8 @@ class CompiledUpdate:
         on_cpu = all(one.device.type == "cpu" for one in tensors.values())
         graph = self._compile(flags, on_cpu)
         try:
-            with warnings.catch_warnings(), torch._dynamo.config.patch(trace_autograd_ops=True):
+            settings = {"trace_autograd_ops": True, "record_runtime_overhead": False}
+            with warnings.catch_warnings(), torch._dynamo.config.patch(settings):
                 warnings.simplefilter("ignore")  # those of torch about itself
                 metrics = graph(tensors)
         except torch._dynamo.exc.TorchDynamoException as error:

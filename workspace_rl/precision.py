@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 SETTINGS = ("highest", "high", "medium")
 #: A faster setting is taken if it is faster by this factor, and its errors are at most twice those of "highest".
@@ -26,40 +26,49 @@ def matmul_precision(setting: str) -> Iterator[None]:
 
 
 def choose_matmul_precision(shapes: Sequence[tuple[int, int, int]], device: torch.device) -> str:
-    """Return the fastest setting whose products of the given shapes are as accurate as float32's.
+    """Return the fastest setting for the linear layers of an update that is as accurate as float32.
 
     On AMD processors "medium" reaches another library, which is twice as fast for wide layers and as accurate. On
     processors with AMX, and on GPUs, it means products in bfloat16, which this refuses.
 
     Args:
-        shapes: (m, k, n) of products `[m, k] @ [k, n]`, those that an update consists of.
+        shapes: (batch_size, in_features, out_features) of each layer.
         device: where they run.
     """
-    if not shapes:
-        return "highest"
     generator = torch.Generator().manual_seed(0)
-    operands = [
-        (torch.randn(m, k, generator=generator).to(device), torch.randn(k, n, generator=generator).to(device))
-        for m, k, n in shapes
-    ]
-    exact = [a.double() @ b.double() for a, b in operands]
-    seconds, errors = {}, {}
+    products: list[tuple[Tensor, Tensor]] = []
+    for batch_size, inputs, outputs in shapes:
+        x, weight, gradient = (
+            torch.randn(*size, generator=generator).to(device)
+            for size in ((batch_size, inputs), (outputs, inputs), (batch_size, outputs))
+        )
+        # A learner's and a target's forward pass, the gradients of the weights and of the inputs.
+        products += [(x, weight.t()), (x, weight.t()), (gradient.t(), x), (gradient, weight)]
+    if not products:
+        return "highest"
+    exact = [a.double() @ b.double() for a, b in products]
+    seconds: dict[str, list[float]] = {setting: [] for setting in SETTINGS}
+    errors: dict[str, float] = {}
     for setting in SETTINGS:
         with matmul_precision(setting):
-            errors[setting] = max(
-                float(((a @ b).double() - one).norm() / one.norm()) for (a, b), one in zip(operands, exact, strict=True)
-            )
-            rounds = []
-            for _ in range(7):
-                start = time.perf_counter()
-                for _ in range(5):
-                    for a, b in operands:
-                        a @ b
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
-                rounds.append(time.perf_counter() - start)
-            seconds[setting] = min(rounds)
-    return fastest_accurate(seconds, errors)
+            pairs = zip(products, exact, strict=True)
+            errors[setting] = max(float(((a @ b).double() - one).norm() / one.norm()) for (a, b), one in pairs)
+    for _ in range(11):  # in turns, so that a busy moment hits all of them
+        for setting in SETTINGS:
+            with matmul_precision(setting):
+                start = _clock(device)
+                for a, b in products * 3:
+                    a @ b
+                seconds[setting].append(_clock(device) - start)
+    return fastest_accurate({setting: min(times) for setting, times in seconds.items()}, errors)
+
+
+def _clock(device: torch.device) -> float:
+    """Return a time in seconds: that of this process alone, or of a GPU that has done its work."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def fastest_accurate(seconds: Mapping[str, float], errors: Mapping[str, float]) -> str:
@@ -69,7 +78,7 @@ def fastest_accurate(seconds: Mapping[str, float], errors: Mapping[str, float]) 
     return fastest if seconds[fastest] * WORTH_IT <= seconds["highest"] else "highest"
 
 
-def product_shapes(modules: Sequence[nn.Module], batch_size: int) -> list[tuple[int, int, int]]:
-    """Return the products (m, k, n) of the linear layers in `modules` for a batch, each as often as it occurs."""
+def layer_shapes(modules: Sequence[nn.Module], batch_size: int) -> list[tuple[int, int, int]]:
+    """Return (batch_size, in_features, out_features) of each linear layer in `modules`."""
     layers = [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
     return [(batch_size, layer.in_features, layer.out_features) for layer in layers]

@@ -26,7 +26,7 @@ from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
 from workspace_rl.notebook import shown_video
 from workspace_rl.policy import describe_agent, save_policy
-from workspace_rl.precision import choose_matmul_precision, matmul_precision, product_shapes
+from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul_precision
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import Run, make_env_agent
 from workspace_rl.schema import resolve_config
@@ -172,7 +172,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         if self.config.matmul_precision != "auto":
             return self.config.matmul_precision
         modules = [one for one in vars(self).values() if isinstance(one, torch.nn.Module)]
-        return choose_matmul_precision(product_shapes(modules, self.parameters.batch_size), self.device)
+        return choose_matmul_precision(layer_shapes(modules, self.parameters.batch_size), self.device)
 
     def _settings(self) -> contextlib.ExitStack:
         """Set torch's threads and precision as configured, within a block."""

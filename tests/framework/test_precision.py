@@ -7,8 +7,8 @@ from workspace_rl.precision import (
     SETTINGS,
     choose_matmul_precision,
     fastest_accurate,
+    layer_shapes,
     matmul_precision,
-    product_shapes,
 )
 
 
@@ -43,9 +43,9 @@ def test_a_setting_holds_within_the_block():
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_shapes_of_products():
+def test_shapes_of_layers():
     body = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
-    assert product_shapes([body, nn.Linear(1, 1)], 32) == [(32, 3, 8), (32, 8, 2), (32, 1, 1)]
+    assert layer_shapes([body, nn.Linear(1, 1)], 32) == [(32, 3, 8), (32, 8, 2), (32, 1, 1)]
 
 
 def test_the_choice_is_kept_in_the_run(tiny_sac, monkeypatch):
