@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.gym_agent import GymAgent
-from workspace_rl.optimization import copy_parameters
+from workspace_rl.optimization import tensors_of
 from workspace_rl.workspace import Workspace
 
 
@@ -24,12 +25,19 @@ class Collector:
         self._agent = TemporalAgent(Agents(env_agent, self.policy))
         self._random_agent = None if random_policy is None else TemporalAgent(Agents(env_agent, random_policy))
         self._last_frame: Workspace | None = None
+        self._learner: tuple[Agent, list[Tensor]] | None = None
+        self._own_tensors = tensors_of(self.policy)
         #: Transitions collected so far, summed over environments.
         self.n_transitions = 0
 
+    @torch.no_grad()
     def load_policy(self, learner_policy: Agent) -> None:
         """Take over the weights of the learner's policy."""
-        copy_parameters(self.policy, learner_policy)
+        # Its tensors are looked for once: that takes longer than copying them.
+        if self._learner is None or self._learner[0] is not learner_policy:
+            self._learner = (learner_policy, tensors_of(learner_policy))
+        if self._own_tensors:
+            torch._foreach_copy_(self._own_tensors, self._learner[1])
 
     @torch.no_grad()
     def collect(self, n_steps: int, *, random: bool = False) -> Workspace:

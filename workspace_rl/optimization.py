@@ -199,17 +199,18 @@ def attach_graph_step(optimizer: torch.optim.Optimizer) -> GraphStep:
 @torch.no_grad()
 def soft_update(target: nn.Module, source: nn.Module, tau: float) -> None:
     """Move the parameters of `target` towards those of `source` in place: `target += tau * (source - target)`."""
-    torch._foreach_lerp_(_tensors(target.parameters()), _tensors(source.parameters()), tau)
+    targets: list[Tensor] = list(target.parameters())
+    torch._foreach_lerp_(targets, list(source.parameters()), tau)
 
 
 @torch.no_grad()
 def copy_parameters(target: nn.Module, source: nn.Module) -> None:
     """Copy the parameters and buffers of `source` to `target` in place."""
-    for kind in (nn.Module.parameters, nn.Module.buffers):
-        target_tensors, source_tensors = _tensors(kind(target)), _tensors(kind(source))
-        if target_tensors:
-            torch._foreach_copy_(target_tensors, source_tensors)
+    targets = tensors_of(target)
+    if targets:
+        torch._foreach_copy_(targets, tensors_of(source))
 
 
-def _tensors(tensors: Iterable[Tensor]) -> list[Tensor]:
-    return list(tensors)
+def tensors_of(module: nn.Module) -> list[Tensor]:
+    """Return the parameters and buffers of a module."""
+    return [*module.parameters(), *module.buffers()]

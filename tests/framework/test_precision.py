@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from workspace_rl import Workspace
 from workspace_rl.algos import SAC
 from workspace_rl.precision import (
     SETTINGS,
@@ -58,3 +59,38 @@ def test_the_choice_is_kept_in_the_run(tiny_sac, monkeypatch):
     assert "matmul_precision: medium" in (result.run / "config.yaml").read_text()
     tiny_sac["matmul_precision"] = "highest"
     assert SAC(tiny_sac).config.matmul_precision == "highest"
+
+
+def test_bf16_keeps_what_must_be_exact(tiny_sac):
+    """Products are coarse; losses, log-probabilities, weights and the optimisers' state are float32."""
+    results = {}
+    for precision in ("float32", "bf16"):
+        sac = SAC(tiny_sac | {"precision": precision})
+        seen = []
+        original = sac.update
+
+        def update(batch, original=original, sac=sac, seen=seen):
+            hook = sac.critic.model.first.register_forward_hook(
+                lambda module, inputs, output: seen.append(output.dtype)
+            )
+            metrics = original(batch)
+            hook.remove()
+            return metrics
+
+        sac.update = update
+        torch.manual_seed(0)
+        batch = Workspace()
+        for name, value in {"env/env_obs": torch.randn(2, 16, 3), "action": torch.rand(2, 16, 1) * 2 - 1}.items():
+            batch.set_full(name, value)
+        batch.set_full("env/reward", torch.randn(2, 16))
+        batch.set_full("env/terminated", torch.zeros(2, 16, dtype=torch.bool))
+        metrics = [sac.learn(batch) for _ in range(3)][-1]
+        assert set(seen) == {torch.bfloat16 if precision == "bf16" else torch.float32}
+        assert {value.dtype for value in metrics.values()} == {torch.float32}
+        tensors = [*sac.actor.parameters(), *sac.critic.parameters()]
+        tensors += [one for state in sac.actor_optimizer.state.values() for one in state.values()]
+        assert {one.dtype for one in tensors} == {torch.float32}
+
+        results[precision] = metrics["loss/critic"]
+    torch.testing.assert_close(results["bf16"], results["float32"], rtol=0.05, atol=0.01)
+    assert not torch.equal(results["bf16"], results["float32"])
