@@ -134,11 +134,11 @@ def by_hand(size: str) -> Callable[[], None]:
 
 def measure(size: str, rounds: int, calls: int = 200) -> tuple[dict[str, list[float]], str]:
     """Return the updates per second of every round, and the precision that ours has chosen."""
-    compiled = contenders.ours_sac(size, True, "cuda")
+    compiled = contenders.ours_sac(size, True, device="cuda")
     buffer = filled_buffer(compiled.stored_variables, SIZES[size], TRANSITIONS, device="cuda")
     model = contenders.peer_sac("stable_baselines3", size, device="cuda")
     precision = compiled.config.matmul_precision
-    eager = contenders.ours_sac(size, False, "cuda")
+    eager = contenders.ours_sac(size, False, device="cuda")
     runs: dict[str, Callable[[], object]] = {
         OURS: lambda: compiled.learn(buffer.sample(256)),
         EAGER: lambda: eager.learn(buffer.sample(256)),

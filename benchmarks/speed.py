@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 #: Seconds that a turn is to take.
 TURN = 0.3
-OURS, EAGER, SB3, SB3_SAME = "ours", "ours, eager", "SB3", "SB3, same precision"
+OURS, BF16, EAGER, SB3, SB3_SAME = "ours", "ours, bf16", "ours, eager", "SB3", "SB3, same precision"
 SBX, SBX_64, BBRL, BARE = "SBX", "SBX, 64 updates a call", "BBRL", "SyncVectorEnv, bare loop"
 
 Measure = dict[str, Any]
@@ -98,7 +98,10 @@ def values(title: str, unit: str, found: dict[str, list[float]], goals: list[tup
 
 def sac_updates(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
     measures, about = [], {}
-    goals = {"obs 17, act 6": [(OURS, SB3, 2.4), (OURS, SBX, 1.05)], "obs 4, act 1": [(OURS, SB3, 2.5)]}
+    goals = {
+        "obs 17, act 6": [(OURS, SB3, 2.4), (OURS, SBX, 1.05), (BF16, SB3, 3.5)],
+        "obs 4, act 1": [(OURS, SB3, 2.5)],
+    }
     for size in ("obs 17, act 6", "obs 4, act 1"):
         compiled = contenders.ours_sac(size, True)
         buffer = filled_buffer(compiled.stored_variables, SIZES[size], TRANSITIONS)
@@ -106,6 +109,7 @@ def sac_updates(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dic
         model = contenders.peer_sac("stable_baselines3", size, device="cpu")
         entries: dict[str, tuple[Contender, float]] = {
             OURS: (ours_update(compiled, buffer), 1),
+            BF16: (ours_update(contenders.ours_sac(size, True, precision="bf16"), buffer), 1),
             EAGER: (ours_update(contenders.ours_sac(size, False), buffer), 1),
             SB3: (Here(partial(model.train, 1, 256)), 1),
             SB3_SAME: (Here(partial(model.train, 1, 256), precision), 1),
@@ -317,11 +321,14 @@ def page(results: dict[str, Any]) -> str:
 
 
 def about_here(rounds: int) -> dict[str, Any]:
-    """Return what the figures of a group depend on."""
+    """Return what the figures of a group depend on; the commit is that of the package that was imported."""
+    import workspace_rl
+
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.is_file() else ""
     names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    git = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+    source = Path(workspace_rl.__file__).parent.parent
+    git = partial(subprocess.run, cwd=source, capture_output=True, text=True)
     commit = git(["git", "rev-parse", "--short", "HEAD"]).stdout.strip()
     changed = git(["git", "status", "--porcelain", "--", "workspace_rl", "agents", "algos"]).stdout.strip()
     packages = ("torch", "numpy", "gymnasium", "stable-baselines3", "bbrl", "bbrl-utils")
@@ -329,7 +336,7 @@ def about_here(rounds: int) -> dict[str, Any]:
         "machine": f"{names[0] if names else platform.processor()} ({len(names)} cores)",
         "threads": 1,
         "rounds": rounds,
-        "commit": commit + (" and changes that are not committed" if changed else ""),
+        "commit": (commit or "unknown") + (" and changes that are not committed" if changed else ""),
         "Python": platform.python_version(),
     } | versions(*packages)
 

@@ -206,13 +206,14 @@ def configuration(env: str, compiled: bool | str = True, **algorithm: Any) -> di
     }
 
 
-def ours_sac(size: str, compiled: bool, device: str = "cpu") -> Any:
+def ours_sac(size: str, compiled: bool, **options: Any) -> Any:
+    """Return SAC; `options` are of the configuration's first level, such as the device."""
     from workspace_rl.algos import SAC
 
     sizes = {"actor_hidden_size": HIDDEN[size], "critic_hidden_size": [256, 256]}
     config = configuration("SpeedNoise-v0", compiled, architecture=sizes)
     config["gym_env"]["env_args"] = SIZES[size]
-    return SAC(config | {"device": device})
+    return SAC(config | options)
 
 
 def ours_dqn(size: str, compiled: bool) -> Any:
