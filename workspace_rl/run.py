@@ -23,7 +23,6 @@ from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import write_text
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.policy import load_policy
-from workspace_rl.precision import matmul_precision
 from workspace_rl.schema import resolve_config, to_yaml
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.threads import torch_threads
@@ -128,7 +127,7 @@ class Run:
         n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
         env_agent = make_env_agent(self.config.gym_env, n_envs, auto_reset=False)
         try:
-            with torch_threads(self.config.torch_threads), matmul_precision(self.config.matmul_precision):
+            with torch_threads(self.config.torch_threads):
                 return evaluate(env_agent, policy, seeds)
         finally:
             env_agent.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 import warnings
@@ -141,7 +140,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     def learn(self, batch: Workspace) -> dict[str, Tensor]:
         """Do the next update, compiled if the run is configured so; return metrics, scalar tensors."""
         self.n_updates += 1
-        return (self._compiled or self._precise_update)(batch, **self.update_flags(self.n_updates))
+        # For updates alone: products of a few rows, as in collecting, are quickest as they are.
+        with matmul_precision(self.config.matmul_precision):
+            return (self._compiled or self._precise_update)(batch, **self.update_flags(self.n_updates))
 
     def _precise_update(self, batch: Workspace, **flags: Any) -> dict[str, Tensor]:
         # Without a cache: weights change in between, and their copies in bfloat16 with them.
@@ -174,13 +175,6 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         modules = [one for one in vars(self).values() if isinstance(one, torch.nn.Module)]
         return choose_matmul_precision(layer_shapes(modules, self.parameters.batch_size), self.device)
 
-    def _settings(self) -> contextlib.ExitStack:
-        """Set torch's threads and precision as configured, within a block."""
-        stack = contextlib.ExitStack()
-        stack.enter_context(torch_threads(self.config.torch_threads))
-        stack.enter_context(matmul_precision(self.config.matmul_precision))
-        return stack
-
     def schedules(self, step: int) -> dict[str, float]:
         """Return what changes with the number of steps alone and is to be logged, for instance epsilon."""
         return {}
@@ -210,7 +204,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         next_log, next_evaluation, updates_due = parameters.learning_starts, parameters.eval_interval, 0.0
         bar = _progress_bar(self.total_steps, progress)
         try:
-            with bar, StopRequest() as stop, self.random_state, self._settings():
+            with bar, StopRequest() as stop, self.random_state, torch_threads(self.config.torch_threads):
                 while self.steps < self.total_steps and not stop.requested:
                     frames = collector.collect(parameters.n_steps, random=self.steps < parameters.random_steps)
                     buffer.put(frames)
@@ -319,7 +313,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         if self._eval_env is None:
             with RandomState(self.parameters.seed, EVALUATION_EPISODES):
                 self._eval_env = make_env_agent(self.config.gym_env, n_evals, auto_reset=False, device=self.device)
-        with self._settings():
+        with torch_threads(self.config.torch_threads):
             return evaluate(self._eval_env, self.eval_policy, seeds)
 
     def visualize_best(self) -> Any:

@@ -20,6 +20,7 @@ from workspace_rl.precision import (
         ((1.0, 1.0, 0.2), (2e-7, 2e-7, 2e-3), "highest"),  # bfloat16
         ((1.0, 0.4, 0.2), (2e-7, 3e-7, 2e-3), "high"),
         ((1.0, 0.95, 0.95), (2e-7, 2e-7, 2e-7), "highest"),  # hardly faster
+        ((1.0, 1.0, 0.5), (2e-7, 2e-7, 6e-7), "medium"),  # another order of summation
         ((1.0, 1.5, 2.0), (2e-7, 1e-7, 1e-7), "highest"),
     ],
 )
