@@ -15,8 +15,8 @@ from workspace_rl.workspace import Workspace
 
 Update = Callable[..., dict[str, Tensor]]
 
-#: From so many planned updates on, `compile: auto` compiles: compiling takes 10 to 30 seconds, and an update of two
-#: hidden layers with 256 units is 2 to 5 milliseconds quicker for it.
+#: From so many planned updates on, `compile: auto` compiles: compiling takes 3 to 30 seconds, and an update of SAC with
+#: layers of 256 units is about 1.5 milliseconds quicker for it (benchmarks/results/speed.md).
 WORTH_COMPILING = 20_000
 
 
@@ -54,7 +54,9 @@ class CompiledUpdate:
         """Compile `update`, which steps `optimizers` by `minimise`."""
         self._update = update
         self._graphs: dict[Any, Callable[..., dict[str, Tensor]]] = {}
-        self._eager = ""
+        self._eager = why_not_compile()
+        if self._eager:
+            warnings.warn(f"updates run eagerly: {self._eager}.", stacklevel=3)
         self._steps = [attach_graph_step(one) for one in optimizers]
         foreign = [type(one.optimizer).__name__ for one in self._steps if not one.functional]
         if foreign:

@@ -18,7 +18,6 @@ from workspace_rl.make_env import Wrapper
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
 from workspace_rl.spaces import ActionAdapter, action_adapter, observation_leaves
 from workspace_rl.vectorization import Vectorization, make_vector_env
-from workspace_rl.workspace import Workspace
 
 Frame = dict[str, Tensor]
 
@@ -121,7 +120,6 @@ class GymAgent(Agent):
         self._seeds_apart = isinstance(self.vector_env.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(
             self.vector_env, AtariVector
         )
-        self._own_flags = isinstance(self.vector_env, SyncVectorEnv | AsyncVectorEnv)
         self._next_seeds: list[int] | None = None
         self._episodes: _Episodes | None = None
         self.seed(seed)
@@ -144,14 +142,8 @@ class GymAgent(Agent):
         self._write(self._reset() if t == 0 else self._step(t), t)
 
     def _write(self, frame: Frame, t: int) -> None:
-        workspace: Any = self.running_workspace()
-        prefix, writer = self.output_prefix, self.name
-        if not isinstance(workspace, Workspace):  # BBRL's own, which does not keep writers
-            for name, value in frame.items():
-                workspace.set(prefix + name, t, value)
-            return
         for name, value in frame.items():
-            workspace.set(prefix + name, t, value, writer=writer)
+            self.set((self.output_prefix + name, t), value)
 
     def _read_action(self, t: int) -> Any:
         return self._act(self.get((self.input_name, t)), self.input_name, t)
@@ -169,7 +161,7 @@ class GymAgent(Agent):
         observation, _ = self.vector_env.reset(seed=seed)
         self._episodes = _Episodes(self.n_envs)
         nothing = np.zeros(self.n_envs, dtype=bool)
-        return self._make_frame(observation, np.zeros(self.n_envs), nothing, nothing.copy())
+        return self._make_frame(self._episodes, observation, np.zeros(self.n_envs), nothing, nothing)
 
     def _step(self, t: int) -> Frame:
         episodes = self._episodes
@@ -180,11 +172,11 @@ class GymAgent(Agent):
             running = ~episodes.done
             episodes.cumulated_reward = (episodes.cumulated_reward + reward) * running
             episodes.timestep = (episodes.timestep + 1) * running
-            return self._make_frame(observation, reward, terminated, truncated)
+            return self._make_frame(episodes, observation, reward, terminated, truncated)
         finished, last = episodes.done, episodes.frame
         episodes.cumulated_reward = np.where(finished, episodes.cumulated_reward, episodes.cumulated_reward + reward)
         episodes.timestep = np.where(finished, episodes.timestep, episodes.timestep + 1)
-        frame = self._make_frame(observation, np.where(finished, 0.0, reward), terminated, truncated)
+        frame = self._make_frame(episodes, observation, np.where(finished, 0.0, reward), terminated, truncated)
         if finished.any():
             repeat = torch.from_numpy(finished).to(self.output_device)
             for name, value in frame.items():
@@ -194,19 +186,21 @@ class GymAgent(Agent):
             episodes.done = episodes.done | finished
         return frame
 
-    def _make_frame(self, observation: Any, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> Frame:
-        episodes = self._episodes
-        assert episodes is not None
+    def _make_frame(
+        self,
+        episodes: _Episodes,
+        observation: Any,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+    ) -> Frame:
         episodes.done = terminated | truncated
         frame: Frame = {}
         for name, leaf in self._leaves.items():
             array = leaf(observation)
             frame[name] = torch.from_numpy(array.copy() if self._copy else array)
-        # Copies, unless they are new already, as those of gymnasium's own vector environments are.
-        if not self._own_flags:
-            terminated, truncated = terminated.copy(), truncated.copy()
-        frame["terminated"] = torch.from_numpy(terminated)
-        frame["truncated"] = torch.from_numpy(truncated)
+        frame["terminated"] = torch.from_numpy(terminated.copy())
+        frame["truncated"] = torch.from_numpy(truncated.copy())
         frame["done"] = torch.from_numpy(episodes.done)
         frame["reward"] = torch.from_numpy(reward.astype(np.float32))
         frame["cumulated_reward"] = torch.from_numpy(episodes.cumulated_reward.astype(np.float32))

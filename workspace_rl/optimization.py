@@ -54,23 +54,25 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
     compiling = torch.compiler.is_compiling()
     # Lists of tensors in one call are quicker eagerly, and in a graph slower than what the compiler makes of each.
     norm = nn.utils.get_total_norm([one for one in gradients if one is not None], foreach=not compiling)
+    if max_grad_norm is not None:
+        scale = (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+        gradients = tuple(one if one is None else one * scale for one in gradients)
     if compiling:
-        graph_step: GraphStep = optimizer.graph_step  # type: ignore[attr-defined]
-        if max_grad_norm is not None:
-            scale = (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-            gradients = tuple(one if one is None else one * scale for one in gradients)
-        graph_step(gradients)
-        return norm.detach()
+        optimizer.graph_step(gradients)  # type: ignore[attr-defined]
+    else:
+        _take_step(optimizer, gradients)
+    return norm.detach()
+
+
+def _take_step(optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor | None]) -> None:
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     for parameter, gradient in zip(parameters, gradients, strict=True):
         if gradient is not None and gradient.stride() != parameter.stride():
             # Fused optimisers pair weights and gradients by their place in memory.
             gradient = torch.empty_like(parameter).copy_(gradient)
         parameter.grad = gradient
-    if max_grad_norm is not None:
-        nn.utils.clip_grads_with_norm_(parameters, max_grad_norm, norm)
     optimizer.step()
     optimizer.zero_grad()
-    return norm
 
 
 class GraphStep:
@@ -85,7 +87,7 @@ class GraphStep:
         self.functional = type(optimizer) in _FUNCTIONAL and all(
             not (group.get("momentum") and group.get("dampening")) for group in optimizer.param_groups
         )
-        self._outside = torch.compiler.disable(self._step_outside) if not self.functional else self._step_outside
+        self._outside = None if self.functional else torch.compiler.disable(_take_step)
         self._groups = [_Group(optimizer, group) for group in optimizer.param_groups] if self.functional else []
 
     def refresh(self) -> None:
@@ -97,21 +99,14 @@ class GraphStep:
 
     def __call__(self, gradients: Sequence[Tensor | None]) -> None:
         """Update the parameters by their gradients, None for a parameter that the loss does not depend on."""
-        if not self.functional:
-            self._outside(gradients)
+        if self._outside is not None:
+            self._outside(self.optimizer, gradients)
             return
         start = 0
         for group in self._groups:
             stop = start + len(group.parameters)
             group.step(gradients[start:stop])
             start = stop
-
-    def _step_outside(self, gradients: Sequence[Tensor | None]) -> None:
-        parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
-        self.optimizer.zero_grad()
 
 
 class _Group:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 
 from workspace_rl.agent import Agent
 from workspace_rl.collector import Collector
-from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate, why_not_compile
+from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate, compile_update
 from workspace_rl.config import OffPolicyConfig, RunConfig
 from workspace_rl.errors import ConfigError, RenderingError, RunFolderError, UnsupportedSpaceError
 from workspace_rl.evaluation import Evaluation, evaluate
@@ -164,10 +163,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         wanted = self.config.compile
         if wanted == "auto":
             wanted = self.planned_updates() >= WORTH_COMPILING
-        if wanted and (reason := why_not_compile()):
-            warnings.warn(f"updates run eagerly: {reason}.", stacklevel=3)
-            wanted = False
-        return CompiledUpdate(self._precise_update, self.optimizers()) if wanted else None
+        return compile_update(self._precise_update, self.optimizers()) if wanted else None
 
     def _chosen_precision(self) -> str:
         if self.config.matmul_precision != "auto":

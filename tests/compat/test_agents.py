@@ -29,7 +29,11 @@ from workspace_rl.compat.bbrl.agents.gymnasium import ParallelGymAgent, make_env
 from workspace_rl.compat.bbrl.workspace import Workspace
 from workspace_rl.errors import PolicyFileError, UnsupportedSpaceError
 
-pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning"),
+    # moviepy's reader leaves its pipes to the garbage collector if ffmpeg has ended before it.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 class CountingEnv(gym.Env):

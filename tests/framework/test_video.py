@@ -7,6 +7,9 @@ from tests.toys import ConstantAgent, CountingEnv
 from workspace_rl import GymAgent, record_video
 from workspace_rl.errors import RenderingError
 
+# moviepy's reader leaves its pipes to the garbage collector if ffmpeg has ended before it.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def brightness(path):
     with VideoFileClip(str(path)) as clip:
