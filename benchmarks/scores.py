@@ -4,8 +4,9 @@
     python benchmarks/scores.py table
 
 `run` trains in `outputs/scores/<name>` (ignored by git) and keeps configuration, `metrics.csv`, evaluation, curve and
-a description of machine, versions and commit in `benchmarks/scores/<name>`. `table` writes `benchmarks/README.md` and
-the first lines of the shipped configurations from what is there.
+a description of machine, versions and commit in `benchmarks/scores/<name>`. Started again after it was stopped, however
+that was, it goes on from the last checkpoint. `table` writes `benchmarks/README.md` and the first lines of the shipped
+configurations from what is there.
 """
 
 from __future__ import annotations
@@ -58,14 +59,25 @@ def run_seeds(options: argparse.Namespace) -> None:
     for seed in options.seeds:
         name = f"{options.name or options.config.replace('/', '-').replace('_', '-').removesuffix('.yaml')}-S{seed}"
         folder = Path("outputs", "scores", name)
-        shutil.rmtree(folder, ignore_errors=True)
         overrides = [*options.overrides, f"algorithm.seed={seed}", f"base_dir={folder}"]
         config = apply_overrides(load_config(options.config), overrides)
-        start = time.perf_counter()
-        result = find_algorithm(config.algo)(config).train(progress=sys.stderr.isatty())
-        seconds = time.perf_counter() - start
+        algorithm = find_algorithm(config.algo)
+        parts = Parts(folder.with_suffix(".parts.json"), commit)
+        if (folder / "config.yaml").is_file():
+            learner = algorithm.restore(folder)
+            if parts.commit != commit:
+                raise SystemExit(
+                    f"{name} was begun at commit {parts.commit}: go on with it from there, or remove {folder}"
+                )
+        else:
+            parts.forget()
+            learner = algorithm(config)
+        print(f"{name}: from step {learner.steps:,}", flush=True)
+        parts.begin(learner.steps)
+        result = learner.train(progress=sys.stderr.isatty())
+        parts.end(result.steps)
         if result.interrupted:
-            raise SystemExit(f"{name} was stopped early and is not kept")
+            raise SystemExit(f"{name} was stopped at step {result.steps:,}; the same command goes on with it")
         kept = SCORES / name
         kept.mkdir(parents=True, exist_ok=True)
         for file in ("config.yaml", "metrics.csv", "best/eval.json", "best/best_agent.mp4"):
@@ -77,13 +89,51 @@ def run_seeds(options: argparse.Namespace) -> None:
             "seed": seed,
             "commit": commit,
             "steps": result.steps,
-            "seconds": round(seconds, 1),
+            "seconds": round(parts.seconds(), 1),
+            "parts": parts.known,
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads available, {processor()}",
             "versions": {"python": platform.python_version()} | installed_versions(),
         }
         (kept / "about.json").write_text(json.dumps(about, indent=1) + "\n")
         draw_curve(kept)
-        print(f"{name}: {result.final} in {seconds:.0f} s", flush=True)
+        print(f"{name}: {result.final} in {parts.seconds():.0f} s", flush=True)
+
+
+class Parts:
+    """The stretches of a run between which it was stopped, in a file beside its folder."""
+
+    def __init__(self, path: Path, commit: str) -> None:
+        self.path, self._new_commit = path, commit
+        self.known: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+
+    @property
+    def commit(self) -> str | None:
+        return self.known[0]["commit"] if self.known else None
+
+    def forget(self) -> None:
+        self.known = []
+
+    def begin(self, step: int) -> None:
+        """Note that the run goes on from `step`; of a stretch that was killed, what its checkpoint kept counts."""
+        now = time.time()
+        if self.known and "seconds" not in self.known[-1]:
+            checkpoint = self.path.with_suffix("").with_suffix("") / "checkpoints" / f"checkpoint-{step}.json"
+            end = checkpoint.stat().st_mtime if checkpoint.is_file() else self.known[-1]["begun"]
+            self.known[-1] |= {"to": step, "seconds": round(end - self.known[-1]["begun"], 1), "ended": "killed"}
+        self.known.append({"commit": self._new_commit, "from": step, "begun": now})
+        self._save()
+
+    def end(self, step: int) -> None:
+        seconds = round(time.time() - self.known[-1]["begun"], 1)
+        self.known[-1] |= {"to": step, "seconds": seconds, "ended": "by itself"}
+        self._save()
+
+    def seconds(self) -> float:
+        return sum(part["seconds"] for part in self.known)
+
+    def _save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.known, indent=1) + "\n")
 
 
 def clean_commit() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from workspace_rl.schema import describe_schema
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 for a user's error, 2 for wrong usage, 130 for ctrl-C."""
     options = build_parser().parse_args(arguments)
+    warnings.formatwarning = lambda message, *_, **__: f"workspace-rl: {message}\n"
     try:
         status: int = options.command(options)
     except WorkspaceRLError as error:
@@ -62,6 +64,20 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("config", metavar="CONFIG", help="a YAML file, or a name such as sac/pendulum")
     train.add_argument("overrides", metavar="key=value", nargs="*", help="parameters to change")
     train.set_defaults(command=_train)
+
+    resume = _command(
+        commands,
+        "resume",
+        "go on with a run that was stopped, from its last checkpoint",
+        """
+        It ends exactly as if it had never been stopped. A run that is complete becomes longer with
+          workspace-rl resume RUN algorithm.total_steps=200000
+        Like evaluate and record, this imports no module from the working directory.
+        """,
+    )
+    resume.add_argument("run", metavar="RUN", help="the folder of a run")
+    resume.add_argument("overrides", metavar="key=value", nargs="*", help="parameters that do not change its course")
+    resume.set_defaults(command=_resume)
 
     evaluate = _command(
         commands,
@@ -109,6 +125,12 @@ def _train(options: argparse.Namespace) -> int:
     sys.path.append(str(Path.cwd()))
     config = apply_overrides(load_config(options.config), options.overrides)
     result = find_algorithm(config.get("algo"))(config).train()
+    return 130 if result.interrupted else 0
+
+
+def _resume(options: argparse.Namespace) -> int:
+    algorithm = find_algorithm(Run(options.run).config.algo)
+    result = algorithm.restore(options.run, options.overrides).train()
     return 130 if result.interrupted else 0
 
 

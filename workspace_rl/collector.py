@@ -39,13 +39,18 @@ class Collector:
         if self._own_tensors:
             torch._foreach_copy_(self._own_tensors, self._learner[1])
 
+    def restart(self, n_transitions: int) -> None:
+        """Begin anew at the next `collect`, with a reset of the environments, after `n_transitions` in all."""
+        self._last_frame = None
+        self.n_transitions = n_transitions
+
     @torch.no_grad()
     def collect(self, n_steps: int, *, random: bool = False) -> Workspace:
         """Run `n_steps` steps and return the frames that are new, `[T, B, ...]`.
 
-        T is `n_steps`, plus 1 for the first frame of all at the first call. The last frame has its action already: the
-        next call goes on from there. All agents get the keyword argument `step`, the number of transitions collected
-        before this call, for schedules.
+        T is `n_steps`, plus 1 for the frame of the reset at the first call and at the first one after `restart`. The
+        last frame has its action already: the next call goes on from there. All agents get the keyword argument `step`,
+        the number of transitions collected before this call, for schedules.
         """
         agent = self._random_agent if random and self._random_agent is not None else self._agent
         if self._last_frame is None:

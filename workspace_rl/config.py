@@ -96,6 +96,9 @@ class OffPolicyConfig:
     max_grad_norm: float | None = option(None, "gradients are clipped to this Euclidean norm", above=0)
     nb_evals: int = option(16, "episodes in one evaluation, each in an environment of its own", least=1)
     eval_interval: int = option(2000, "steps between two evaluations", least=1)
+    checkpoint_interval: int | None = option(
+        50_000, "steps between two checkpoints, from which a stopped run goes on; null: none are written", least=1
+    )
     final_episodes: int = option(100, "fresh episodes that the best policy is scored on at the end", least=0)
 
     @property

@@ -86,6 +86,14 @@ class PolicyFileError(WorkspaceRLError, ValueError):
     """A saved policy is incomplete, damaged, or names something that may not be loaded."""
 
 
+class CheckpointError(WorkspaceRLError, ValueError):
+    """A checkpoint is damaged, or does not fit the run that is to go on from it."""
+
+
+class NonFiniteError(WorkspaceRLError, FloatingPointError):
+    """A loss, a gradient or a weight has become NaN or infinite."""
+
+
 class RenderingError(WorkspaceRLError, RuntimeError):
     """An environment cannot draw itself."""
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, in folders that one process at a time writes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, ClassVar
 
 from workspace_rl.errors import RunFolderError
+
+LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -22,14 +25,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        raise RunFolderError(f"{path} cannot be written: {error.strerror or error}") from error
+        with told_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+            _flush_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -41,8 +43,88 @@ def write_text(path: str | Path, text: str) -> None:
     Raises:
         RunFolderError: the file cannot be written.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+    """
     with whole_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def told_errors(path: str | Path) -> Iterator[None]:
+    """Raise a `RunFolderError` that names `path` where the operating system refuses to write it."""
+    try:
+        yield
+    except RunFolderError:
+        raise
+    except OSError as error:
+        raise RunFolderError(
+            f"{path} cannot be written: {error.strerror or error}. What was written before is whole."
+        ) from error
+
+
+def inside(folder: str | Path, name: str) -> Path:
+    """Return the path of the file `name` in `folder`, neither of which may lead elsewhere.
+
+    Raises:
+        RunFolderError: the name or a link leads out of the folder.
+    """
+    folder = Path(folder)
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise RunFolderError(f"{path} leads out of {folder}; it is not read.")
+    return path
+
+
+class FolderLock:
+    """Keeps other processes from writing a folder, until `release` or the end of this process, however it ends."""
+
+    # The operating system's locks do not hold within a process.
+    _held: ClassVar[set[Path]] = set()
+
+    def __init__(self, folder: str | Path) -> None:
+        """Lock `folder`.
+
+        Raises:
+            RunFolderError: it is locked already.
+        """
+        self._path = Path(folder).resolve() / LOCK
+        if self._path in self._held:
+            raise RunFolderError(f"{folder} is being trained in already, by this process.")
+        with told_errors(self._path):
+            self._file: IO[str] | None = self._path.open("a+")
+        try:
+            import fcntl
+        except ImportError:  # not a POSIX system: only this process is kept out
+            fcntl = None  # type: ignore[assignment]
+        if fcntl is not None:
+            try:
+                # Of this kind, since child processes (of environments) do not inherit it.
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                self._file.seek(0)
+                owner = self._file.read().strip()
+                self._file.close()
+                raise RunFolderError(
+                    f"{folder} is being trained in already, by process {owner}. Wait for it, or stop it first."
+                ) from error
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+        self._held.add(self._path)
+
+    def release(self) -> None:
+        """Unlock the folder."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._held.discard(self._path)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self
 
 import gymnasium as gym
@@ -106,7 +107,9 @@ class GymAgent(Agent):
         self.input_name = input_name
         self.output_prefix = output_prefix
         self.output_device = torch.device(device)
-        self.vector_env = make_vector_env(env, n_envs, auto_reset, vectorization, wrappers, env_args or {})
+        self._given_vector_env = isinstance(env, VectorEnv)
+        self._make = partial(make_vector_env, env, n_envs, auto_reset, vectorization, wrappers, env_args or {})
+        self.vector_env = self._make()
         mode = self.vector_env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if mode not in self._reset_modes:
             raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
@@ -224,6 +227,18 @@ class GymAgent(Agent):
             raise CompositionError(f"{self.n_envs} environments need as many seeds, {len(seeds)} were given.")
         self._next_seeds = [int(seed) for seed in seeds]
         return self
+
+    def renew(self) -> None:
+        """Close the environments and make new ones, in which nothing is left of the former ones' past.
+
+        Raises:
+            CompositionError: the agent was given a vector environment, which it cannot make anew.
+        """
+        if self._given_vector_env:
+            raise CompositionError(f"{self.description()} was given a vector environment and cannot make another one.")
+        self.vector_env.close()
+        self.vector_env = self._make()
+        self._episodes = None
 
     @property
     def observation_names(self) -> list[str]:

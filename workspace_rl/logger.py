@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workspace_rl.errors import MissingDependencyError
+from workspace_rl.files import told_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +25,26 @@ class Logger:
     equal files.
     """
 
-    def __init__(self, csv_path: str | Path, tensorboard_folder: str | Path | None, *, verbose: bool = False) -> None:
-        """Append to `csv_path`; write TensorBoard events into `tensorboard_folder` unless it is None."""
+    def __init__(
+        self,
+        csv_path: str | Path,
+        tensorboard_folder: str | Path | None,
+        *,
+        verbose: bool = False,
+        resumed_at: int | None = None,
+    ) -> None:
+        """Append to `csv_path`; write TensorBoard events into `tensorboard_folder` unless it is None.
+
+        Args:
+            csv_path: the file, which may exist.
+            tensorboard_folder: the folder, which may exist.
+            verbose: also print.
+            resumed_at: hide what TensorBoard has been told of later steps than this one.
+        """
         self._path = Path(csv_path)
         self._folder = tensorboard_folder
         self._verbose = verbose
+        self._purge_step = None if resumed_at is None else resumed_at + 1
         self._pending: list[tuple[int, str, float | Tensor, bool]] = []
         self._averages: dict[str, list[Tensor]] = {}
         self._writer: SummaryWriter | None = None
@@ -57,18 +73,20 @@ class Logger:
             if csv:
                 lines.append(f"{at},{name},{number!r}\n")
             if self._folder is not None:
-                self.tensorboard().add_scalar(name, number, at)
+                with told_errors(self._folder):
+                    self.tensorboard().add_scalar(name, number, at)
             if self._verbose and csv:
                 print(f"step {at}: {name} = {number:.6g}")
         self._pending.clear()
-        with self._path.open("a") as file:
-            file.writelines(lines)
+        with told_errors(self._path), self._path.open("a") as file:
+            file.write("".join(lines))
 
     def close(self) -> None:
         """Close TensorBoard's file; what was not flushed is lost."""
         if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+            writer, self._writer = self._writer, None
+            with told_errors(self._folder or ""):
+                writer.close()
 
     def tensorboard(self) -> SummaryWriter:
         """Return TensorBoard's own writer, for figures and the like."""
@@ -76,7 +94,7 @@ class Logger:
             # Imported here: it takes longer than the rest of the library together.
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._folder))
+            self._writer = SummaryWriter(str(self._folder), purge_step=self._purge_step)
         return self._writer
 
 
@@ -84,7 +102,8 @@ def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
     """Return the metrics of a run (its folder, or its `metrics.csv`) as `{name: [(step, value), ...]}`."""
     path = Path(path)
     metrics: dict[str, list[tuple[int, float]]] = {}
-    for line in (path / "metrics.csv" if path.is_dir() else path).read_text().splitlines()[1:]:
+    text = (path / "metrics.csv" if path.is_dir() else path).read_text()
+    for line in text[: text.rfind("\n") + 1].splitlines()[1:]:  # the last line may be in the making
         step, name, value = line.split(",")
         metrics.setdefault(name, []).append((int(step), float(value)))
     return metrics

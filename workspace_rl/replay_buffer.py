@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from workspace_rl.errors import ReplayBufferError, did_you_mean
 from workspace_rl.workspace import Workspace
+
+#: What the rows of a buffer with stacks are saved with besides the variables.
+_AGES = "ages"
 
 
 class ReplayBuffer:
@@ -72,6 +76,7 @@ class ReplayBuffer:
         self._batch_size = 0
         self._capacity_steps = 0
         self._steps = 0  # rows ever put
+        self._continues = False  # whether the next frame follows the last one
         self._ends = _EpisodeEnds(self.device)
 
     # ---- writing --------------------------------------------------------------------------------------------------
@@ -91,13 +96,14 @@ class ReplayBuffer:
         names = [*self.variables, self.done_variable]
         n_steps, batch_size = self._check(frames, names)
         if not self._storage:
-            self._allocate(frames, batch_size)
-        goes_on = continues and self._steps > 0
+            self._allocate({name: frames.get_full(name) for name in names}, batch_size)
+        goes_on = continues and self._continues
         ages = self._new_ages(frames, goes_on) if self._stacks else None
-        if not continues and self._steps:
-            self._end_running_episodes()
+        if not continues:
+            self.end_episodes()
         if self._stacks and not goes_on:
             self._put_history(frames)
+        self._continues = True
         # More frames than rows: the older ones would be overwritten at once.
         start = max(0, n_steps - self._capacity_steps)
         rows = torch.arange(self._steps + start, self._steps + n_steps, device=self.device) % self._capacity_steps
@@ -120,7 +126,11 @@ class ReplayBuffer:
             stored = stored[:-1]  # the picture of zeros
         return stored.view(self._capacity_steps, self._batch_size, *stored.shape[1:])
 
-    def _end_running_episodes(self) -> None:
+    def end_episodes(self) -> None:
+        """Cut off the episodes that are running: the next frame that is put does not follow the last one."""
+        if not self._continues:
+            return
+        self._continues = False
         last_step = self._steps - 1
         self._ring(self.done_variable)[last_step % self._capacity_steps] = True
         first = last_step * self._batch_size
@@ -163,7 +173,8 @@ class ReplayBuffer:
         self._ends.append(np.arange(self._steps * self._batch_size, (self._steps + self._history) * self._batch_size))
         self._steps += self._history
 
-    def _allocate(self, frames: Workspace, batch_size: int) -> None:
+    def _allocate(self, examples: Mapping[str, Tensor], batch_size: int, stack_dims: int = 1) -> None:
+        """Make room for variables that look like `examples`, `[T, B, ...]`, or `[T, B, n, ...]` where stacked."""
         self._batch_size = batch_size
         # One row more than transitions, since a transition spans two.
         self._capacity_steps = math.ceil(self.capacity / batch_size) + 1 + self._history
@@ -171,9 +182,10 @@ class ReplayBuffer:
         if self._stacks:
             self._ages = torch.empty(n_frames, dtype=torch.uint8, device=self.device)
         for name in (*self.variables, self.done_variable):
-            value = frames.get_full(name)
+            value = examples[name]
             # After the pictures that are stacked comes one of zeros.
-            shape = (n_frames + 1, *value.shape[3:]) if name in self._stacks else (n_frames, *value.shape[2:])
+            stacked = name in self._stacks
+            shape = (n_frames + stacked, *value.shape[2 + (stack_dims if stacked else 0) :])
             try:
                 self._storage[name] = torch.empty(shape, dtype=value.dtype, device=self.device)
                 if name in self._stacks:
@@ -214,6 +226,68 @@ class ReplayBuffer:
                     f"{list(value.shape)} of {value.dtype} found."
                 )
         return n_steps, batch_size
+
+    # ---- saving ---------------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> range:
+        """The rows that are stored, counted from the first one ever put."""
+        return range(max(0, self._steps - self._capacity_steps), self._steps)
+
+    def read_rows(self, start: int, stop: int) -> dict[str, Tensor]:
+        """Return some of the stored `rows` as they are, `[T, B, ...]` on the CPU, single pictures where stacked."""
+        index = torch.arange(start, stop, device=self.device) % max(1, self._capacity_steps)
+        rows = {name: self._ring(name).index_select(0, index).cpu() for name in self._storage}
+        if self._stacks and rows:
+            rows[_AGES] = self._ages.view(self._capacity_steps, -1).index_select(0, index).cpu()
+        return rows
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `restore` needs besides the rows, as plain data."""
+        zeros = {name: stacks.zeros for name, stacks in self._stacks.items()}
+        return {"rows": self._steps, "continues": self._continues, "zeros": zeros}
+
+    def restore(self, description: Mapping[str, Any], pieces: Iterable[tuple[int, Mapping[str, Tensor]]]) -> None:
+        """Take over what another buffer of the same kind held; samples are then the same as that one's.
+
+        Args:
+            description: what the other one's `describe` returned.
+            pieces: its `rows` in order, in pieces `(start, read_rows(start, stop))`; older rows count for nothing.
+
+        Raises:
+            ReplayBufferError: the pieces do not fit this buffer, or do not cover its rows.
+        """
+        names = {*self.variables, self.done_variable, *([_AGES] if self._stacks else [])}
+        self._steps, reached = int(description["rows"]), 0
+        for start, piece in pieces:
+            sizes = {tuple(value.shape[:2]) for value in piece.values()}
+            if set(piece) != names or len(sizes) != 1:
+                raise ReplayBufferError(f"saved rows hold {sorted(piece)} of sizes {sorted(sizes)}, not {names}.")
+            ((n_steps, batch_size),) = sizes
+            if not self._storage:
+                self._allocate(piece, batch_size, stack_dims=0)
+            if batch_size != self._batch_size or start > max(reached, self.rows.start):
+                raise ReplayBufferError(f"saved rows do not follow each other: {reached} expected, {start} found.")
+            first, reached = max(start, self.rows.start), start + n_steps
+            if first >= reached:
+                continue
+            index = torch.arange(first, reached, device=self.device) % self._capacity_steps
+            for name, value in piece.items():
+                ring = self._ages.view(self._capacity_steps, -1) if name == _AGES else self._ring(name)
+                if ring.shape[1:] != value.shape[1:] or ring.dtype != value.dtype:
+                    raise ReplayBufferError(
+                        f"the saved rows of {name!r} do not fit: {list(ring.shape[1:])} of {ring.dtype} expected, "
+                        f"{list(value.shape[1:])} of {value.dtype} found."
+                    )
+                ring.index_copy_(0, index, value[first - start :].to(self.device))
+            ends = piece[self.done_variable][first - start :].flatten().nonzero().squeeze(-1).numpy()
+            self._ends.append(ends + first * batch_size)
+        if reached != self._steps:
+            raise ReplayBufferError(f"saved rows end at {reached}, but {self._steps} were put.")
+        self._continues = bool(description["continues"])
+        for name, stacks in self._stacks.items():
+            stacks.zeros = description["zeros"][name]
+        self._ends.forget_before(self._oldest * self._batch_size)
 
     # ---- reading --------------------------------------------------------------------------------------------------
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import importlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from omegaconf import DictConfig, OmegaConf
+
 from workspace_rl.agent import Agent
-from workspace_rl.config import EnvironmentConfig, RunConfig, load_config
+from workspace_rl.checkpoint import Checkpoints
+from workspace_rl.config import EnvironmentConfig, RunConfig, apply_overrides, load_config
 from workspace_rl.errors import (
     ConfigError,
     PolicyFileError,
@@ -20,9 +25,9 @@ from workspace_rl.errors import (
     did_you_mean,
 )
 from workspace_rl.evaluation import Evaluation, evaluate
-from workspace_rl.files import write_text
+from workspace_rl.files import FolderLock, inside, write_bytes, write_text
 from workspace_rl.gym_agent import GymAgent
-from workspace_rl.policy import load_policy
+from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.schema import resolve_config, to_yaml
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.threads import torch_threads
@@ -41,8 +46,23 @@ class Run:
     - `config.yaml`: the resolved configuration;
     - `metrics.csv`: everything measured, `step,name,value`; `tensorboard/`: the same as TensorBoard events;
     - `latest/`, `best/`: the two policies (`policy.safetensors`, `policy.yaml`), with `eval.json`, their scores;
-    - `best/best_agent.mp4`: a film of the best policy.
+    - `best/best_agent.mp4`: a film of the best policy;
+    - `checkpoints/`: what a run that was stopped goes on from (see `workspace_rl.checkpoint`).
     """
+
+    #: What the checkpoints keep copies of, since it goes on changing.
+    _changing = ("metrics.csv", "eval_returns.csv", *(f"best/{name}" for name in (WEIGHTS, ARCHITECTURE, "eval.json")))
+    #: What may change when a run is resumed: nothing that its course depends on.
+    _free = (
+        "base_dir",
+        "logger.log_dir",
+        "logger.verbose",
+        "algorithm.total_steps",
+        "algorithm.max_epochs",
+        "algorithm.final_episodes",
+        "record_best",
+    )
+    _lock: FolderLock | None = None
 
     def __init__(self, path: str | Path) -> None:
         """Open the run in the folder `path`.
@@ -73,6 +93,7 @@ class Run:
             path.mkdir(parents=True, exist_ok=True)
             if config.logger.log_dir and config.logger.save_tensorboard:
                 Path(config.logger.log_dir).expanduser().mkdir(parents=True, exist_ok=True)
+            lock = FolderLock(path)
         except OSError as error:
             if isinstance(error, RunFolderError):
                 raise
@@ -80,10 +101,92 @@ class Run:
                 f"the run's folder {error.filename} cannot be created: {error.strerror}. "
                 "Choose another base_dir (or logger.log_dir)."
             ) from error
-        write_text(path / CONFIG, to_yaml(config))
         run = cls.__new__(cls)
-        run.path, run.config = path, config
+        run.path, run.config, run._lock = path, config, lock
+        run.save_config()
         return run
+
+    def save_config(self) -> None:
+        """Write `config.yaml`."""
+        write_text(self.path / CONFIG, to_yaml(self.config))
+
+    def lock(self) -> None:
+        """Keep other processes from training in the folder, until `unlock` or the end of this process.
+
+        Raises:
+            RunFolderError: somebody is training in it.
+        """
+        self._lock = FolderLock(self.path)
+
+    def unlock(self) -> None:
+        """Let others train in the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # ---- resuming -------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints of the run."""
+        return Checkpoints(self.path / "checkpoints")
+
+    def resumed_config(self, overrides: Sequence[str] = ()) -> DictConfig:
+        """Return the configuration for going on with the run, with `overrides` of what may change.
+
+        Raises:
+            ConfigError: an override would change the run's course, or is not valid.
+        """
+        for override in overrides:
+            key = override.partition("=")[0]
+            if key not in self._free:
+                raise ConfigError(
+                    f"{key} cannot be changed when a run is resumed, only {', '.join(self._free[1:])}. "
+                    "Train anew to change other parameters."
+                )
+        config = load_config(self.path / CONFIG)
+        config.base_dir = str(self.path)
+        # The folder may be somebody else's: it does not decide where on this machine files are written.
+        OmegaConf.update(config, "logger.log_dir", None)
+        return apply_overrides(config, overrides)
+
+    def check_same_course(self, config: Mapping[str, Any]) -> None:
+        """Compare the configuration with that of a checkpoint.
+
+        Raises:
+            ConfigError: they differ; the message names each parameter with both values.
+        """
+        ours, theirs = _flat(dataclasses.asdict(self.config)), _flat(config)
+        differing = [
+            f"{key}: {theirs.get(key)!r} in the checkpoint, {ours.get(key)!r} now"
+            for key in sorted(ours.keys() | theirs.keys())
+            if key not in self._free and ours.get(key) != theirs.get(key)
+        ]
+        if differing:
+            raise ConfigError(
+                f"{self.path / CONFIG} is not the configuration that the run was started with. {'; '.join(differing)}. "
+                "Put it back to resume, or train anew into another base_dir."
+            )
+
+    def files_to_copy(self) -> dict[str, Path]:
+        """Return the files that a checkpoint keeps copies of, by their path within the run."""
+        return {name: self.path / name for name in self._changing if (self.path / name).is_file()}
+
+    def put_back(self, copies: Mapping[str, bytes]) -> None:
+        """Write the files that a checkpoint kept copies of as they were then."""
+        for name in self._changing:
+            if name in copies:
+                write_bytes(inside(self.path, name), copies[name])
+        if "eval_returns.csv" not in copies:
+            (self.path / "eval_returns.csv").unlink(missing_ok=True)
+
+    def start_again(self) -> None:
+        """Forget what was measured; the policies are replaced as the run goes on."""
+        for name in ("metrics.csv", "eval_returns.csv"):
+            (self.path / name).unlink(missing_ok=True)
+        self.save_config()
+
+    # ---- policies -------------------------------------------------------------------------------------------------
 
     @property
     def tensorboard_folder(self) -> Path:
@@ -199,6 +302,13 @@ def find_algorithm(name: object) -> type[OffPolicyAlgorithm[Any]]:
         hint = did_you_mean(name, known) if isinstance(name, str) else ""
         raise ConfigError(f"algo: one of {', '.join(known)} expected, {name!r} found.{hint}")
     return known[name]
+
+
+def _flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return flat
 
 
 def _seed(config: Any) -> int:

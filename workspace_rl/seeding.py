@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 #: What a seed is used for: each use draws from a stream of its own.
-TRAINING, TRAINING_EPISODES, EVALUATION_EPISODES, FINAL_EPISODES, VIDEO_EPISODES = range(5)
+TRAINING, TRAINING_EPISODES, EVALUATION_EPISODES, FINAL_EPISODES, VIDEO_EPISODES, RENEWAL = range(6)
 
 
 def episode_seeds(seed: int, *use: int, n: int) -> list[int]:
@@ -51,6 +53,35 @@ class RandomState:
         self._state: Any = None
         self._outer: Any = None
         self._depth = 0
+
+    def capture(self) -> dict[str, Tensor]:
+        """Return, within `with state:`, where the generators stand."""
+        (_, words, gauss), (_, keys, position, has_gauss, cached), torch_state, devices = _capture()
+        return {
+            "python": torch.tensor(words),
+            "python_gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
+            "numpy": torch.from_numpy(keys.astype(np.int64)),
+            "numpy_gauss": torch.tensor([position, has_gauss, cached], dtype=torch.float64),
+            "torch": torch_state,
+            **{f"cuda{index}": state for index, state in enumerate(devices)},
+        }
+
+    def restore(self, captured: Mapping[str, Tensor]) -> None:
+        """Let the generators go on, at the next `with state:`, from where `capture` found them.
+
+        Raises:
+            ValueError, KeyError: that is no state of the generators.
+        """
+        (gauss,) = captured["python_gauss"].tolist() or (None,)
+        position, has_gauss, cached = captured["numpy_gauss"].tolist()
+        devices = [captured[f"cuda{index}"] for index in range(len(captured)) if f"cuda{index}" in captured]
+        self._state = (
+            (3, tuple(captured["python"].tolist()), gauss),
+            ("MT19937", captured["numpy"].numpy().astype(np.uint32), int(position), int(has_gauss), cached),
+            captured["torch"],
+            devices,
+        )
+        self._seeds = None
 
     def __enter__(self) -> Self:
         """Take the generators over; entering again inside changes nothing."""

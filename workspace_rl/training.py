@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from omegaconf import DictConfig
@@ -15,11 +18,21 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from workspace_rl.agent import Agent
+from workspace_rl.checkpoint import Checkpoint
 from workspace_rl.collector import Collector
-from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate, compile_update
+from workspace_rl.compilation import WORTH_COMPILING, compile_update
 from workspace_rl.config import OffPolicyConfig, RunConfig
-from workspace_rl.errors import ConfigError, RenderingError, RunFolderError, UnsupportedSpaceError
+from workspace_rl.errors import (
+    CheckpointError,
+    ConfigError,
+    NonFiniteError,
+    RenderingError,
+    RunFolderError,
+    UnsupportedSpaceError,
+    WorkspaceRLError,
+)
 from workspace_rl.evaluation import Evaluation, evaluate
+from workspace_rl.finite import UpdateWatch, all_finite, non_finite_tensors, save_batch
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
 from workspace_rl.notebook import shown_video
@@ -28,11 +41,17 @@ from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import Run, make_env_agent
 from workspace_rl.schema import resolve_config
-from workspace_rl.seeding import EVALUATION_EPISODES, TRAINING, RandomState, episode_seeds
+from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.threads import torch_threads
+from workspace_rl.training_state import load_state, read_state
 from workspace_rl.workspace import Workspace
 
 Config = TypeVar("Config", bound=RunConfig)
+
+#: What the updates' own verdict is called among their metrics.
+_FINITE = "finite"
+#: Put before the names of the random generators' states in checkpoints.
+_RANDOM = "random."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +125,13 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self.steps = 0
         self.n_updates = 0
         self._evaluated_at = -1
+        self._due = _Due(self.parameters.learning_starts, self.parameters.eval_interval, self._next_checkpoint())
+        self._checkpoint: Checkpoint | None = None
+        self._trained = False
+        # On a device that is not waited for: the watch, the number of its first update, names of metrics by flags.
+        self._watch: UpdateWatch | None = None
+        self._watched_from = 0
+        self._metric_names: dict[Any, list[str]] = {}
         with self.random_state, torch_threads(self.config.torch_threads):
             seed, n_envs = self.parameters.seed, self.parameters.n_envs
             self.train_env = make_env_agent(self.config.gym_env, n_envs, auto_reset=True, seed=seed, device=self.device)
@@ -115,8 +141,11 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     f"{self.train_env.action_space}. SAC, TD3 and DDPG are for continuous, DQN for discrete ones."
                 )
             self.build()
+            # What is chosen here is kept in the run's configuration.
             self.config.matmul_precision = self._chosen_precision()
-        self._compiled = self._compile()
+            if self.config.compile == "auto":
+                self.config.compile = self.planned_updates() >= WORTH_COMPILING
+        self._compiled = compile_update(self._watched_update, self.optimizers()) if self.config.compile else None
         describe_agent(self.eval_policy)  # a policy that cannot be saved is told now
 
     @abstractmethod
@@ -141,13 +170,26 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self.n_updates += 1
         # For updates alone: products of a few rows, as in collecting, are quickest as they are.
         with matmul_precision(self.config.matmul_precision):
-            return (self._compiled or self._precise_update)(batch, **self.update_flags(self.n_updates))
+            if self._watch is None and self.device.type != "cpu":
+                self._watch, self._watched_from = UpdateWatch(batch), self.n_updates
+            flags = self.update_flags(self.n_updates)
+            metrics = (self._compiled or self._watched_update)(batch, **flags)
+        if self._watch is not None:
+            self._metric_names[tuple(flags.items())] = list(metrics)
+        elif not metrics.pop(_FINITE):
+            raise self._non_finite(self.n_updates, batch, metrics)
+        return metrics
 
-    def _precise_update(self, batch: Workspace, **flags: Any) -> dict[str, Tensor]:
+    def _watched_update(self, batch: Workspace, **flags: Any) -> dict[str, Tensor]:
         # Without a cache: weights change in between, and their copies in bfloat16 with them.
         coarse = self.config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=coarse, cache_enabled=False):
-            return self.update(batch, **flags)
+            metrics = self.update(batch, **flags)
+        if self._watch is None:  # reading a value costs nothing on a CPU
+            metrics[_FINITE] = all_finite(metrics)
+        else:
+            self._watch.note(batch, metrics)
+        return metrics
 
     def planned_updates(self) -> int:
         """Return how many updates the run will do."""
@@ -158,12 +200,6 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers that `build` has made."""
         return [one for one in vars(self).values() if isinstance(one, torch.optim.Optimizer)]
-
-    def _compile(self) -> CompiledUpdate | None:
-        wanted = self.config.compile
-        if wanted == "auto":
-            wanted = self.planned_updates() >= WORTH_COMPILING
-        return compile_update(self._precise_update, self.optimizers()) if wanted else None
 
     def _chosen_precision(self) -> str:
         if self.config.matmul_precision != "auto":
@@ -178,29 +214,42 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     # ---- training -------------------------------------------------------------------------------------------------
 
     def train(self, *, progress: bool = True) -> TrainingResult:
-        """Train as configured, into a new run folder; ctrl-C ends early and keeps everything.
+        """Train as configured, into a new run folder or on from where `restore` found a run.
+
+        Ctrl-C ends early and keeps policies and measurements; `restore` goes on from the last checkpoint.
 
         Args:
             progress: show a progress bar and print the result.
 
         Raises:
             RunFolderError: the run's folder exists already or cannot be written.
+            NonFiniteError: a loss, gradient or weight has become NaN or infinite.
         """
-        parameters = self.parameters
-        if self.run is not None:
-            raise RunFolderError(f"this object has trained already, into {self.run.path}. Create a new one.")
-        run = self.run = Run.create(self.config)
+        parameters, due, checkpoint = self.parameters, self._due, self._checkpoint
+        if self._trained:
+            raise RunFolderError(
+                f"this object has trained already, into {self.run and self.run.path}. Create a new one."
+            )
+        run = self.run = self.run or Run.create(self.config)
+        self._trained, self._checkpoint = True, None
+        if checkpoint is not None:
+            run.put_back(checkpoint.copies)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
-        logger = Logger(run.path / "metrics.csv", tensorboard, verbose=self.config.logger.verbose)
+        resumed_at = None if checkpoint is None else checkpoint.step
+        logger = Logger(
+            run.path / "metrics.csv", tensorboard, verbose=self.config.logger.verbose, resumed_at=resumed_at
+        )
         collector = Collector(self.train_env, self.policy, self.random_policy)
         buffer = ReplayBuffer(
             parameters.buffer_size, self.stored_variables, stacked=self.config.gym_env.stacked, device=self.device
         )
         window = parameters.n_step_return + 1
-        next_log, next_evaluation, updates_due = parameters.learning_starts, parameters.eval_interval, 0.0
-        bar = _progress_bar(self.total_steps, progress)
+        bar = _progress_bar(self.total_steps, self.steps, progress)
         try:
             with bar, StopRequest() as stop, self.random_state, torch_threads(self.config.torch_threads):
+                if checkpoint is not None:
+                    buffer.restore(checkpoint.state["buffer"], checkpoint.rows())
+                    self._renew_environments(collector)
                 while self.steps < self.total_steps and not stop.requested:
                     frames = collector.collect(parameters.n_steps, random=self.steps < parameters.random_steps)
                     buffer.put(frames)
@@ -209,28 +258,39 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     self._log_episodes(logger, frames)
 
                     if self.steps >= parameters.learning_starts and buffer.n_windows(window):
-                        updates_due += parameters.updates_per_collect
-                        while updates_due >= 1:
+                        due.updates += parameters.updates_per_collect
+                        while due.updates >= 1:
                             logger.average(self.learn(buffer.sample(parameters.batch_size, window)))
-                            updates_due -= 1
+                            due.updates -= 1
                         collector.load_policy(self.policy)
 
-                    if self.steps >= next_log:
+                    if self.steps >= due.log:
                         for name, value in self.schedules(self.steps).items():
                             logger.add_scalar(name, value, self.steps)
-                        logger.flush(self.steps)
-                        next_log = self.steps + self.config.logger.log_interval
-                    if self.steps >= next_evaluation:
+                        self._flush(logger)
+                        due.log = self.steps + self.config.logger.log_interval
+                    if self.steps >= due.evaluation:
                         self._evaluate(run, logger, bar)
-                        next_evaluation = self.steps + parameters.eval_interval
+                        due.evaluation = self.steps + parameters.eval_interval
+                    if self.steps >= due.checkpoint:
+                        due.checkpoint = self._next_checkpoint()
+                        self._save_checkpoint(run, logger, buffer)
+                        self._renew_environments(collector)
                 if self.steps > self._evaluated_at and not stop.requested:
                     self._evaluate(run, logger, bar)
+                if not stop.requested:
+                    self._save_checkpoint(run, logger, buffer)
+        except WorkspaceRLError as error:
+            self._check_updates(cause=error)  # what goes wrong may have begun in an update
+            raise
         finally:  # whatever ended the run: nothing that was measured or learned is lost
-            logger.flush(self.steps)
-            logger.close()
-            if self.steps > self._evaluated_at:
-                self._save_latest(run, None)
-            self._close_environments()
+            with contextlib.ExitStack() as last:
+                last.callback(run.unlock)
+                last.callback(self._close_environments)
+                if self.steps > self._evaluated_at:
+                    last.callback(self._save_latest, run, None)
+                last.callback(logger.close)
+                last.callback(logger.flush, self.steps)
         result = self._finish(run, interrupted=stop.requested, progress=progress)
         if progress:
             print(result)
@@ -251,7 +311,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         logger.add_scalar("eval/length_mean", sum(evaluation.lengths) / len(evaluation.lengths), steps)
         if bar.format_dict["rate"]:
             logger.add_scalar("time/steps_per_second", bar.format_dict["rate"], steps, csv=False)
-        logger.flush(steps)
+        self._flush(logger)
         if self.config.collect_stats:
             with (run.path / "eval_returns.csv").open("a") as file:
                 file.write(",".join([str(steps), *map(repr, evaluation.returns)]) + "\n")
@@ -261,7 +321,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             self._best = (steps, evaluation)
             if self.config.save_best:
                 save_policy(self.eval_policy, run.path / "best")
-                run.save_scores("best", step=steps, selection=evaluation.as_dict())
+                run.save_scores("best", step=steps, selection=evaluation.as_dict(), final=None)
         bar.set_postfix(refresh=False, last=f"{evaluation.mean:.1f}", best=f"{self._best[1].mean:.1f}")
 
     def _save_latest(self, run: Run, evaluation: Evaluation | None) -> None:
@@ -271,6 +331,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     def _close_environments(self) -> None:
         self.train_env.close()
+        self._close_evaluation()
+
+    def _close_evaluation(self) -> None:
         if self._eval_env is not None:
             self._eval_env.close()
             self._eval_env = None
@@ -294,11 +357,147 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 interrupted = True
         if interrupted and progress:
             which = "" if keeps_best else " --policy latest"
-            print(f"stopped early; to score and film the policy:\n  workspace-rl evaluate {run.path}{which}")
-            print(f"  workspace-rl record {run.path}{which}")
+            print(f"stopped early; to go on, to score or to film the policy:\n  workspace-rl resume {run.path}")
+            print(f"  workspace-rl evaluate {run.path}{which}\n  workspace-rl record {run.path}{which}")
         best_step, selection = self._best if self._best else (0, None)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
         return TrainingResult(run.path, self.steps, best_step, selection, final, video, tensorboard, interrupted)
+
+    # ---- checkpoints ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def restore(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Return the algorithm as it stood at the last checkpoint of a run; `train()` goes on from there.
+
+        The run then ends exactly as if it had never been stopped. If it was stopped before its first checkpoint, it
+        starts again. The folder is locked until `train` has ended, or this process.
+
+        Args:
+            path: the folder of a run that is not complete, or shall become longer.
+            overrides: `["algorithm.total_steps=200000"]`; only of what does not change the run's course.
+
+        Raises:
+            RunFolderError: the folder holds no run, another process is training in it, or it keeps no checkpoints.
+            ConfigError: the configuration is invalid, or is not that of the checkpoint.
+            CheckpointError: all checkpoints are damaged.
+        """
+        run = Run(path)
+        run.lock()
+        try:
+            algorithm = cls(run.resumed_config(overrides))
+            algorithm._take_up(run)
+        except BaseException:
+            run.unlock()
+            raise
+        return algorithm
+
+    def _take_up(self, run: Run) -> None:
+        if self.parameters.checkpoint_interval is None:
+            raise RunFolderError(
+                f"{run.path} keeps no checkpoints (algorithm.checkpoint_interval is null): train anew."
+            )
+        self.run, run.config = run, self.config
+        checkpoint = self._checkpoint = run.checkpoints.newest()
+        if checkpoint is None:
+            run.start_again()
+            warnings.warn(f"{run.path} has no checkpoint yet and starts from the beginning.", stacklevel=3)
+            return
+        for text in checkpoint.skipped:
+            warnings.warn(f"{text} The run goes on from step {checkpoint.step:,}.", stacklevel=3)
+        run.check_same_course(checkpoint.state["config"])
+        try:
+            loop, tensors = checkpoint.state["loop"], checkpoint.tensors
+            load_state(self._parts(), tensors, checkpoint.state["parts"])
+            self.random_state.restore(
+                {name.removeprefix(_RANDOM): one for name, one in tensors.items() if name.startswith(_RANDOM)}
+            )
+            self.steps, self.n_updates = int(loop["steps"]), int(loop["n_updates"])
+            self._evaluated_at = int(loop["evaluated_at"])
+            self._best = loop["best"] and (int(loop["best"][0]), Evaluation(**loop["best"][1]))
+            self._due = _Due(**loop["due"])
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, WorkspaceRLError):
+                raise
+            raise CheckpointError(
+                f"the checkpoint of step {checkpoint.step:,} is not one of this run: {type(error).__name__}: {error}"
+            ) from error
+        run.save_config()
+
+    def _parts(self) -> dict[str, Any]:
+        """Return the modules and optimisers that make up the algorithm's state."""
+        kinds = (torch.nn.Module, torch.optim.Optimizer)
+        return {name: one for name, one in vars(self).items() if isinstance(one, kinds)}
+
+    def _next_checkpoint(self) -> float:
+        interval = self.parameters.checkpoint_interval
+        return math.inf if interval is None else (self.steps // interval + 1) * interval
+
+    def _save_checkpoint(self, run: Run, logger: Logger, buffer: ReplayBuffer) -> None:
+        """Write a checkpoint; the running episodes end here, since environments cannot be saved."""
+        if self.parameters.checkpoint_interval is None or run.checkpoints.step == self.steps:
+            return
+        self._flush(logger)
+        buffer.end_episodes()
+        tensors, plain = read_state(self._parts())
+        tensors |= {_RANDOM + name: one.clone() for name, one in self.random_state.capture().items()}
+        loop = {
+            "steps": self.steps,
+            "n_updates": self.n_updates,
+            "evaluated_at": self._evaluated_at,
+            "best": self._best and (self._best[0], dataclasses.asdict(self._best[1])),
+            "due": dataclasses.asdict(self._due),
+        }
+        state = {"loop": loop, "parts": plain, "config": dataclasses.asdict(self.config)}
+        run.checkpoints.save(self.steps, state, tensors, buffer, run.files_to_copy())
+
+    def _renew_environments(self, collector: Collector) -> None:
+        """Begin new episodes in new environments: those of a resumed run are new, too."""
+        seed, n_envs = self.parameters.seed, self.parameters.n_envs
+        with RandomState(seed, RENEWAL, self.steps):
+            self.train_env.renew()
+        self.train_env.seed_episodes(episode_seeds(seed, TRAINING_EPISODES, self.steps, n=n_envs))
+        collector.restart(self.steps)
+        self._close_evaluation()
+
+    # ---- numbers that are not finite ------------------------------------------------------------------------------
+
+    def _flush(self, logger: Logger) -> None:
+        """Write what was measured, and stop if an update or a weight has gone wrong."""
+        logger.flush(self.steps)
+        self._check_updates()
+        modules = {name: one for name, one in self._parts().items() if isinstance(one, torch.nn.Module)}
+        broken = non_finite_tensors(modules)
+        if broken:
+            raise NonFiniteError(
+                f"after update {self.n_updates:,} (step {self.steps:,}), weights are not finite: {', '.join(broken)}. "
+                + self._way_out()
+            )
+
+    def _check_updates(self, cause: BaseException | None = None) -> None:
+        """Raise a `NonFiniteError` if the watch on a device has noted a bad update."""
+        if self._watch is not None and bool(self._watch.bad):
+            n = self._watched_from + int(self._watch.n_good)
+            names = self._metric_names[tuple(self.update_flags(n).items())]
+            raise self._non_finite(n, *self._watch.first_bad(names)) from cause
+
+    def _non_finite(self, n: int, batch: Workspace, metrics: Mapping[str, Tensor]) -> NonFiniteError:
+        values = {name: float(one) for name, one in metrics.items()}
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        listed = ", ".join(f"{name} = {value:.6g}" for name, value in values.items())
+        text = f"update {n:,} (step {self.steps:,}) gave numbers that are not finite, {', '.join(bad)}: {listed}. "
+        if self.run is not None:
+            path = self.run.path / f"bad_update_{n}.safetensors"
+            save_batch(batch, path)
+            text += f"Its batch is kept in {path}. "
+        return NonFiniteError(text + self._way_out())
+
+    def _way_out(self) -> str:
+        steps = self.run.checkpoints.steps() if self.run is not None else []
+        last = f"The last good checkpoint is that of step {steps[-1]:,}. " if steps else "There is no checkpoint yet. "
+        return last + (
+            "Resuming would lead here again: train with a lower learning rate, a limit to the gradient "
+            "(algorithm.max_grad_norm), or rewards and observations of a smaller scale."
+        )
 
     # ---- scoring and filming --------------------------------------------------------------------------------------
 
@@ -327,10 +526,27 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         return shown_video(path)
 
 
-def _progress_bar(total: int, progress: bool) -> Any:
+@dataclasses.dataclass
+class _Due:
+    """The steps at which the loop next logs, evaluates and writes a checkpoint, and updates that are owed."""
+
+    log: int
+    evaluation: int
+    checkpoint: float
+    updates: float = 0.0
+
+
+def _progress_bar(total: int, initial: int, progress: bool) -> Any:
     # Redrawn rarely where lines cannot be overwritten, as in a log file.
     interval = 0.5 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10
-    return tqdm(total=total, unit="step", disable=not progress, mininterval=interval, maxinterval=interval)
+    return tqdm(
+        total=total,
+        initial=min(initial, total),
+        unit="step",
+        disable=not progress,
+        mininterval=interval,
+        maxinterval=interval,
+    )
 
 
 def _device(name: str) -> torch.device:

@@ -130,4 +130,5 @@ class _Worker:
     def __call__(self) -> gym.Env[Any, Any]:
         if os.getpid() != self._parent:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         return self._make()

@@ -1,0 +1,163 @@
+"""The state of modules and optimisers as named tensors and plain data, and back into them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workspace_rl.errors import CheckpointError
+
+Part = nn.Module | torch.optim.Optimizer
+
+
+def read_state(parts: Mapping[str, Part]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the state of modules and optimisers as tensors (copies, on the CPU) and as plain data.
+
+    A tensor that several modules share comes once. What a module keeps besides parameters and buffers is part of it if
+    it implements torch's `get_extra_state`, as a tensor or as plain data.
+
+    Raises:
+        CheckpointError: a module's extra state is neither.
+    """
+    tensors = {name: _copy(value) for name, value in _module_tensors(parts)}
+    plain: dict[str, Any] = {}
+    for part_name, part in parts.items():
+        if isinstance(part, nn.Module):
+            extras = {f"{part_name}.{key}": value for key, value in _extra_states(part).items()}
+            tensors |= {name: _copy(value) for name, value in extras.items() if _is_tensor(value)}
+            plain |= {name: _plain(name, value) for name, value in extras.items() if not _is_tensor(value)}
+            continue
+        for index, parameter in enumerate(_parameters(part)):
+            for key, value in part.state.get(parameter, {}).items():
+                name = f"{part_name}.{index}.{key}"
+                if isinstance(value, Tensor):
+                    tensors[name] = _copy(value)
+                else:
+                    plain[name] = _plain(name, value)
+        groups = [{key: value for key, value in one.items() if key != "params"} for one in part.param_groups]
+        plain[f"{part_name}.groups"] = _plain(part_name, groups)
+    return tensors, plain
+
+
+@torch.no_grad()
+def load_state(parts: Mapping[str, Part], tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    """Put what `read_state` returned into modules and optimisers that are built alike; tensors are changed in place.
+
+    Raises:
+        CheckpointError: the state does not fit them; the message names the tensor and both shapes. Nothing is changed.
+    """
+    targets = dict(_module_tensors(parts))
+    for name, target in targets.items():
+        _fit(name, target, tensors)
+    optimizers = {name: part for name, part in parts.items() if isinstance(part, torch.optim.Optimizer)}
+    for part_name, optimizer in optimizers.items():
+        groups = plain.get(f"{part_name}.groups")
+        if not isinstance(groups, list) or len(groups) != len(optimizer.param_groups):
+            raise CheckpointError(f"the checkpoint does not fit the run: the groups of {part_name!r} differ.")
+        for key, parameter in _optimizer_entries(part_name, optimizer, tensors):
+            if tensors[key].ndim:
+                _fit(key, parameter, tensors)
+    for name, target in targets.items():
+        target.copy_(tensors[name])
+    for part_name, part in parts.items():
+        if isinstance(part, nn.Module):
+            for key, module in _modules_with_extra_state(part).items():
+                name = f"{part_name}.{key}"
+                module.set_extra_state(tensors[name] if name in tensors else plain.get(name))
+            continue
+        for name, parameter in _optimizer_entries(part_name, part, {**tensors, **plain}):
+            key = name.rpartition(".")[2]
+            state, value = part.state[parameter], tensors.get(name, plain.get(name))
+            if isinstance(value, Tensor) and isinstance(state.get(key), Tensor):
+                state[key].copy_(value)  # in place, since compiled updates hold it
+            elif isinstance(value, Tensor):
+                alike = value.shape == parameter.shape
+                # Optimisers pair weights and their state by the place in memory.
+                state[key] = torch.empty_like(parameter).copy_(value) if alike else value.to(_home(part, parameter))
+            else:
+                state[key] = value
+        for group, settings in zip(part.param_groups, plain[f"{part_name}.groups"], strict=True):
+            group.update({key: _like(group.get(key), value) for key, value in settings.items()})
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _module_tensors(parts: Mapping[str, Part]) -> Iterator[tuple[str, Tensor]]:
+    known: set[int] = set()
+    for part_name, part in parts.items():
+        if isinstance(part, nn.Module):
+            for name, value in part.state_dict(keep_vars=True).items():
+                if isinstance(value, Tensor) and not name.endswith("_extra_state") and id(value) not in known:
+                    known.add(id(value))
+                    yield f"{part_name}.{name}", value
+
+
+def _modules_with_extra_state(part: nn.Module) -> dict[str, nn.Module]:
+    return {
+        f"{name}._extra_state".lstrip("."): module
+        for name, module in part.named_modules()
+        if type(module).get_extra_state is not nn.Module.get_extra_state
+    }
+
+
+def _extra_states(part: nn.Module) -> dict[str, Any]:
+    return {name: module.get_extra_state() for name, module in _modules_with_extra_state(part).items()}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [one for group in optimizer.param_groups for one in group["params"]]
+
+
+def _optimizer_entries(
+    part_name: str, optimizer: torch.optim.Optimizer, entries: Mapping[str, Any]
+) -> list[tuple[str, Tensor]]:
+    """Return the names of an optimiser's saved state, each with the parameter that it belongs to."""
+    found = []
+    parameters = _parameters(optimizer)
+    for name in entries:
+        attribute, _, rest = name.partition(".")
+        index, dot, _ = rest.partition(".")
+        if attribute == part_name and dot and index.isdecimal():
+            if int(index) >= len(parameters):
+                raise CheckpointError(f"the checkpoint does not fit the run: {name!r} belongs to no parameter.")
+            found.append((name, parameters[int(index)]))
+    return found
+
+
+def _home(optimizer: torch.optim.Optimizer, parameter: Tensor) -> torch.device:
+    """Return where an optimiser keeps its count of steps: on the CPU unless a kernel reads it."""
+    group = optimizer.param_groups[0]
+    return parameter.device if group.get("fused") or group.get("capturable") else torch.device("cpu")
+
+
+def _fit(name: str, target: Tensor, tensors: Mapping[str, Tensor]) -> None:
+    found = tensors.get(name)
+    if found is None or found.shape != target.shape:
+        what = "nothing" if found is None else str(list(found.shape))
+        raise CheckpointError(
+            f"the checkpoint does not fit the run: {name!r} is {list(target.shape)} there, {what} was stored."
+        )
+
+
+def _plain(name: str, value: Any) -> Any:
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{name!r} cannot be written to a checkpoint: {type(value).__name__} found; tensors, numbers, texts, lists "
+            "and dictionaries of texts can."
+        ) from error
+
+
+def _like(before: Any, value: Any) -> Any:
+    return tuple(value) if isinstance(before, tuple) else value
