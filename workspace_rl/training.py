@@ -32,7 +32,7 @@ from workspace_rl.errors import (
     WorkspaceRLError,
 )
 from workspace_rl.evaluation import Evaluation, evaluate
-from workspace_rl.finite import UpdateWatch, all_finite, non_finite_tensors, save_batch
+from workspace_rl.update_watch import UpdateWatch, all_finite, non_finite_tensors, save_batch
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
 from workspace_rl.notebook import shown_video

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from workspace_rl import Workspace
 from workspace_rl.algos import SAC, TD3
 from workspace_rl.errors import NonFiniteError
-from workspace_rl.finite import UpdateWatch
+from workspace_rl.update_watch import UpdateWatch
 
 
 def spoil(algorithm, n):
