@@ -158,9 +158,9 @@ class Run:
         """
         ours, theirs = _flat(dataclasses.asdict(self.config)), _flat(config)
         differing = [
-            f"{key}: {theirs.get(key)!r} in the checkpoint, {ours.get(key)!r} now"
-            for key in sorted(ours.keys() | theirs.keys())
-            if key not in self._free and ours.get(key) != theirs.get(key)
+            f"{key}: {theirs[key]!r} in the checkpoint, {ours[key]!r} now"
+            for key in sorted(ours.keys() & theirs.keys())  # a newer version may have more
+            if key not in self._free and ours[key] != theirs[key]
         ]
         if differing:
             raise ConfigError(

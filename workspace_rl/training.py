@@ -32,7 +32,6 @@ from workspace_rl.errors import (
     WorkspaceRLError,
 )
 from workspace_rl.evaluation import Evaluation, evaluate
-from workspace_rl.update_watch import UpdateWatch, all_finite, non_finite_tensors, save_batch
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
 from workspace_rl.notebook import shown_video
@@ -44,6 +43,7 @@ from workspace_rl.schema import resolve_config
 from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.threads import torch_threads
 from workspace_rl.training_state import load_state, read_state
+from workspace_rl.update_watch import UpdateWatch, all_finite, non_finite_tensors, save_batch
 from workspace_rl.workspace import Workspace
 
 Config = TypeVar("Config", bound=RunConfig)
