@@ -291,7 +291,7 @@ def test_seeds_reach_what_bbrl_seeds(either):
     envs = [either.gym.ParallelGymAgent(make, 1) for _ in range(2)]
     held, composed = Holder(envs[0]), agents.Agents(envs[1])
     if either is OURS:
-        assert KWAgentWrapper(SeedableAgent()).seed(4)._seed == 4
+        assert KWAgentWrapper(SeedableAgent()).seed(4).wrapped._seed == 4
     agents.TemporalAgent(held).seed(5)
     agents.TemporalAgent(composed).seed(5)
     workspaces = [either.Workspace(), either.Workspace()]

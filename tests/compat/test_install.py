@@ -83,7 +83,7 @@ def test_nothing_is_mixed_with_a_package_that_is_imported_already():
         ("from bbrl.agents.gymb import AutoResetGymAgent", "ParallelGymAgent"),
         ("from bbrl.agents.gymnasium import VecGymAgent", "ParallelGymAgent"),
         ("import bbrl.visu.play", "load_model"),
-        ("import bbrl.nonsense", "not among the modules"),
+        ("import bbrl.nonsense", "'bbrl.nonsense' is not covered"),
         ("from bbrl.agents import TemporalAgnt", "'TemporalAgent'"),
     ],
 )

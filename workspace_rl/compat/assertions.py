@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from workspace_rl.errors import WorkspaceRLError
 RENAMED = {"var_name": "name", "v": "value", "from_t": "start", "to_t": "stop", "batch_indexes": "indices"}
 
 Function = TypeVar("Function", bound=Callable[..., object])
+Class = TypeVar("Class", bound=type)
 
 
 def asserting(function: Function) -> Function:
@@ -28,6 +30,14 @@ def asserting(function: Function) -> Function:
             raise
 
     return wrapper  # type: ignore[return-value]
+
+
+def asserting_methods(found: Class) -> Class:
+    """Let all public methods of a class be `asserting`, inherited ones as well."""
+    for name, method in inspect.getmembers_static(found, inspect.isfunction):
+        if not name.startswith("_"):
+            setattr(found, name, asserting(method))
+    return found
 
 
 @functools.cache

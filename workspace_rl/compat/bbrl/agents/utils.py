@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from workspace_rl import agent as library
 from workspace_rl import composition
@@ -14,25 +14,15 @@ from workspace_rl.workspace import Workspace
 class Agents(composition.Agents, Agent):
     """Runs agents in order."""
 
-    @asserting
-    def __init__(self, *agents: library.Agent, name: str | None = None) -> None:
-        """Chain `agents`."""
-        super().__init__(*agents, name=name)
-
-    def seed(self, seed: int) -> Self:
-        """Give every agent the same seed."""
-        for agent in self:
-            agent.seed(seed)
-        return self
+    __init__ = asserting(composition.Agents.__init__)
+    seed = library.Agent.seed  # the same for every agent
 
 
 class TemporalAgent(composition.TemporalAgent, Agent):
     """Runs an agent at successive steps."""
 
-    @asserting
-    def __init__(self, agent: library.Agent, name: str | None = None) -> None:
-        """Run `agent` over time."""
-        super().__init__(agent, name)
+    __init__ = asserting(composition.TemporalAgent.__init__)
+    seed = library.Agent.seed
 
     def __call__(
         self,
@@ -44,11 +34,6 @@ class TemporalAgent(composition.TemporalAgent, Agent):
     ) -> None:
         """Run the agent at `t`, `t + 1`, ... for `n_steps` steps or until `stop_variable` is true everywhere."""
         super().__call__(workspace, t=t, n_steps=n_steps, stop_variable=stop_variable, **kwargs)
-
-    def seed(self, seed: int) -> Self:
-        """Seed the agent."""
-        self.agent.seed(seed)
-        return self
 
 
 class CopyTAgent(composition.CopyTAgent, Agent):
