@@ -271,6 +271,16 @@ def test_wrapped_compositions_and_repeated_keywords():
     assert wrapper.get_by_name("listener") == [agent]
 
 
+def test_agents_keep_the_names_of_their_own_keywords(either):
+    class Listener(either.agents.Agent):
+        def forward(self, t, v, **kwargs):
+            self.heard = (t, v, kwargs)
+
+    agent = Listener()
+    either.agents.Agents(agent)(either.Workspace(), t=0, v=3, var_name="x")
+    assert agent.heard == (0, 3, {"var_name": "x"})
+
+
 def test_seeding_again_counts():
     agent = SeedableAgent(seed=1)
     assert agent.seed(5) is agent and agent._seed == 5

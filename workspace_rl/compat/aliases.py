@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -27,7 +28,6 @@ INSTEAD = {
     "gyma gymb": "ParallelGymAgent of bbrl.agents.gymnasium, with make_env(..., autoreset=True) for training",
     "dataloader ShuffledDatasetAgent DataLoaderAgent": "an agent of your own whose forward() writes a batch at t=0",
     "trace trace_workspace": "print(workspace)",
-    "functionalb": "bbrl.utils.functional",
     "make_gym_env": "make_env of bbrl.agents.gymnasium",
     "get_env_dimensions": "get_obs_and_actions_sizes() of ParallelGymAgent",
     "key_path_in_dict": "omegaconf.OmegaConf.select",
@@ -36,8 +36,7 @@ INSTEAD = {
     "Log Logs": "the pandas.DataFrame that read_directories returns",
     "plot_dataframe": "DataFrame.plot",
     "get_directories": "Path.rglob",
-    "plot_trajectories visu_policies": "bbrl.visu.plot_policies",
-    "visu_critics": "bbrl.visu.plot_critics",
+    "plot_trajectories": "bbrl.visu.plot_policies",
     "svpg_histograms": "matplotlib's hist()",
     "play": "load_model, and record_video of bbrl.agents.gymnasium",
 }
@@ -62,7 +61,7 @@ def install(packages: Sequence[str] = tuple(PACKAGES)) -> None:
         sys.meta_path.append(_Aliases(LOST))  # last, so that a release that still has them is used
 
 
-def _not_covered(name: str, known: Iterable[str] = ()) -> str:
+def _not_covered(name: str, known: Iterable[str]) -> str:
     last = name.rpartition(".")[2]
     instead = next((text for names, text in INSTEAD.items() if last in names.split()), None)
     hint = f" Use {instead} instead." if instead else did_you_mean(last, known)
@@ -80,7 +79,8 @@ class _Aliases(MetaPathFinder):
         found = self._targets[package] + name.removeprefix(package)
         spec = importlib.util.find_spec(found)
         if spec is None:
-            raise ModuleNotFoundError(_not_covered(name), name=name)
+            beside = pkgutil.iter_modules(importlib.import_module(found.rpartition(".")[0]).__path__)
+            raise ModuleNotFoundError(_not_covered(name, (one.name for one in beside)), name=name)
         return ModuleSpec(name, _Same(found), is_package=spec.submodule_search_locations is not None)
 
 

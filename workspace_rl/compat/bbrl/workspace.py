@@ -114,7 +114,7 @@ class Workspace(library.Workspace):
 
     def __str__(self) -> str:
         """Return a line for each variable."""
-        sizes = {name: (self.time_size(name), self.batch_size(name)) for name in self}
-        return "\n\t".join(
-            ["Workspace:", *(f"{name}: time_size = {t}, batch_size = {b}" for name, (t, b) in sizes.items())]
-        )
+        text = "Workspace:"
+        for name in self:
+            text += f"\n\t{name}: time_size = {self.time_size(name)}, batch_size = {self.batch_size(name)}"
+        return text

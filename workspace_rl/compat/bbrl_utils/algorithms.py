@@ -68,7 +68,7 @@ class RLBase:
         policy = self._policy("eval_policy", "train_policy")
         return TemporalAgent(Agents(self.eval_env, policy))  # type: ignore[no-any-return]
 
-    def _policy(self, *names: str) -> Agent:
+    def _policy(self, *names: str) -> Any:
         for policy in (getattr(self, name) for name in names):
             if policy is not None:
                 return policy

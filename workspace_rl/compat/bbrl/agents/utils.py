@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from workspace_rl import agent as library
 from workspace_rl import composition
 from workspace_rl.compat.assertions import asserting
 from workspace_rl.compat.bbrl.agents.agent import Agent
-from workspace_rl.workspace import Workspace
 
 
 class Agents(composition.Agents, Agent):
@@ -23,17 +20,6 @@ class TemporalAgent(composition.TemporalAgent, Agent):
 
     __init__ = asserting(composition.TemporalAgent.__init__)
     seed = library.Agent.seed
-
-    def __call__(
-        self,
-        workspace: Workspace,
-        t: int = 0,
-        n_steps: int | None = None,
-        stop_variable: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Run the agent at `t`, `t + 1`, ... for `n_steps` steps or until `stop_variable` is true everywhere."""
-        super().__call__(workspace, t=t, n_steps=n_steps, stop_variable=stop_variable, **kwargs)
 
 
 class CopyTAgent(composition.CopyTAgent, Agent):
