@@ -46,8 +46,8 @@ class Agent(nn.Module):
 
     # ---- running --------------------------------------------------------------------------------------------------
 
-    def __call__(self, workspace: Workspace, **kwargs: Any) -> None:
-        """Run the agent on `workspace`; an exception leaves no workspace behind in the agent.
+    def __call__(self, workspace: Workspace, *args: Any, **kwargs: Any) -> None:
+        """Run the agent on `workspace`, by `forward(*args, **kwargs)`; an exception leaves no workspace behind in it.
 
         Raises:
             NoWorkspaceError: `workspace` is not a workspace.
@@ -63,9 +63,9 @@ class Agent(nn.Module):
         object.__setattr__(self, "workspace", workspace)
         try:
             if self._forward_hooks or self._forward_pre_hooks:
-                super().__call__(**kwargs)
+                super().__call__(*args, **kwargs)
             else:  # what nn.Module does besides costs as much as a small network's step
-                self.forward(**kwargs)
+                self.forward(*args, **kwargs)
         except WorkspaceError as error:
             error.where = error.where or self.description()
             raise

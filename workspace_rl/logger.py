@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from workspace_rl.errors import MissingDependencyError
+from workspace_rl.errors import MissingDependencyError, RunFolderError
 from workspace_rl.files import told_errors
 
 if TYPE_CHECKING:
@@ -32,39 +33,52 @@ class Logger:
         *,
         verbose: bool = False,
         resumed_at: int | None = None,
+        flush_seconds: float | None = None,
+        flush_size: int | None = None,
     ) -> None:
-        """Append to `csv_path`; write TensorBoard events into `tensorboard_folder` unless it is None.
+        """Append to a file.
 
         Args:
-            csv_path: the file, which may exist.
-            tensorboard_folder: the folder, which may exist.
-            verbose: also print.
+            csv_path: the file; its folder is created if need be.
+            tensorboard_folder: where TensorBoard's events are written; None for nowhere.
+            verbose: print what is written.
             resumed_at: hide what TensorBoard has been told of later steps than this one.
+            flush_seconds: `add_scalar` writes everything as soon as so many seconds have passed since the last time.
+            flush_size: `add_scalar` writes everything as soon as more than so many scalars are waiting.
         """
         self._path = Path(csv_path)
+        self._flush_seconds, self._flush_size = flush_seconds, flush_size
+        self._flushed_at, self._last_step = time.monotonic(), 0
         self._folder = tensorboard_folder
         self._verbose = verbose
         self._purge_step = None if resumed_at is None else resumed_at + 1
         self._pending: list[tuple[int, str, float | Tensor, bool]] = []
         self._averages: dict[str, list[Tensor]] = {}
         self._writer: SummaryWriter | None = None
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         if not self._path.exists():
             self._path.write_text("step,name,value\n")
 
     def add_scalar(self, name: str, value: float | Tensor, step: int, *, csv: bool = True) -> None:
         """Record a scalar at `step`; with `csv=False` for TensorBoard only (times, speeds)."""
         self._pending.append((step, name, value.detach() if isinstance(value, Tensor) else float(value), csv))
+        self._last_step = step
+        late = self._flush_seconds is not None and time.monotonic() - self._flushed_at > self._flush_seconds
+        if late or (self._flush_size is not None and len(self._pending) > self._flush_size):
+            self.flush()
 
     def average(self, metrics: Mapping[str, Tensor]) -> None:
         """Record values, of any shape, whose mean is written at the next flush."""
         for name, value in metrics.items():
             self._averages.setdefault(name, []).append(value.detach().reshape(-1))
 
-    def flush(self, step: int) -> None:
-        """Write everything recorded so far; averages get `step`."""
+    def flush(self, step: int | None = None) -> None:
+        """Write everything recorded so far; averages get `step`, which is that of the last scalar unless given."""
+        step = self._last_step if step is None else step
         for name, values in self._averages.items():
             self._pending.append((step, name, torch.cat(values).double().mean(), True))
         self._averages.clear()
+        self._flushed_at = time.monotonic()
         if not self._pending:
             return
         lines = []
@@ -88,6 +102,17 @@ class Logger:
             with told_errors(self._folder or ""):
                 writer.close()
 
+    def __getattr__(self, name: str) -> Any:
+        """Return TensorBoard's own `add_figure`, `add_video`, ..., which do nothing where it is not written."""
+        if not name.startswith("add_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if self._folder is not None:
+            return getattr(self.tensorboard(), name)
+        from torch.utils.tensorboard import SummaryWriter
+
+        getattr(SummaryWriter, name)  # raises the error where there is no such method
+        return lambda *args, **kwargs: None
+
     def tensorboard(self) -> SummaryWriter:
         """Return TensorBoard's own writer, for figures and the like."""
         if self._writer is None:
@@ -110,22 +135,30 @@ def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def read_frame(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Return the metrics of several runs (see `read_metrics`) as one `pandas.DataFrame`.
+    """Return the metrics of several runs as one `pandas.DataFrame`.
 
-    It has a row for each step of each run, and the columns `run` (the path), `step`, and one for each metric (NaN where
-    a step has none).
+    It has a row for each step of each run, and the columns `run` (the folder), `step`, and one for each metric (NaN
+    where a step has none).
+
+    Args:
+        paths: runs (their folders, or their `metrics.csv`), or folders that hold runs somewhere inside.
 
     Raises:
         MissingDependencyError: pandas is not installed.
+        RunFolderError: one of the folders holds no run.
     """
     try:
         import pandas as pd
     except ImportError as error:
         raise MissingDependencyError('tables of metrics need pandas: pip install "workspace-rl[plots]"') from error
     frames = []
-    for path in paths:
-        frame = pd.DataFrame({name: dict(pairs) for name, pairs in read_metrics(path).items()}).sort_index()
-        frame.insert(0, "run", str(path))
-        frame.insert(1, "step", frame.index)
-        frames.append(frame)
+    for path in map(Path, paths):
+        files = [path] if path.is_file() else sorted(path.rglob("metrics.csv"))
+        if not files:
+            raise RunFolderError(f"{path} holds no measurements: there is no metrics.csv in it or in a folder inside.")
+        for file in files:
+            frame = pd.DataFrame({name: dict(pairs) for name, pairs in read_metrics(file).items()}).sort_index()
+            frame.insert(0, "run", str(file.parent))
+            frame.insert(1, "step", frame.index)
+            frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run", "step"])

@@ -83,9 +83,16 @@ def policy_folder(path: str | Path) -> Path:
     """Return `path` if it holds a policy, else its `best` or `latest` subfolder.
 
     Raises:
-        PolicyFileError: none of them holds a policy.
+        PolicyFileError: none of them holds a policy, or `path` is a pickle.
     """
     path = Path(path)
+    if path.is_file():
+        raise PolicyFileError(
+            f"{str(path)!r} is a file, as torch.save and BBRL write it: a pickle, which may run anybody's code when "
+            "opened. So it is not. If you trust it, convert it once, with the real bbrl or whatever wrote it: "
+            "agent = torch.load(file, weights_only=False); safetensors.torch.save_model(agent, 'weights.safetensors'). "
+            "Then build the agent here and call safetensors.torch.load_model(agent, 'weights.safetensors')."
+        )
     for folder in (path, path / "best", path / "latest"):
         if (folder / ARCHITECTURE).is_file():
             return folder

@@ -92,12 +92,7 @@ class Variable:
             written = f"steps 0 to {size - 1} were written" if size else "no step of it was written"
             raise UnwrittenStepError(f"step {t} of variable {self.name!r} was read, but {written}.")
         value = self.get_full()[t] if steps is None else steps[t]
-        if value is None:
-            raise UnwrittenStepError(
-                f"step {t} of variable {self.name!r} was read, but nobody wrote it. "
-                "Run the agent that writes it at that step first; reading the whole variable pads the gap with zeros."
-            )
-        return value
+        return self._unwritten(t) if value is None else value
 
     def get_full(self) -> Tensor:
         """Return the whole variable, `[T, B, ...]`; steps that nobody wrote are zeros."""
@@ -130,6 +125,12 @@ class Variable:
         if part._steps is not None:
             part._steps = part._steps[start:stop]
         return part
+
+    def _unwritten(self, t: int) -> Tensor:
+        raise UnwrittenStepError(
+            f"step {t} of variable {self.name!r} was read, but nobody wrote it. "
+            "Run the agent that writes it at that step first; reading the whole variable pads the gap with zeros."
+        )
 
     def _refuse(self, where: str, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> None:
         changes = [

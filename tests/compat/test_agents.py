@@ -271,6 +271,16 @@ def test_wrapped_compositions_and_repeated_keywords():
     assert wrapper.get_by_name("listener") == [agent]
 
 
+def test_agents_keep_the_names_of_their_own_keywords(either):
+    class Listener(either.agents.Agent):
+        def forward(self, t, v, **kwargs):
+            self.heard = (t, v, kwargs)
+
+    agent = Listener()
+    either.agents.Agents(agent)(either.Workspace(), t=0, v=3, var_name="x")
+    assert agent.heard == (0, 3, {"var_name": "x"})
+
+
 def test_seeding_again_counts():
     agent = SeedableAgent(seed=1)
     assert agent.seed(5) is agent and agent._seed == 5
@@ -291,7 +301,7 @@ def test_seeds_reach_what_bbrl_seeds(either):
     envs = [either.gym.ParallelGymAgent(make, 1) for _ in range(2)]
     held, composed = Holder(envs[0]), agents.Agents(envs[1])
     if either is OURS:
-        assert KWAgentWrapper(SeedableAgent()).seed(4)._seed == 4
+        assert KWAgentWrapper(SeedableAgent()).seed(4).wrapped._seed == 4
     agents.TemporalAgent(held).seed(5)
     agents.TemporalAgent(composed).seed(5)
     workspaces = [either.Workspace(), either.Workspace()]

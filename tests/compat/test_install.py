@@ -83,8 +83,11 @@ def test_nothing_is_mixed_with_a_package_that_is_imported_already():
         ("from bbrl.agents.gymb import AutoResetGymAgent", "ParallelGymAgent"),
         ("from bbrl.agents.gymnasium import VecGymAgent", "ParallelGymAgent"),
         ("import bbrl.visu.play", "load_model"),
-        ("import bbrl.nonsense", "not among the modules"),
+        ("import bbrl.nonsense", "'bbrl.nonsense' is not covered"),
+        ("import bbrl.utils.functionalb", "'functional'"),
+        ("from bbrl.visu.visu_critics import plot_critic", "'plot_critics'"),
         ("from bbrl.agents import TemporalAgnt", "'TemporalAgent'"),
+        ("from bbrl_utils.nn import soft_update_parameters", "'soft_update_params'"),
     ],
 )
 def test_names_that_are_not_covered_say_what_to_use(statement, hint):

@@ -118,6 +118,12 @@ def test_folders_without_a_policy_are_named(tmp_path):
         load_policy(tmp_path / "nowhere")
 
 
+def test_pickles_are_not_opened(tmp_path):
+    torch.save({}, tmp_path / "old.pt")
+    with pytest.raises(PolicyFileError, match=r"a pickle.*convert it once"):
+        load_policy(tmp_path / "old.pt")
+
+
 def test_agents_that_cannot_be_written_down_are_named(tmp_path):
     class Holder(Agent):
         def __init__(self, thing):

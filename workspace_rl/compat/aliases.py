@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -17,21 +19,26 @@ PACKAGES = {name: f"workspace_rl.compat.{name}" for name in ("bbrl", "bbrl_utils
 #: Modules that newer releases of their packages lost.
 LOST = {
     "moviepy.editor": "workspace_rl.compat.moviepy_editor",
-    "gymnasium.wrappers.time_limit": "workspace_rl.compat.time_limit",
+    "gymnasium.wrappers.time_limit": "gymnasium.wrappers.common",
 }
-#: What to use instead of modules that are not covered.
+#: Modules and names that are not covered, and what to use instead.
 INSTEAD = {
-    "bbrl.agents.gyma": "ParallelGymAgent of bbrl.agents.gymnasium, with make_env(..., autoreset=True) for training",
-    "bbrl.agents.gymb": "ParallelGymAgent of bbrl.agents.gymnasium, with make_env(..., autoreset=True) for training",
-    "bbrl.agents.asynchronous": "workspace_rl.GymAgent(..., vectorization='async')",
-    "bbrl.agents.remote": "workspace_rl.GymAgent(..., vectorization='async')",
-    "bbrl.agents.dataloader": "an agent of your own whose forward() writes the next batch at t=0",
-    "bbrl.utils.functionalb": "bbrl.utils.functional",
-    "bbrl.visu.plot_trajectories": "bbrl.visu.plot_policies",
-    "bbrl.visu.svpg_histograms": "matplotlib's hist()",
-    "bbrl.visu.play": "load_model, and record_video of bbrl.agents.gymnasium",
-    "bbrl.visu.visu_policies": "bbrl.visu.plot_policies",
-    "bbrl.visu.visu_critics": "bbrl.visu.plot_critics",
+    "asynchronous remote AsynchronousAgent RemoteAgent NRemoteAgent": "workspace_rl.GymAgent(vectorization='async')",
+    "VecGymAgent": "ParallelGymAgent, or workspace_rl.GymAgent(vectorization='async')",
+    "gyma gymb": "ParallelGymAgent of bbrl.agents.gymnasium, with make_env(..., autoreset=True) for training",
+    "dataloader ShuffledDatasetAgent DataLoaderAgent": "an agent of your own whose forward() writes a batch at t=0",
+    "trace trace_workspace": "print(workspace)",
+    "make_gym_env": "make_env of bbrl.agents.gymnasium",
+    "get_env_dimensions": "get_obs_and_actions_sizes() of ParallelGymAgent",
+    "key_path_in_dict": "omegaconf.OmegaConf.select",
+    "set_value_with_key_path": "omegaconf.OmegaConf.update",
+    "is_vec_of_ones": "(vector == 1).all()",
+    "Log Logs": "the pandas.DataFrame that read_directories returns",
+    "plot_dataframe": "DataFrame.plot",
+    "get_directories": "Path.rglob",
+    "plot_trajectories": "bbrl.visu.plot_policies",
+    "svpg_histograms": "matplotlib's hist()",
+    "play": "load_model, and record_video of bbrl.agents.gymnasium",
 }
 
 
@@ -54,19 +61,11 @@ def install(packages: Sequence[str] = tuple(PACKAGES)) -> None:
         sys.meta_path.append(_Aliases(LOST))  # last, so that a release that still has them is used
 
 
-def not_covered(module: str, known: dict[str, Any], **instead: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a module: it says what to use instead of a name that is not there."""
-
-    def missing(name: str) -> Any:
-        ours = module.removeprefix("workspace_rl.compat.")
-        if name.startswith("_") or ("__path__" in known and importlib.util.find_spec(f"{module}.{name}")):
-            raise AttributeError(f"module {ours!r} has no attribute {name!r}")
-        ours_too = [one for one, value in known.items() if getattr(value, "__module__", "").startswith("workspace_rl")]
-        hint = f" Use {instead[name]} instead." if name in instead else did_you_mean(name, ours_too)
-        # No AttributeError: `from module import name` would put a message of its own in its place.
-        raise ImportError(f"workspace_rl's {ours!r} has no {name!r}.{hint}", name=name)
-
-    return missing
+def _not_covered(name: str, known: Iterable[str]) -> str:
+    last = name.rpartition(".")[2]
+    instead = next((text for names, text in INSTEAD.items() if last in names.split()), None)
+    hint = f" Use {instead} instead." if instead else did_you_mean(last, known)
+    return f"workspace_rl stands in for {name.partition('.')[0]!r}, but {name!r} is not covered.{hint}"
 
 
 class _Aliases(MetaPathFinder):
@@ -80,15 +79,13 @@ class _Aliases(MetaPathFinder):
         found = self._targets[package] + name.removeprefix(package)
         spec = importlib.util.find_spec(found)
         if spec is None:
-            hint = (
-                f"Use {INSTEAD[name]} instead." if name in INSTEAD else "It is not among the modules that are covered."
-            )
-            raise ModuleNotFoundError(f"workspace_rl stands in for {package!r} and has no {name!r}. {hint}", name=name)
+            beside = pkgutil.iter_modules(importlib.import_module(found.rpartition(".")[0]).__path__)
+            raise ModuleNotFoundError(_not_covered(name, (one.name for one in beside)), name=name)
         return ModuleSpec(name, _Same(found), is_package=spec.submodule_search_locations is not None)
 
 
 class _Same(Loader):
-    """Loads a module that exists already under its own name."""
+    """Loads a module that exists already under its own name, and lets it say what to use instead of what it lacks."""
 
     def __init__(self, found: str) -> None:
         self._found = found
@@ -96,7 +93,17 @@ class _Same(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(self._found)
         self._spec = module.__spec__
+        if self._found.startswith("workspace_rl."):
+            module.__getattr__ = partial(_missing, spec.name, module)  # type: ignore[method-assign]
         return module
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self._spec  # the import system has just put the alias's there
+
+
+def _missing(alias: str, module: ModuleType, name: str) -> Any:
+    if name.startswith("_") or ("__path__" in vars(module) and importlib.util.find_spec(f"{module.__name__}.{name}")):
+        raise AttributeError(f"module {alias!r} has no attribute {name!r}")
+    ours = [one for one, value in vars(module).items() if getattr(value, "__module__", "").startswith("workspace_rl")]
+    # No AttributeError: `from module import name` would put a message of its own in its place.
+    raise ImportError(_not_covered(f"{alias}.{name}", ours), name=name)

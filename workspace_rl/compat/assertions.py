@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from workspace_rl.errors import WorkspaceRLError
@@ -12,15 +14,16 @@ from workspace_rl.errors import WorkspaceRLError
 RENAMED = {"var_name": "name", "v": "value", "from_t": "start", "to_t": "stop", "batch_indexes": "indices"}
 
 Function = TypeVar("Function", bound=Callable[..., object])
+Class = TypeVar("Class", bound=type)
 
 
-def asserting(function: Function) -> Function:
-    """Return `function` with BBRL's names of arguments, and errors that are `AssertionError`s as well."""
+def asserting(function: Function, renamed: Mapping[str, str] = MappingProxyType({})) -> Function:
+    """Return `function` with errors that are `AssertionError`s as well, and with other names of arguments."""
 
     @functools.wraps(function)
     def wrapper(*args: object, **kwargs: object) -> object:
-        if kwargs and not RENAMED.keys().isdisjoint(kwargs):
-            kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}
+        if not renamed.keys().isdisjoint(kwargs):
+            kwargs = {renamed.get(name, name): value for name, value in kwargs.items()}
         try:
             return function(*args, **kwargs)
         except WorkspaceRLError as error:
@@ -28,6 +31,14 @@ def asserting(function: Function) -> Function:
             raise
 
     return wrapper  # type: ignore[return-value]
+
+
+def asserting_methods(found: Class) -> Class:
+    """Let all public methods of a class be `asserting` and take BBRL's names, inherited ones as well."""
+    for name, method in inspect.getmembers_static(found, inspect.isfunction):
+        if not name.startswith("_"):
+            setattr(found, name, asserting(method, RENAMED))
+    return found
 
 
 @functools.cache

@@ -14,21 +14,13 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from workspace_rl.compat.aliases import install, not_covered
-from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
-from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent
+from workspace_rl.compat.aliases import install as install
+from workspace_rl.compat.bbrl.agents.agent import Agent as Agent
+from workspace_rl.compat.bbrl.agents.agent import SerializableAgent as SerializableAgent
+from workspace_rl.compat.bbrl.agents.agent import TimeAgent as TimeAgent
+from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent as SeedableAgent
 
 __version__ = "1.0.1"
-__all__ = [
-    "Agent",
-    "SeedableAgent",
-    "SerializableAgent",
-    "TimeAgent",
-    "get_arguments",
-    "get_class",
-    "install",
-    "instantiate_class",
-]
 
 
 def get_class(arguments: Mapping[str, Any]) -> Any:
@@ -52,6 +44,3 @@ def instantiate_class(arguments: Mapping[str, Any]) -> Any:
 def load_ipython_extension(ipython: Any) -> None:
     """Do `install()` when a notebook says `%load_ext workspace_rl.compat.bbrl`."""
     install()
-
-
-__getattr__ = not_covered(__name__, globals(), trace_workspace="print(workspace)", trace="print(workspace)")

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from workspace_rl import comparison, plots
+from workspace_rl import comparison
+from workspace_rl.compat.bbrl.visu.common import finish
 
 
 def compute_central_tendency_and_error(id_central: str, id_error: Any, sample: Any) -> tuple[Any, Any, Any]:
@@ -29,31 +30,23 @@ class Test:
         downsampling_fact: int = 5,
     ) -> None:
         """Show two sets of learning curves: see `workspace_rl.comparison.compare_curves`. `save` writes ./plot.png."""
-        bands: dict[str, Any] = {
-            "central": id_central,
-            "error": id_error,
-            "labels": legends.split("/"),
-            "xlabel": xlabel,
-        }
-        rows: dict[str, Any] = {"point_every": point_every, "use_every": downsampling_fact}
-        figure = comparison.compare_curves(data1, data2, test=self.name, alpha=confidence_level, **bands, **rows)
-        if save:
-            plots.save_figure(figure, "plot.png")
-        plots.show_figure(figure)
+        options: dict[str, Any] = {"test": self.name, "alpha": confidence_level, "central": id_central}
+        options |= {"error": id_error, "labels": legends.split("/"), "xlabel": xlabel}
+        options |= {"point_every": point_every, "use_every": downsampling_fact}
+        finish(comparison.compare_curves(data1, data2, **options), save, True, "plot.png")
 
     def run_test(self, data1: Any, data2: Any, alpha: float = 0.05) -> bool:
         """Return whether two samples (`[n_seeds]`) differ; `alpha` is how often it may say so of ones that do not."""
         return comparison.differ(data1, data2, self.name, alpha)
 
 
-TTest, WelchTTest, RankedTTest, MannWhitneyTest, BootstrapTest, PermutationTest = (
-    type(name, (Test,), {"name": test, "__doc__": f"The test {test!r} of `workspace_rl.comparison`."})
-    for name, test in {
-        "TTest": "t",
-        "WelchTTest": "welch",
-        "RankedTTest": "ranked t",
-        "MannWhitneyTest": "mann-whitney",
-        "BootstrapTest": "bootstrap",
-        "PermutationTest": "permutation",
-    }.items()
-)
+def _named(name: str, test: str) -> type[Test]:
+    return type(name, (Test,), {"name": test, "__doc__": f"The test {test!r} of `workspace_rl.comparison`."})
+
+
+TTest = _named("TTest", "t")
+WelchTTest = _named("WelchTTest", "welch")
+RankedTTest = _named("RankedTTest", "ranked t")
+MannWhitneyTest = _named("MannWhitneyTest", "mann-whitney")
+BootstrapTest = _named("BootstrapTest", "bootstrap")
+PermutationTest = _named("PermutationTest", "permutation")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from workspace_rl.compat.bbrl.agents import Agent, Agents, TemporalAgent
@@ -42,12 +43,10 @@ class RLBase:
         torch.manual_seed(cfg.algorithm.seed)
         self.base_dir = outputs_dir() / Path(cfg.base_dir)
         self.base_dir.mkdir(parents=True, exist_ok=True)
-        logger = cfg.get("logger") or OmegaConf.create(LOGGER)
-        if "log_dir" not in logger:
-            with open_dict(logger):
-                logger.log_dir = str(outputs_dir() / "tblogs" / Path(cfg.base_dir))
-        self.logger = Logger(logger)
-        self.eval_env = ParallelGymAgent(self.make_env, cfg.algorithm.nb_evals).seed(cfg.algorithm.seed)
+        logger = {"log_dir": str(outputs_dir() / "tblogs" / cfg.base_dir), **(cfg.get("logger") or LOGGER)}
+        OmegaConf.update(cfg, "logger", logger, force_add=True)
+        self.logger = Logger(cfg.logger)
+        self.eval_env = self._make_envs(cfg.algorithm.nb_evals)
         self.nb_steps = self.last_eval_step = 0
         self.best_policy: Agent | None = None
         self.best_reward: Any = -torch.inf
@@ -55,21 +54,25 @@ class RLBase:
         self.running_reward_alpha = 0.99
         self.eval_rewards: list[Tensor] = []
 
+    def _make_envs(self, n_envs: int, autoreset: bool = False) -> ParallelGymAgent:
+        return ParallelGymAgent(partial(self.make_env, autoreset=autoreset), n_envs, seed=self.cfg.algorithm.seed)
+
     @cached_property
     def train_agent(self) -> TemporalAgent:
         """The training environments with the training policy."""
-        return TemporalAgent(Agents(self.train_env, self._policy("train_policy")))
+        return TemporalAgent(Agents(self.train_env, self._policy("train_policy")))  # type: ignore[no-any-return]
 
     @cached_property
     def eval_agent(self) -> TemporalAgent:
         """The evaluation environments with the evaluation policy."""
-        return TemporalAgent(Agents(self.eval_env, self._policy("eval_policy", "train_policy")))
+        policy = self._policy("eval_policy", "train_policy")
+        return TemporalAgent(Agents(self.eval_env, policy))  # type: ignore[no-any-return]
 
-    def _policy(self, *names: str) -> Agent:
-        policy: Agent | None = next((one for name in names if (one := getattr(self, name)) is not None), None)
-        if policy is None:
-            raise AssertionError(f"{type(self).__name__}: set {' or '.join(names)} before it is used.")
-        return policy
+    def _policy(self, *names: str) -> Any:
+        for policy in (getattr(self, name) for name in names):
+            if policy is not None:
+                return policy
+        raise AssertionError(f"{type(self).__name__}: set {' or '.join(names)} before it is used.")
 
     def evaluate(self, force: bool = False) -> bool | None:
         """Score the policy if `eval_interval` steps have passed; return whether it is the best so far."""
@@ -106,17 +109,20 @@ class RLBase:
             raise AssertionError("there is no best policy yet: none has been evaluated (evaluate(force=True)).")
         path = self.base_dir / "best_agent"
         print(f"Video of best agent recorded in folder {path}")
-        env = self.make_env(render_mode="rgb_array")
-        try:
+        with closing(self.make_env(render_mode="rgb_array")) as env:
             return video_display(record_video(env, self.best_policy, path))
-        finally:
-            env.close()
+
+    def _play_on(self, workspace: Workspace, n_frames: int, **kwargs: Any) -> None:
+        """Fill `workspace` with `n_frames` frames, of which the first is the last one that it holds."""
+        t = int(len(workspace) > 0)
+        workspace.copy_n_last_steps(t)
+        self.train_agent(workspace, t=t, n_steps=n_frames - t, **kwargs)
 
     def _epochs(self) -> Iterator[int]:
         """Count the epochs, with a progress bar that shows the returns."""
         with tqdm(range(self.cfg.algorithm.max_epochs)) as bar:
-            for epoch in bar:
-                yield epoch
+            for self.epoch in bar:
+                yield self.epoch
                 rewards = f"best={self.best_reward: .2f}, running={self.running_reward: .2f}"
                 bar.set_description(f"nb_steps: {self.nb_steps}, reward: {rewards}", refresh=False)
 
@@ -127,20 +133,15 @@ class EpochBasedAlgo(RLBase):
     def __init__(self, cfg: Any, env_wrappers: Sequence[Any] = ()) -> None:
         """Make the training environments and the buffer."""
         super().__init__(cfg, env_wrappers)
-        self.train_env = ParallelGymAgent(partial(self.make_env, autoreset=True), cfg.algorithm.n_envs)
-        self.train_env.seed(cfg.algorithm.seed)
+        self.train_env = self._make_envs(cfg.algorithm.n_envs, autoreset=True)
         self.replay_buffer = ReplayBuffer(cfg.algorithm.buffer_size)
 
     def iter_replay_buffers(self) -> Iterator[ReplayBuffer]:
         """Collect `n_steps` steps again and again; yield the buffer once it has more than `learning_starts`."""
         algorithm, workspace = self.cfg.algorithm, Workspace()
-        for epoch in self._epochs():
+        for _ in self._epochs():
             with torch.no_grad():  # the buffer keeps no graph
-                if epoch == 0:
-                    self.train_agent(workspace, t=0, n_steps=algorithm.n_steps + 1, stochastic=True)
-                else:
-                    workspace.copy_n_last_steps(1)
-                    self.train_agent(workspace, t=1, n_steps=algorithm.n_steps, stochastic=True)
+                self._play_on(workspace, algorithm.n_steps + 1, stochastic=True)
             transitions = workspace.get_transitions()
             self.nb_steps += transitions.batch_size()
             self.replay_buffer.put(transitions)
@@ -154,13 +155,12 @@ class EpisodicAlgo(RLBase):
     def __init__(self, cfg: Any, autoreset: bool = False, env_wrappers: Sequence[Any] = ()) -> None:
         """Make the training environments."""
         super().__init__(cfg, env_wrappers)
-        self.train_env = ParallelGymAgent(partial(self.make_env, autoreset=autoreset), cfg.algorithm.n_envs)
-        self.train_env.seed(cfg.algorithm.seed)
+        self.train_env = self._make_envs(cfg.algorithm.n_envs, autoreset)
 
     def iter_episodes(self) -> Iterator[Workspace]:
         """Play whole episodes again and again; environments that are done repeat their last frame."""
-        for epoch in self._epochs():
-            self.epoch, workspace = epoch, Workspace()
+        for _ in self._epochs():
+            workspace = Workspace()
             self.train_agent(workspace, t=0, stop_variable="env/done")
             self.nb_steps += int((~workspace["env/done"]).sum())
             yield workspace
@@ -168,14 +168,9 @@ class EpisodicAlgo(RLBase):
     def iter_partial_episodes(self, episode_steps: int | None = None) -> Iterator[Workspace]:
         """Play on for `episode_steps` steps (`n_steps` unless given) again and again, in the same workspace."""
         n_steps, workspace = episode_steps or self.cfg.algorithm.n_steps, Workspace()
-        for epoch in self._epochs():
-            self.epoch = epoch
-            if epoch == 0:
-                self.train_agent(workspace, t=0, n_steps=n_steps)
-            else:
-                workspace.zero_grad()
-                workspace.copy_n_last_steps(1)
-                self.train_agent(workspace, t=1, n_steps=n_steps - 1)
+        for _ in self._epochs():
+            workspace.zero_grad()
+            self._play_on(workspace, n_steps)
             self.nb_steps += int((~workspace["env/done"]).sum())
             yield workspace
 

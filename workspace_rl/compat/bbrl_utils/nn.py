@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -36,28 +36,19 @@ def soft_update_params(net: nn.Module, target_net: nn.Module, tau: float) -> Non
     torch._foreach_add_(targets, torch._foreach_mul(sources, tau))
 
 
-def build_mlp(sizes: Sequence[int], activation: nn.Module, output_activation: nn.Module | None = None) -> nn.Sequential:
+def build_mlp(
+    sizes: Sequence[int], activation: nn.Module, output_activation: nn.Module | None = None, layer: Any = nn.Linear
+) -> nn.Sequential:
     """Return a multi-layer perceptron with layers of the given sizes, the input's first."""
-    return _build(nn.Linear, sizes, activation, output_activation)
+    layers = [one for inputs, outputs in pairwise(sizes) for one in (layer(inputs, outputs), activation)]
+    return nn.Sequential(*layers[:-1], output_activation or nn.Identity())
 
 
 def build_ortho_mlp(
     sizes: Sequence[int], activation: nn.Module, output_activation: nn.Module | None = None
 ) -> nn.Sequential:
     """Return such a perceptron with orthogonal weights."""
-    return _build(lambda inputs, outputs: ortho_init(nn.Linear(inputs, outputs)), sizes, activation, output_activation)
-
-
-def _build(
-    layer: Callable[[int, int], nn.Linear],
-    sizes: Sequence[int],
-    activation: nn.Module,
-    output_activation: nn.Module | None,
-) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [layer(inputs, outputs), activation]
-    return nn.Sequential(*layers[:-1], output_activation or nn.Identity())
+    return build_mlp(sizes, activation, output_activation, lambda *size: ortho_init(nn.Linear(*size)))
 
 
 def ortho_init(layer: nn.Linear, std: float = np.sqrt(2), bias_const: float = 0.0) -> nn.Linear:

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tqdm.auto import tqdm as tqdm
+
 from workspace_rl.notebook import running_shell, shown_video
 
 
@@ -41,11 +43,7 @@ class IPython(Enum):
 MODE = IPython.mode()
 
 if MODE.is_notebook():
-    from tqdm.autonotebook import tqdm as tqdm
-
     IPython.get().run_line_magic("matplotlib", "inline")
-else:
-    from tqdm.auto import tqdm as tqdm
 
 
 def video_display(path: str | Path, **kwargs: Any) -> Any:

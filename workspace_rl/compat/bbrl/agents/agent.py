@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,8 +10,8 @@ from torch import Tensor
 from workspace_rl import agent as library
 from workspace_rl import composition
 from workspace_rl.compat.assertions import asserting
-from workspace_rl.errors import PolicyFileError
-from workspace_rl.policy import load_policy, save_policy
+from workspace_rl.policy import load_policy as load
+from workspace_rl.policy import save_policy
 
 
 class Agent(library.Agent):
@@ -54,17 +53,9 @@ class Agent(library.Agent):
 class TimeAgent(Agent):
     """An agent whose `forward` needs a step."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Pass everything on."""
-        super().__init__(*args, **kwargs)
-
 
 class SerializableAgent(Agent):
     """An agent that can be saved."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Pass everything on."""
-        super().__init__(*args, **kwargs)
 
     def serialize(self) -> SerializableAgent:
         """Return what `save` writes."""
@@ -78,22 +69,4 @@ class SerializableAgent(Agent):
 class KWAgentWrapper(composition.KWAgentWrapper, Agent):
     """Runs an agent with fixed keyword arguments."""
 
-    def seed(self, seed: int) -> Any:
-        """Seed the agent."""
-        return self.wrapped.seed(seed)
-
-
-def load(filename: str | Path, allow: Sequence[str | type] = ()) -> library.Agent:
-    """Return the agent that `save_model` or `save` wrote; `allow` names classes of your own (see `load_policy`).
-
-    Raises:
-        PolicyFileError: the file is a pickle, which BBRL wrote, or it is damaged.
-    """
-    if Path(filename).is_file():
-        raise PolicyFileError(
-            f"{str(filename)!r} is a file, as BBRL writes it: a pickle, which may run anybody's code when opened. "
-            "So it is not. If you trust it, convert it once, with the real bbrl and without this drop-in: "
-            "agent = torch.load(file, weights_only=False); safetensors.torch.save_model(agent, 'weights.safetensors'). "
-            "Then build the agent here and call safetensors.torch.load_model(agent, 'weights.safetensors')."
-        )
-    return load_policy(filename, allow)
+    seed = library.Agent.seed

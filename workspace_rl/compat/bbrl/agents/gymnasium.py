@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from workspace_rl import gym_agent, video
 from workspace_rl import make_env as library_make_env
-from workspace_rl.compat.aliases import not_covered
 from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
 from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent
 from workspace_rl.compat.bbrl.agents.utils import TemporalAgent
@@ -51,23 +50,28 @@ class GymAgent(TimeAgent, SeedableAgent, SerializableAgent):
 
     default_seed = 42
 
-    def __init__(
-        self,
-        *args: Any,
-        input_string: str = "action",
-        output_string: str = "env/",
-        reward_at_t: bool = False,
-        include_last_state: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        """See `ParallelGymAgent`."""
-        super().__init__(*args, **kwargs)
-        self.input, self.output = input_string, output_string
-        self.reward_at_t, self.include_last_state = reward_at_t, include_last_state
+    def __init__(self, seed: int | None = None, name: str | None = None, **options: Any) -> None:
+        """Create an agent.
+
+        `options` are `input_string`, `output_string`, `reward_at_t`, `include_last_state` and `verbose`.
+        """
+        super().__init__(seed, name=name)
+        self._set_options(**options)
         self._timestep_from_reset, self._nb_reset = 0, 1
         self.ghost_params = nn.Parameter(torch.Tensor())  # its device is the agent's
         self.observation_space: Any = None
         self.action_space: Any = None
+
+    def _set_options(
+        self,
+        input_string: str = "action",
+        output_string: str = "env/",
+        reward_at_t: bool = False,
+        include_last_state: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        self.input, self.output, self.verbose = input_string, output_string, verbose
+        self.reward_at_t, self.include_last_state = reward_at_t, include_last_state
 
     def forward(self, t: int, *args: Any, **kwargs: Any) -> None:
         """Count resets and steps; for environments of one's own, whose `forward` calls this first."""
@@ -136,25 +140,20 @@ class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
         num_envs: int,
         make_env_args: Mapping[str, Any] | None = None,
         seed: int | None = None,
-        input_string: str = "action",
-        output_string: str = "env/",
-        reward_at_t: bool = False,
-        include_last_state: bool = True,
-        name: str | None = None,
-        verbose: bool = False,
+        **options: Any,
     ) -> None:
-        """Make `num_envs` environments by `make_env_fn(**make_env_args)`."""
+        """Make `num_envs` environments by `make_env_fn(**make_env_args)`; `options` are those of `GymAgent`."""
         if num_envs < 1:
             raise AssertionError(f"n_envs must be > 0, {num_envs} was given.")
         envs = [make_env_fn(**(make_env_args or {})) for _ in range(num_envs)]
         auto_reset = _resets_itself(envs[0])
         source: Any = iter(envs).__next__
-        if auto_reset and not include_last_state:
+        if auto_reset and not options.get("include_last_state", True):
             source = SyncVectorEnv([source] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-        super().__init__(source, num_envs, auto_reset=auto_reset, rescale_actions=False, name=name)
+        super().__init__(source, num_envs, auto_reset=auto_reset, rescale_actions=False, name=options.pop("name", None))
         self.envs, self.num_envs, self.make_env_fn = envs, num_envs, make_env_fn
-        self.input, self.output, self.verbose = input_string, output_string, verbose
-        self.reward_at_t, self.include_last_state = reward_at_t, include_last_state or not auto_reset
+        self._set_options(**options)
+        self.include_last_state |= not auto_reset
         self.seed(self.default_seed if seed is None else seed)
 
     def _reset_seeds(self) -> list[int]:
@@ -180,19 +179,12 @@ class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
         return action.tolist()
 
     def _read_action(self, t: int) -> Any:
-        variables = self.running_workspace().variables
-        if self.input in variables:
-            return self._as_actions(self.get((self.input, t)))
-        actions: dict[str, Any] = {}
-        for name in [one for one in variables if one.startswith(f"{self.input}/")]:
-            *parents, last = name.removeprefix(f"{self.input}/").split("/")
-            part = actions
-            for key in parents:
-                part = part.setdefault(key, {})
-            part[last] = self._as_actions(self.get((name, t)))
-        if not actions:
-            self.get((self.input, t))  # raises the error that says so
-        return actions
+        return self._read_part(self.action_space, self.input, t)
+
+    def _read_part(self, space: gym.Space[Any], name: str, t: int) -> Any:
+        if isinstance(space, gym.spaces.Dict):
+            return {key: self._read_part(part, f"{name}/{key}", t) for key, part in space.items()}
+        return self._as_actions(self.get((name, t)))
 
     def _step(self, t: int) -> dict[str, Tensor]:
         episodes = self._episodes
@@ -227,8 +219,3 @@ def _size(space: gym.Space[Any]) -> Any:
         warnings.warn(f"the space {space} is no vector: its shape is returned, not a number.", stacklevel=3)
         return tuple(space.shape)
     return space.shape[0] if space.shape else space.n  # type: ignore[attr-defined]
-
-
-__getattr__ = not_covered(
-    __name__, globals(), VecGymAgent="ParallelGymAgent, or workspace_rl.GymAgent(..., vectorization='async')"
-)

@@ -36,14 +36,14 @@ class SeedableAgentSum(SeedableAgent):
     def seed(self, seed: int) -> Self:
         """Add a seed and return the agent."""
         self._seeds.append(seed)
-        return super().seed(sum(self._seeds))
+        return super().seed(self._combined())
+
+    def _combined(self) -> int:
+        return sum(self._seeds)
 
 
 class SeedableAgentMean(SeedableAgentSum):
     """An agent whose seed is the mean, rounded down, of those it was given."""
 
-    def seed(self, seed: int) -> Self:
-        """Add a seed and return the agent."""
-        super().seed(seed)
-        self._seed = sum(self._seeds) // len(self._seeds)
-        return self
+    def _combined(self) -> int:
+        return sum(self._seeds) // len(self._seeds)

@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
-
 from workspace_rl import agent as library
 from workspace_rl import composition
 from workspace_rl.compat.assertions import asserting
 from workspace_rl.compat.bbrl.agents.agent import Agent
-from workspace_rl.workspace import Workspace
 
 
 class Agents(composition.Agents, Agent):
     """Runs agents in order."""
 
-    @asserting
-    def __init__(self, *agents: library.Agent, name: str | None = None) -> None:
-        """Chain `agents`."""
-        super().__init__(*agents, name=name)
-
-    def seed(self, seed: int) -> Self:
-        """Give every agent the same seed."""
-        for agent in self:
-            agent.seed(seed)
-        return self
+    __init__ = asserting(composition.Agents.__init__)
+    seed = library.Agent.seed  # the same for every agent
 
 
 class TemporalAgent(composition.TemporalAgent, Agent):
     """Runs an agent at successive steps."""
 
-    @asserting
-    def __init__(self, agent: library.Agent, name: str | None = None) -> None:
-        """Run `agent` over time."""
-        super().__init__(agent, name)
-
-    def __call__(
-        self,
-        workspace: Workspace,
-        t: int = 0,
-        n_steps: int | None = None,
-        stop_variable: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Run the agent at `t`, `t + 1`, ... for `n_steps` steps or until `stop_variable` is true everywhere."""
-        super().__call__(workspace, t=t, n_steps=n_steps, stop_variable=stop_variable, **kwargs)
-
-    def seed(self, seed: int) -> Self:
-        """Seed the agent."""
-        self.agent.seed(seed)
-        return self
+    __init__ = asserting(composition.TemporalAgent.__init__)
+    seed = library.Agent.seed
 
 
 class CopyTAgent(composition.CopyTAgent, Agent):

@@ -6,45 +6,31 @@ import torch
 from torch import Tensor
 
 from workspace_rl import returns
-from workspace_rl.compat.aliases import not_covered
 
 
 def gae(
-    reward: Tensor,
-    next_critic: Tensor,
-    must_bootstrap: Tensor,
-    critic: Tensor,
-    discount_factor: float,
-    gae_coef: float,
+    reward: Tensor, next_critic: Tensor, must_bootstrap: Tensor, critic: Tensor, discount_factor: float, gae_coef: float
 ) -> Tensor:
     """Return generalised advantage estimates, `[T, ...]`, with one mask for values and traces.
 
     `workspace_rl.gae` has one for each, which truncated episodes need.
     """
-    return returns.gae(
-        reward,
-        critic,
-        next_critic,
-        bootstrap=must_bootstrap.int(),
-        trace=must_bootstrap.int(),
-        discount_factor=discount_factor,
-        gae_lambda=gae_coef,
-    )
+    masks = {"bootstrap": must_bootstrap.int(), "trace": must_bootstrap.int()}
+    return returns.gae(reward, critic, next_critic, **masks, discount_factor=discount_factor, gae_lambda=gae_coef)
 
 
 def temporal_difference(critic: Tensor, reward: Tensor, must_bootstrap: Tensor, discount_factor: float) -> Tensor:
     """Return the temporal differences `[T, B]` of values and rewards `[T, B]`; `must_bootstrap` has T - 1 rows."""
-    target = reward[1:] + discount_factor * critic[1:].detach() * must_bootstrap.float()
-    return _with_last_row(target - critic[:-1])
+    return _difference(critic, critic, reward, must_bootstrap, discount_factor)
 
 
 def doubleqlearning_temporal_difference(
     q: Tensor, action: Tensor, q_target: Tensor, reward: Tensor, must_bootstrap: Tensor, discount_factor: float
 ) -> Tensor:
     """Return double Q-learning's temporal differences `[T, B]` of action values `[T, B, A]`."""
-    next_value = q_target.gather(-1, q.argmax(-1, keepdim=True)).squeeze(-1).detach()[1:]
-    target = reward[1:] + discount_factor * next_value * must_bootstrap.float()
-    return _with_last_row(target - q.gather(-1, action.unsqueeze(-1)).squeeze(-1)[:-1])
+    value = q.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    next_value = q_target.gather(-1, q.argmax(-1, keepdim=True)).squeeze(-1)
+    return _difference(value, next_value, reward, must_bootstrap, discount_factor)
 
 
 def cumulated_reward(reward: Tensor, done: Tensor) -> float:
@@ -55,8 +41,8 @@ def cumulated_reward(reward: Tensor, done: Tensor) -> float:
     return (reward * before_end).sum(0).mean().item()
 
 
-def _with_last_row(difference: Tensor) -> Tensor:
-    return torch.cat((difference, torch.zeros_like(difference[:1])))
-
-
-__getattr__ = not_covered(__name__, globals(), _index="torch.gather")
+def _difference(
+    value: Tensor, next_value: Tensor, reward: Tensor, must_bootstrap: Tensor, discount_factor: float
+) -> Tensor:
+    target = reward[1:] + discount_factor * next_value[1:].detach() * must_bootstrap.float()
+    return torch.cat((target - value[:-1], torch.zeros_like(value[:1])))

@@ -32,30 +32,23 @@ class ReplayBuffer:
                 name: torch.zeros((self.max_size, *value.shape[1:]), dtype=value.dtype, device=self.device)
                 for name, value in columns.items()
             }
-        self._check(columns)
         n_columns = len(next(iter(columns.values()), ()))
-        # BBRL's arithmetic, as long as the columns fit: the parts before and after the end of the ring.
-        kept = min(n_columns, self.max_size)
-        first = (self.position + n_columns - kept) % self.max_size
-        until_end = min(kept, self.max_size - first)
+        self._check(columns, n_columns)
+        end, kept = self.position + n_columns, min(n_columns, self.max_size)
+        places = torch.arange(end - kept, end, device=self.device) % self.max_size
         for name, value in columns.items():
-            stored, value = self.variables[name], value[n_columns - kept :]
-            stored[first : first + until_end] = value[:until_end]
-            stored[: kept - until_end] = value[until_end:]
-        self.is_full |= self.position + n_columns >= self.max_size
-        self.position = (self.position + n_columns) % self.max_size
+            self.variables[name][places] = value[n_columns - kept :].to(self.device)
+        self.is_full |= end >= self.max_size
+        self.position = end % self.max_size
 
-    def _check(self, columns: dict[str, Tensor]) -> None:
-        stored = self.variables or {}
-        for name in stored.keys() | columns.keys():
-            expected, found = (
-                f"{list(one[name].shape[1:])} of {one[name].dtype}" if name in one else "nothing"
-                for one in (stored, columns)
-            )
-            if expected != found or len(columns[name]) != len(next(iter(columns.values()))):
+    def _check(self, columns: dict[str, Tensor], n_columns: int) -> None:
+        stored = {name: (n_columns, *value.shape[1:], value.dtype) for name, value in (self.variables or {}).items()}
+        found = {name: (*value.shape, value.dtype) for name, value in columns.items()}
+        for name in stored.keys() | found.keys():
+            if stored.get(name) != found.get(name):
                 raise ReplayBufferError(
-                    f"variable {name!r} does not fit the replay buffer: {expected} expected, as in the first workspace "
-                    f"that was put, {found} found. Nothing was stored."
+                    f"variable {name!r} does not fit the replay buffer: columns, shape and dtype {stored.get(name)} "
+                    f"expected, as in the first workspace that was put, {found.get(name)} found. Nothing was stored."
                 )
 
     def size(self) -> int:
