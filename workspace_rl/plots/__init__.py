@@ -1,0 +1,20 @@
+"""Pictures of training, policies and critics."""
+
+from workspace_rl.plots.figures import new_figure, save_figure, show_figure
+from workspace_rl.plots.maps import critic_map, policy_map
+from workspace_rl.plots.running import Runnable
+from workspace_rl.plots.scales import MOST_TICKS
+from workspace_rl.plots.section import LARGEST_BOUND, MOST_NAMED, Ranges
+
+__all__ = [
+    "LARGEST_BOUND",
+    "MOST_NAMED",
+    "MOST_TICKS",
+    "Ranges",
+    "Runnable",
+    "critic_map",
+    "new_figure",
+    "policy_map",
+    "save_figure",
+    "show_figure",
+]
