@@ -23,6 +23,7 @@ from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import write_text
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.policy import load_policy
+from workspace_rl.provenance import provenance
 from workspace_rl.schema import resolve_config, to_yaml
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.threads import torch_threads
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
     from workspace_rl.training import OffPolicyAlgorithm
 
 Which = Literal["best", "latest"]
-CONFIG = "config.yaml"
+CONFIG, PROVENANCE = "config.yaml", "provenance.json"
 
 
 class Run:
     """A run's folder.
 
-    - `config.yaml`: the resolved configuration;
+    - `config.yaml`: the resolved configuration; `provenance.json`: versions of packages, and the commit of the code;
     - `metrics.csv`: everything measured, `step,name,value`; `tensorboard/`: the same as TensorBoard events;
     - `latest/`, `best/`: the two policies (`policy.safetensors`, `policy.yaml`), with `eval.json`, their scores;
     - `best/best_agent.mp4`: a film of the best policy.
@@ -81,6 +82,7 @@ class Run:
                 "Choose another base_dir (or logger.log_dir)."
             ) from error
         write_text(path / CONFIG, to_yaml(config))
+        write_text(path / PROVENANCE, json.dumps(provenance(), indent=1) + "\n")
         run = cls.__new__(cls)
         run.path, run.config = path, config
         return run

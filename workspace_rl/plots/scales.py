@@ -27,6 +27,7 @@ class Scale:
 
 
 def discrete_scale(values: np.ndarray, n: int | None) -> Scale:
+    """Return a colour for each of the integers from 0 (or the least value) to `n` - 1 (or the greatest)."""
     from matplotlib.colors import BoundaryNorm
 
     least, most = min(int(values.min()), 0), max(int(values.max()), (n or 2) - 1)
@@ -48,6 +49,7 @@ def signed_scale(values: np.ndarray) -> Scale:
 
 
 def plain_scale(values: np.ndarray) -> Scale:
+    """Return colours from the least to the greatest value."""
     from matplotlib.colors import Normalize
 
     return Scale(_colours("viridis"), Normalize(*_limits(values)))
