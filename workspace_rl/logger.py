@@ -99,7 +99,10 @@ def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
         try:
             step, rest = line.split(",", 1)
             name, value = rest.rsplit(",", 1)
-            metrics.setdefault(name, []).append((int(step), float(value)))
+            pair = (int(step), float(value))
+            if not 0 <= pair[0] < 2**63:
+                raise ValueError("no number of steps")
+            metrics.setdefault(name, []).append(pair)
         except ValueError as error:
             raise RunFolderError(f"{path}, line {number}: step,name,value expected, {line[:80]!r} found.") from error
     return metrics

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +109,7 @@ class RunRecord:
     def policy_step(self, which: Which) -> int | None:
         """Return the step at which a policy was saved, None if it is not known."""
         step = self._json(f"{which}/eval.json").get("step")
-        return int(step) if _is_finite(step) else None
+        return step if isinstance(step, int) and _is_finite(step) else None
 
     def provenance(self) -> dict[str, Any]:
         """Return what `workspace_rl.provenance` kept of the run's origin; nothing for runs that are older than that.
@@ -209,4 +208,5 @@ def open_runs(paths: Sequence[str | Path]) -> list[RunRecord]:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # A whole number of a file may be beyond what a float can hold.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

@@ -89,6 +89,7 @@ def learning_curves(
     labels = list(dict.fromkeys(label for panel in panels for label in panel.lines))
     size = (7.2, 4.2) if len(panels) == 1 else (3.9 * columns, 2.7 * rows)
     figure = new_figure(size[0], size[1] + (0.25 if len(labels) > 1 else 0))
+    figure.set_layout_engine("constrained", hspace=0.08)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, panel in zip(grid, panels, strict=False):
         for label, strata in panel.lines.items():
@@ -160,6 +161,8 @@ def _panels(
                 for label in groups
             }
             panels.append(Panel(name, f"{name}, normalised", {label: line for label, line in lines.items() if line}))
+    if not panels:
+        raise ConfigError(f"metrics: {', '.join(names[:MOST_PANELS])} of these runs have no finite value.")
     if len(panels) > MOST_PANELS:
         raise ConfigError(f"metrics: at most {MOST_PANELS} panels can be seen at once, {len(panels)} asked for.")
     return panels

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -55,10 +55,10 @@ def return_figure(metrics: Metrics, best_step: int | None) -> Picture | None:
             axes.plot(steps, values, color=COLOURS[0], linewidth=2, marker=marker, label="evaluation, mean")
             band = "± standard deviation of its episodes"
             axes.fill_between(steps, values - width, values + width, color=COLOURS[0], alpha=0.2, lw=0, label=band)
-            if best_step in steps:
-                at = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": "none"}
-                best = values[steps == best_step]
-                axes.plot([best_step], best, color=COLOURS[1], markeredgewidth=2, label="best policy", **at)
+            best = steps == best_step
+            ring: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 2}
+            if best.any():
+                axes.plot(steps[best], values[best], color=COLOURS[1], linestyle="none", label="best policy", **ring)
         finish_axes(axes)
         figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
         last = evaluation[-1] if len(evaluation) else training[-1]
@@ -67,12 +67,11 @@ def return_figure(metrics: Metrics, best_step: int | None) -> Picture | None:
         )
 
 
-def training_figure(run: Path, names: Sequence[str]) -> Picture | None:
-    """Draw metrics of a run, a panel each; None if none of them has a finite value."""
-    names = sorted(names)[:MOST_PANELS]
+def training_figure(run: Path, names: Sequence[str]) -> Picture:
+    """Draw metrics of a run that have finite values, a panel each; no more of them than can be seen."""
+    names = names[:MOST_PANELS]
     with _page_style():
-        figure = learning_curves([run], names, columns=3)
-        return _picture(figure, f"Over environment steps: {', '.join(names)}.") if figure.axes else None
+        return _picture(learning_curves([run], names), f"Over environment steps: {', '.join(names)}.")
 
 
 def score_figure(returns: Mapping[str, Sequence[float]], confidence: float) -> Picture | None:
@@ -101,7 +100,8 @@ def score_figure(returns: Mapping[str, Sequence[float]], confidence: float) -> P
 def _array(metrics: Metrics, name: str) -> np.ndarray:
     """Return a metric's finite points, `[n, 2]`."""
     points = np.array(metrics.get(name, ()), dtype=float).reshape(-1, 2)
-    return points[np.isfinite(points).all(1)]
+    finite: np.ndarray = points[np.isfinite(points).all(1)]
+    return finite
 
 
 @contextlib.contextmanager
@@ -109,7 +109,7 @@ def _page_style() -> Iterator[None]:
     import matplotlib
 
     keys = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    options = {
+    options: Any = {
         **dict.fromkeys(keys, TEXT),
         "figure.facecolor": "none",
         "axes.facecolor": "none",
