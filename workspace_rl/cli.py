@@ -112,7 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     plot.add_argument(
         "--output",
         metavar="FILE",
-        help="a .png, .svg or .pdf file (default: curves.png in the run's folder, or for several in the working directory)",
+        help="a .png, .svg or .pdf file (default: curves.png in the run's folder, of several runs in the current one)",
     )
     plot.set_defaults(command=_plot)
 

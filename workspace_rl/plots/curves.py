@@ -52,7 +52,7 @@ def learning_curves(
     normalise: Mapping[str, tuple[float, float]] | None = None,
     confidence: float = 0.95,
     show_runs: bool = True,
-    columns: int = 3,
+    columns: int | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw metrics over environment steps: a panel for each metric and environment, a line for each configuration.
@@ -71,7 +71,7 @@ def learning_curves(
             good policy. All environments are then put together in one panel, the environments being the strata.
         confidence: how much of the bootstrap's distribution a band covers.
         show_runs: also draw each run as a thin line.
-        columns: the number of panels beside each other.
+        columns: the number of panels beside each other; unless given, 3, or all environments of a metric.
         title: the picture's title.
 
     Returns:
@@ -84,6 +84,9 @@ def learning_curves(
             environment has no scores to normalise by.
     """
     panels = _panels(_groups(runs), metrics, normalise)
+    if columns is None:
+        environments = len(panels) // len({panel.metric for panel in panels})
+        columns = environments if 1 < environments < len(panels) and environments <= 4 else 3
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     labels = list(dict.fromkeys(label for panel in panels for label in panel.lines))

@@ -12,18 +12,25 @@ if TYPE_CHECKING:  # matplotlib is imported where a picture is made: it is optio
     from matplotlib.figure import Figure
 
 
+def require_matplotlib() -> None:
+    """Raise a `MissingDependencyError` if matplotlib is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'plots need matplotlib ({error}). To install it: pip install "workspace-rl[plots]"'
+        ) from error
+
+
 def new_figure(width: float = 6.4, height: float = 5.2) -> Figure:
     """Return an empty figure (sizes in inches) that belongs to nobody: pyplot and its backend are left alone.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            f'plots need matplotlib ({error}). To install it: pip install "workspace-rl[plots]"'
-        ) from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 

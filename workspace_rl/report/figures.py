@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from workspace_rl.intervals import bootstrap_interval, mean
 from workspace_rl.plots.curves import COLOURS, MOST_PANELS, finish_axes, learning_curves
-from workspace_rl.plots.figures import new_figure
+from workspace_rl.plots.figures import new_figure, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,6 +106,7 @@ def _array(metrics: Metrics, name: str) -> np.ndarray:
 
 @contextlib.contextmanager
 def _page_style() -> Iterator[None]:
+    require_matplotlib()
     import matplotlib
 
     keys = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")

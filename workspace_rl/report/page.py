@@ -93,10 +93,10 @@ def _facts(record: RunRecord, metrics: Metrics, scores: Sequence[Score]) -> list
     if final := by_name.get("Final score"):
         interval = final.interval()
         limits = f"{CONFIDENCE:.0%} interval {_number(interval[0])} to {_number(interval[1])}, " if interval else ""
-        facts.append(("Final score", _number(final.mean), f"{limits}{len(final.returns)} fresh episodes"))
+        facts.append(("Final score", _number(final.mean_return), f"{limits}{len(final.returns)} fresh episodes"))
     if selection := by_name.get("Selection"):
         step = record.policy_step("best")
-        facts.append(("Best evaluation", _number(selection.mean), "" if step is None else f"at step {step:,}"))
+        facts.append(("Best evaluation", _number(selection.mean_return), "" if step is None else f"at step {step:,}"))
     steps = max((pairs[-1][0] for pairs in metrics.values()), default=0)
     planned = record.options.get("algorithm.total_steps")
     unfinished = isinstance(planned, int) and steps < planned

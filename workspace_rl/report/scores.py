@@ -39,7 +39,7 @@ class Score:
         return np.array(self.scores.returns)
 
     @property
-    def mean(self) -> float:
+    def mean_return(self) -> float:
         """The mean return."""
         return float(self.returns.mean())
 
