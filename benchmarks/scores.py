@@ -19,7 +19,6 @@ import shutil
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,11 @@ import torch
 
 from workspace_rl.config import apply_overrides, load_config, shipped_configs
 from workspace_rl.logger import read_metrics
+from workspace_rl.provenance import installed_versions
 from workspace_rl.run import find_algorithm
 
 ROOT = Path(__file__).parent.parent
 SCORES = ROOT / "benchmarks" / "scores"
-PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "pybullet", "ale-py", "box2d")
 
 
 def main() -> None:
@@ -153,16 +152,6 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
-
-
-def installed_versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except ImportError:
-            continue
-    return found
 
 
 def draw_curve(folder: Path) -> None:

@@ -81,12 +81,17 @@ def clean_environment(tmp_path_factory):
 def test_the_wheel_works_by_itself(clean_environment, tmp_path):
     program = (
         "import workspace_rl, workspace_rl.agents, workspace_rl.algos, workspace_rl.config as c\n"
-        "print(workspace_rl.__file__); print(c.shipped_configs()); print(c.load_config('sac/pendulum').algo)"
+        "print(workspace_rl.__file__); print(c.shipped_configs()); print(c.load_config('sac/pendulum').algo)\n"
+        "import importlib.resources as r; print((r.files('workspace_rl.report') / 'page.css').is_file())"
     )
     output = subprocess.run(
         [clean_environment / "python", "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
     ).stdout
-    assert str(clean_environment.parent) in output and "sac/cartpole_continuous" in output and output.endswith("sac\n")
+    assert (
+        str(clean_environment.parent) in output
+        and "sac/cartpole_continuous" in output
+        and output.endswith("sac\nTrue\n")
+    )
     version = subprocess.run(
         [clean_environment / "workspace-rl", "--version"], capture_output=True, text=True, check=True, cwd=tmp_path
     ).stdout

@@ -97,6 +97,54 @@ def build_parser() -> argparse.ArgumentParser:
     record.add_argument("--output", metavar="FILE", help="the mp4 file (default: in the policy's folder)")
     record.set_defaults(command=_record)
 
+    plot = _command(
+        commands,
+        "plot",
+        "draw the learning curves of runs",
+        """
+        Runs that differ in their seeds alone are one line: the interquartile mean, with a band of 95 % stratified
+        bootstrap intervals; each run is a thin line. METRICS are the names in metrics.csv, * stands for anything:
+          workspace-rl plot outputs/Pendulum-v1/* --output curves.svg
+          workspace-rl plot RUN --metrics "loss/*" "gradient_norm/*"
+        There is a panel for each metric and environment. --normalise puts the environments together in one panel:
+          workspace-rl plot RUN... --normalise Pendulum-v1=-1400:-150 CartPoleContinuous-v1=20:500
+        """,
+    )
+    plot.add_argument("runs", metavar="RUN", nargs="+", help="the folders of runs")
+    plot.add_argument(
+        "--metrics",
+        metavar="NAME",
+        nargs="+",
+        default=["eval/return_mean"],
+        help="what to draw (default: eval/return_mean)",
+    )
+    plot.add_argument(
+        "--normalise",
+        metavar="ENV=LOW:HIGH",
+        nargs="+",
+        type=_reference,
+        help="the scores of each environment that count as 0 and as 1",
+    )
+    plot.add_argument(
+        "--output",
+        metavar="FILE",
+        help="a .png, .svg or .pdf file (default: curves.png in the run's folder, of several runs in the current one)",
+    )
+    plot.set_defaults(command=_plot)
+
+    report = _command(
+        commands,
+        "report",
+        "tell all of a run in one HTML page",
+        """
+        Summary, film, learning curves, scores with intervals, configuration, versions and commit, in one file that
+        needs no network. Nothing of the run is executed: it may be somebody else's.
+        """,
+    )
+    report.add_argument("run", metavar="RUN", help="the folder of a run")
+    report.add_argument("--output", metavar="FILE", help="the HTML file (default: report.html in the run's folder)")
+    report.set_defaults(command=_report)
+
     configs = _command(
         commands,
         "configs",
@@ -148,6 +196,22 @@ def _record(options: argparse.Namespace) -> int:
     return 0
 
 
+def _plot(options: argparse.Namespace) -> int:
+    from workspace_rl.plots import learning_curves, save_figure  # matplotlib is slow, and optional
+
+    figure = learning_curves(options.runs, options.metrics, normalise=dict(options.normalise or ()) or None)
+    folder = Path(options.runs[0] if len(options.runs) == 1 else ".")
+    print(save_figure(figure, options.output or folder / "curves.png"))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from workspace_rl.report import write_report
+
+    print(write_report(options.run, options.output))
+    return 0
+
+
 def _configs(options: argparse.Namespace) -> int:
     if options.algo is None:
         print("\n".join(shipped_configs()))
@@ -192,6 +256,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a positive whole number expected, {text!r} found")
     return int(text)
+
+
+def _reference(text: str) -> tuple[str, tuple[float, float]]:
+    environment, _, limits = text.rpartition("=")
+    low, _, high = limits.partition(":")
+    try:
+        return environment, (float(low), float(high))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"ENVIRONMENT=LOW:HIGH expected, {text!r} found") from error
 
 
 def _text(text: str) -> str:

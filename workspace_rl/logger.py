@@ -124,13 +124,30 @@ class Logger:
 
 
 def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
-    """Return the metrics of a run (its folder, or its `metrics.csv`) as `{name: [(step, value), ...]}`."""
+    """Return the metrics of a run (its folder, or its `metrics.csv`) as `{name: [(step, value), ...]}`.
+
+    A last line that is still being written is left out.
+
+    Raises:
+        RunFolderError: there is no such file, or a line of it is not `step,name,value`.
+    """
     path = Path(path)
+    path = path / "metrics.csv" if path.is_dir() else path
+    try:
+        lines = path.read_text().split("\n")[1:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"the metrics {path} cannot be read: {error}") from error
     metrics: dict[str, list[tuple[int, float]]] = {}
-    text = (path / "metrics.csv" if path.is_dir() else path).read_text()
-    for line in text[: text.rfind("\n") + 1].splitlines()[1:]:  # the last line may be in the making
-        step, name, value = line.split(",")
-        metrics.setdefault(name, []).append((int(step), float(value)))
+    for number, line in enumerate(lines, start=2):
+        try:
+            step, rest = line.split(",", 1)
+            name, value = rest.rsplit(",", 1)
+            pair = (int(step), float(value))
+            if not 0 <= pair[0] < 2**63:
+                raise ValueError("no number of steps")
+            metrics.setdefault(name, []).append(pair)
+        except ValueError as error:
+            raise RunFolderError(f"{path}, line {number}: step,name,value expected, {line[:80]!r} found.") from error
     return metrics
 
 

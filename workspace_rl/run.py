@@ -28,6 +28,7 @@ from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import FolderLock, inside, write_bytes, write_text
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
+from workspace_rl.provenance import provenance
 from workspace_rl.schema import resolve_config, to_yaml
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.threads import torch_threads
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     from workspace_rl.training import OffPolicyAlgorithm
 
 Which = Literal["best", "latest"]
-CONFIG = "config.yaml"
+CONFIG, PROVENANCE = "config.yaml", "provenance.json"
 
 
 class Run:
     """A run's folder.
 
-    - `config.yaml`: the resolved configuration;
+    - `config.yaml`: the resolved configuration; `provenance.json`: versions of packages, and the commit of the code;
     - `metrics.csv`: everything measured, `step,name,value`; `tensorboard/`: the same as TensorBoard events;
     - `latest/`, `best/`: the two policies (`policy.safetensors`, `policy.yaml`), with `eval.json`, their scores;
     - `best/best_agent.mp4`: a film of the best policy;
@@ -101,6 +102,7 @@ class Run:
                 f"the run's folder {error.filename} cannot be created: {error.strerror}. "
                 "Choose another base_dir (or logger.log_dir)."
             ) from error
+        write_text(path / PROVENANCE, json.dumps(provenance(), indent=1) + "\n")
         run = cls.__new__(cls)
         run.path, run.config, run._lock = path, config, lock
         run.save_config()

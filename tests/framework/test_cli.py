@@ -36,6 +36,12 @@ def test_train_evaluate_record(tmp_path, capsys):
     assert main(["record", run, "--episodes", "2", "--policy", "latest", "--output", str(video)]) == 0
     assert capsys.readouterr().out.strip() == str(video)
     assert video.stat().st_size > 1000
+    assert main(["plot", run, "--metrics", "loss/*", "eval/return_mean"]) == 0
+    assert main(["plot", run, run, "--normalise", "Pendulum-v1=-1400:-150", "--output", f"{tmp_path}/x.svg"]) == 0
+    assert main(["report", run]) == 0
+    assert capsys.readouterr().out.split() == [f"{run}/curves.png", f"{tmp_path}/x.svg", f"{run}/report.html"]
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 10_000 and "<svg" in (tmp_path / "x.svg").read_text()
+    assert "<video" in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -50,6 +56,8 @@ def test_train_evaluate_record(tmp_path, capsys):
         (["train", "sac/pendulum", "seed"], "write key=value"),
         (["evaluate", "/nowhere"], "/nowhere is not the folder of a run"),
         (["record", "/nowhere"], "/nowhere is not the folder of a run"),
+        (["plot", "/nowhere"], "/nowhere is not the folder of a run"),
+        (["report", "/nowhere"], "/nowhere is not the folder of a run"),
         (
             ["train", "sac/pendulum", "logger.log_dir=/proc/nope", "base_dir=/tmp/never/x"],
             "/proc/nope cannot be created",
@@ -63,7 +71,17 @@ def test_user_errors_are_one_clear_line(arguments, message, capsys):
     assert captured.err.count("\n") == 1 and "Traceback" not in captured.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["trian"], ["evaluate"], ["evaluate", "run", "--episodes", "0"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["trian"],
+        ["evaluate"],
+        ["evaluate", "run", "--episodes", "0"],
+        ["plot", "run", "--normalise", "x=1"],
+        ["report"],
+    ],
+)
 def test_wrong_usage_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -71,7 +89,7 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert "usage: workspace-rl" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["record"], ["configs"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["record"], ["plot"], ["report"], ["configs"]])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])

@@ -29,7 +29,16 @@ def test_a_run_leaves_everything_in_its_folder(tiny_sac, tmp_path):
     sac = SAC(tiny_sac)
     result = sac.train(progress=False)
     run = tmp_path / "run"
-    expected = {"config.yaml", "metrics.csv", "tensorboard", "best", "latest", "checkpoints", ".lock"}
+    expected = {
+        "config.yaml",
+        "provenance.json",
+        "metrics.csv",
+        "tensorboard",
+        "best",
+        "latest",
+        "checkpoints",
+        ".lock",
+    }
     assert {path.name for path in run.iterdir()} == expected
     assert {path.name for path in (run / "best").iterdir()} == {
         "policy.safetensors",

@@ -1,0 +1,73 @@
+"""Running the agents that are drawn, without a trace on them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workspace_rl.errors import UnknownVariableError, VariableMismatchError, did_you_mean
+from workspace_rl.seeding import RandomState
+from workspace_rl.workspace import Workspace
+
+
+class Runnable(Protocol):
+    """What can be drawn: anything that is called as an agent is, `agent(workspace, t=0)`."""
+
+    def __call__(self, workspace: Workspace, **kwargs: Any) -> object:
+        """Read and write variables of `workspace`."""
+
+
+def run_agents(agents: Sequence[Runnable], given: Mapping[str, Tensor], kwargs: Mapping[str, Any]) -> Workspace:
+    """Run `agents` in order at t=0 of a new workspace with the variables `given`, and return it."""
+    modules = [agent for agent in agents if isinstance(agent, nn.Module)]
+    parameter = next((parameter for module in modules for parameter in module.parameters()), None)
+    workspace = Workspace()
+    for name, value in given.items():
+        workspace.set_full(name, value if parameter is None else value.to(parameter.device))
+    with RandomState(0), torch.no_grad(), evaluation_mode(modules):
+        for agent in agents:
+            agent(workspace, t=0, **kwargs)
+    return workspace
+
+
+@contextlib.contextmanager
+def evaluation_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Keep batch normalisation from learning, and dropout from blurring, what is drawn."""
+    training = [part for module in modules for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def read_rows(workspace: Workspace, name: str, agent: Runnable) -> Tensor:
+    """Return what `agent` wrote for each of the observations, the workspace's first variable, as `[B, n]`."""
+    observations, *others = workspace.keys()
+    n_points = workspace.batch_size(observations)
+    who = f"agent {getattr(agent, 'name', None) or type(agent).__name__!r}"
+    if name not in others:
+        raise UnknownVariableError(
+            f"{who} did not write variable {name!r}.{did_you_mean(name, others)} "
+            f"Besides {observations!r}, the workspace holds {', '.join(map(repr, others)) or 'nothing'}."
+        )
+    value = workspace.get(name, 0)
+    if value.ndim not in (1, 2) or value.shape[0] != n_points:
+        raise VariableMismatchError(
+            f"{who} wrote variable {name!r} of shape {list(value.shape)} for {n_points} observations; "
+            f"[{n_points}] or [{n_points}, n] expected."
+        )
+    return value.unsqueeze(1) if value.ndim == 1 else value
+
+
+def as_numpy(values: Tensor) -> np.ndarray:
+    """Return integers as they are, and floating-point numbers as float64: NumPy lacks some of torch's."""
+    values = values.detach().cpu()
+    return (values.double() if values.is_floating_point() else values.long()).numpy()
