@@ -44,7 +44,7 @@ class FiniteCheck:
             for leaf, pick in self._picks.items()
         ]
 
-    def __call__(self, observation: Any, reward: np.ndarray, ignored: np.ndarray | None = None) -> NonFinite | None:
+    def first_bad(self, observation: Any, reward: np.ndarray, ignored: np.ndarray | None = None) -> NonFinite | None:
         """Return the first number that is not finite, None if all are.
 
         Args:

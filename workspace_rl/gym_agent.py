@@ -147,7 +147,7 @@ class GymAgent(Agent):
             self.vector_env, AtariVector
         )
         self._next_seeds: list[int] | None = None
-        self._finite = self._finite_check(not allow_nonfinite_observations)
+        self._first_bad = self._finite_check(not allow_nonfinite_observations)
         self.seed(seed)
 
     def _observation_leaves(self) -> dict[str, Callable[[Any], np.ndarray]]:
@@ -236,7 +236,7 @@ class GymAgent(Agent):
         terminated: np.ndarray,
         truncated: np.ndarray,
     ) -> Frame:
-        bad = self._finite(observation, reward, None if self.auto_reset else episodes.done)
+        bad = self._first_bad(observation, reward, None if self.auto_reset else episodes.done)
         if bad is not None:
             raise self._nonfinite(bad, episodes)
         episodes.done = terminated | truncated
@@ -258,7 +258,7 @@ class GymAgent(Agent):
     # ---- failures -------------------------------------------------------------------------------------------------
 
     def _finite_check(self, observations: bool) -> Callable[..., NonFinite | None]:
-        return FiniteCheck(self.observation_space, self.n_envs, "env_obs", observations=observations)
+        return FiniteCheck(self.observation_space, self.n_envs, "env_obs", observations=observations).first_bad
 
     def _nonfinite(self, bad: NonFinite, episodes: _Episodes) -> NonFiniteError:
         step = int(episodes.timestep[bad.index])
