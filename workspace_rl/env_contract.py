@@ -68,8 +68,8 @@ def check_observation(observation: Any, space: gym.Space[Any], name: str = "env_
             raise EnvironmentContractError(
                 f"its observation {name!r} must be a tuple of {len(space.spaces)}, {_shown(observation)} found."
             )
-        for key, part in enumerate(space.spaces):
-            check_observation(observation[key], part, f"{name}/{key}")
+        for place, part in enumerate(space.spaces):
+            check_observation(observation[place], part, f"{name}/{place}")
     elif not _fits(observation, space):
         raise EnvironmentContractError(
             f"its observation {name!r} must be {space.dtype} of shape {list(space.shape or ())}, as its observation "

@@ -17,7 +17,7 @@ class NonFinite(NamedTuple):
     """The first number that is not finite: its variable, its environment, and what it is."""
 
     variable: str
-    index: int
+    environment: int
     #: Its place in the variable's array of one environment.
     component: list[int]
     value: float

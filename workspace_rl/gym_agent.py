@@ -261,7 +261,7 @@ class GymAgent(Agent):
         return FiniteCheck(self.observation_space, self.n_envs, "env_obs", observations=observations).first_bad
 
     def _nonfinite(self, bad: NonFinite, episodes: _Episodes) -> NonFiniteError:
-        step = int(episodes.timestep[bad.index])
+        step = int(episodes.timestep[bad.environment])
         place = f" at {bad.component}" if bad.component else ""
         option = ""
         if bad.variable != "reward":
@@ -274,8 +274,8 @@ class GymAgent(Agent):
             "expected. A division by zero, or a simulation that became unstable, leads to this; the same seed and "
             f"actions lead there again.{option}"
         )
-        when = _when(episodes, bad.index, step, "reset")
-        error.where = f"{self._place(bad.index, self.n_envs)}, {when}"
+        when = _when(episodes, bad.environment, step, "reset")
+        error.where = f"{self._place(bad.environment, self.n_envs)}, {when}"
         return error
 
     def _fail(self, error: BaseException, n_envs: int, when: str, seeds: list[int] | None = None) -> NoReturn:

@@ -112,7 +112,8 @@ class SyncEnvs(SyncVectorEnv):
         n, over, observations = self.num_envs, self._over, self._env_obs
         infos: dict[str, Any] = {}
         rewards, terminated, truncated = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        i, outcome = 0, None
+        i = 0
+        outcome: Any = None
         try:
             for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
                 outcome = None
@@ -173,12 +174,12 @@ class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self._last is not None:
             return self._last, 0.0, True, False, {}
-        outcome = self.env.step(action)
+        outcome: Any = self.env.step(action)
         check_step(outcome)
         observation, _, terminated, truncated, _ = outcome
         if terminated or truncated:
             self._last = observation
-        return outcome
+        return outcome  # type: ignore[no-any-return]
 
 
 def _one_episode(make: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:

@@ -49,7 +49,7 @@ class AsyncEnvs(AsyncVectorEnv):
         ]
         super()._check_spaces()
 
-    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+    def reset(self, **options: Any) -> Any:
         """Reset all environments."""
         return self._or_end(super().reset, **options)
 
@@ -57,7 +57,7 @@ class AsyncEnvs(AsyncVectorEnv):
         """Step all environments; those whose episode was over are reset instead."""
         return self._or_end(super().step, actions)
 
-    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of all environments, for instance `render`, or read an attribute."""
         return self._or_end(super().call, name, *args, **kwargs)
 

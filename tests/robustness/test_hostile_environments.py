@@ -277,7 +277,8 @@ def test_no_worker_survives_a_training_process_that_is_killed():
 
 
 @pytest.mark.parametrize(("deed", "kind"), [("die", EnvironmentFailedError), ("hang", EnvironmentTimeoutError)])
-def test_training_ends_with_the_error_and_keeps_what_it_has(tiny_sac, deed, kind):
+def test_training_ends_with_the_error_and_keeps_what_it_has(tiny_sac, deed, kind, monkeypatch):
+    monkeypatch.setattr("workspace_rl.workers.GRACE", 0.5)  # both environments hang
     tiny_sac["gym_env"] = {
         "env_name": "Hostile-v0",
         "env_args": {"deed": deed, "at": "total 210", "seed": None},
@@ -322,7 +323,7 @@ STEPS = {
     r"'truncated' must be True or False, ndarray bool of shape \[1\] found": (
         lambda o, r, te, tr, i: (o, r, te, np.zeros(1, bool), i)
     ),
-    r"'info' must be a dictionary, a list of 0 found": lambda o, r, te, tr, i: (o, r, te, tr, []),
+    r"'info' must be a dictionary, a list of 1 found": lambda o, r, te, tr, i: (o, r, te, tr, ["x"]),
     r"'env_obs' must be float32 of shape \[2\].* ndarray float32 of shape \[3\] found": (
         lambda o, *rest: (np.zeros(3, np.float32), *rest)
     ),
