@@ -150,7 +150,7 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
         with np.errstate(invalid="ignore"):
             slack = np.where(np.isfinite(high - low), ROUNDING * (high - low), 0)
         # No action is infinite, not even where nothing bounds it.
-        largest = float(np.finfo(space.low.dtype).max)
+        largest = float(np.finfo(space.low.dtype).max)  # type: ignore[arg-type]
         least, most = np.maximum(low - slack, -largest), np.minimum(high + slack, largest)
 
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:

@@ -144,7 +144,7 @@ class SyncEnvs(SyncVectorEnv):
         """Raise what went wrong in environment `i`, or in putting all observations together where i is -1."""
         if i == -1:
             raise first_misfit(self._env_obs, self.single_observation_space) or error
-        if isinstance(error, ValueError | TypeError) and outcome is not None and not self._over[i]:
+        if outcome is not None and not self._over[i]:
             try:
                 check_step(outcome)
             except EnvironmentFailedError as broken:
