@@ -33,6 +33,12 @@ class EnvironmentConfig:
         choices=("sync", "async", "vector_entry_point"),
     )
     clip_actions: bool = option(False, "clip actions that are out of bounds instead of stopping with an error")
+    timeout: float | None = option(
+        300.0, "seconds that an 'async' environment may take for a step or a reset; null for no limit", above=0
+    )
+    allow_nonfinite_observations: bool = option(
+        False, "let NaN and infinity pass in observations instead of stopping; for agents that handle them"
+    )
     atari: dict[str, Any] | None = option(
         None, "an Atari game's preprocessing, {} for the standard one (workspace_rl.envs.atari.AtariOptions)"
     )

@@ -70,6 +70,27 @@ class ActionError(WorkspaceError, ValueError):
     """An action does not fit the action space of its environment."""
 
 
+class EnvironmentFailedError(WorkspaceRLError, RuntimeError):
+    """An environment raised an exception, or the process it runs in died."""
+
+    #: The environment's place in the vector of environments, counted from 0; None where it is not known.
+    index: int | None = None
+    #: The seed of its last reset that had one; None before the first, or where it has no seed of its own.
+    seed: int | None = None
+
+
+class EnvironmentTimeoutError(EnvironmentFailedError, TimeoutError):
+    """An environment in a process of its own gives no answer."""
+
+
+class EnvironmentContractError(EnvironmentFailedError, TypeError):
+    """An environment returns something else than gymnasium's interface, or its own spaces, promise."""
+
+
+class NonFiniteError(WorkspaceRLError, FloatingPointError):
+    """A NaN or an infinity stands where learning needs finite numbers."""
+
+
 class ReplayBufferError(WorkspaceRLError, ValueError):
     """Something is put into, or asked of, a replay buffer that does not fit it."""
 
@@ -88,10 +109,6 @@ class PolicyFileError(WorkspaceRLError, ValueError):
 
 class CheckpointError(WorkspaceRLError, ValueError):
     """A checkpoint is damaged, or does not fit the run that is to go on from it."""
-
-
-class NonFiniteError(WorkspaceRLError, FloatingPointError):
-    """A loss, a gradient or a weight has become NaN or infinite."""
 
 
 class RenderingError(WorkspaceRLError, RuntimeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import gymnasium as gym
 import numpy as np
@@ -13,8 +13,17 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from torch import Tensor
 
 from workspace_rl.agent import Agent
+from workspace_rl.env_contract import failure
 from workspace_rl.envs.atari import AtariVector
-from workspace_rl.errors import CompositionError, RenderingError, UnsupportedSpaceError
+from workspace_rl.errors import (
+    CompositionError,
+    EnvironmentFailedError,
+    NonFiniteError,
+    RenderingError,
+    UnsupportedSpaceError,
+    WorkspaceRLError,
+)
+from workspace_rl.finite import FiniteCheck, NonFinite
 from workspace_rl.make_env import Wrapper
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
 from workspace_rl.spaces import ActionAdapter, action_adapter, observation_leaves
@@ -26,9 +35,12 @@ Frame = dict[str, Tensor]
 class _Episodes:
     """The running episodes of all environments; a plain object, since a module's attributes are slow to set."""
 
-    __slots__ = ("cumulated_reward", "done", "frame", "timestep")
+    __slots__ = ("cumulated_reward", "done", "frame", "n_steps", "seeds", "timestep")
 
-    def __init__(self, n_envs: int) -> None:
+    def __init__(self, n_envs: int, seeds: list[int]) -> None:
+        self.seeds = seeds
+        #: Steps since the reset, resets after episodes included.
+        self.n_steps = 0
         self.cumulated_reward = np.zeros(n_envs)
         self.timestep = np.zeros(n_envs, dtype=np.int64)
         self.done = np.zeros(n_envs, dtype=bool)
@@ -67,6 +79,8 @@ class GymAgent(Agent):
         env_args: dict[str, Any] | None = None,
         rescale_actions: bool = True,
         clip_actions: bool = False,
+        timeout: float | None = 300.0,
+        allow_nonfinite_observations: bool = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
         input_name: str = "action",
@@ -87,6 +101,10 @@ class GymAgent(Agent):
                 (see `workspace_rl.envs.atari.AtariOptions`).
             rescale_actions: continuous actions come in [-1, 1]; False if they come in the space's own units.
             clip_actions: clip actions that are out of bounds instead of raising.
+            timeout: seconds that an environment in a process of its own ("async") may take for a step or a reset, None
+                for no limit. In this process nothing can stop an environment that hangs, except ctrl-C.
+            allow_nonfinite_observations: let NaN and infinity pass in observations, for agents of yours that handle
+                them, as where they stand for missing measurements. Rewards are always finite.
             seed: where the seeds of the episodes are derived from.
             device: where the tensors that are written live.
             input_name: the variable with the actions.
@@ -99,6 +117,7 @@ class GymAgent(Agent):
             UnsupportedSpaceError: a space is of a kind that is not supported, or `rescale_actions` needs bounds that
                 are infinite.
             CompositionError: `n_envs` is not positive, or `env` does not fit the other arguments.
+            EnvironmentFailedError: making an environment raised an exception.
         """
         super().__init__(name=name)
         if not isinstance(n_envs, int) or n_envs < 1:
@@ -107,9 +126,11 @@ class GymAgent(Agent):
         self.input_name = input_name
         self.output_prefix = output_prefix
         self.output_device = torch.device(device)
+        self._env_label = _label(env)
+        self._episodes: _Episodes | None = None
         self._given_vector_env = isinstance(env, VectorEnv)
-        self._make = partial(make_vector_env, env, n_envs, auto_reset, vectorization, wrappers, env_args or {})
-        self.vector_env = self._make()
+        self._make = partial(make_vector_env, env, n_envs, auto_reset, vectorization, wrappers, env_args or {}, timeout)
+        self.vector_env = self._make_vector_env(n_envs)
         mode = self.vector_env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if mode not in self._reset_modes:
             raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
@@ -124,8 +145,16 @@ class GymAgent(Agent):
             self.vector_env, AtariVector
         )
         self._next_seeds: list[int] | None = None
-        self._episodes: _Episodes | None = None
+        self._first_bad = self._finite_check(not allow_nonfinite_observations)
         self.seed(seed)
+
+    def _make_vector_env(self, n_envs: int) -> VectorEnv[Any, Any, Any]:
+        try:
+            return self._make()
+        except (Exception, SystemExit) as error:
+            if isinstance(error, WorkspaceRLError) and not isinstance(error, EnvironmentFailedError):
+                raise
+            self._fail(error, n_envs, "while it was made")
 
     def _observation_leaves(self) -> dict[str, Callable[[Any], np.ndarray]]:
         return observation_leaves(self.observation_space, "env_obs")
@@ -141,6 +170,11 @@ class GymAgent(Agent):
         Raises:
             ActionError: an action does not fit the action space.
             UnwrittenStepError: nobody wrote the action at `t-1`.
+            NonFiniteError: a reward, or an observation, is NaN or infinite.
+            EnvironmentFailedError: an environment raised an exception, or its process died.
+            EnvironmentTimeoutError: an environment in a process of its own took longer than `timeout`.
+            EnvironmentContractError: an environment returned something that does not fit gymnasium's interface or its
+                own observation space.
         """
         self._write(self._reset() if t == 0 else self._step(t), t)
 
@@ -161,8 +195,14 @@ class GymAgent(Agent):
         self._next_seeds = None
         # Other vector classes may have one generator for all of their copies.
         seed: Any = list(seeds) if self._seeds_apart else seeds[0]
-        observation, _ = self.vector_env.reset(seed=seed)
-        self._episodes = _Episodes(self.n_envs)
+        if not self._seeds_apart:
+            seeds = seeds[:1] * self.n_envs
+        self._episodes = None
+        try:
+            observation, _ = self.vector_env.reset(seed=seed)
+        except (Exception, SystemExit) as error:
+            self._fail(error, self.n_envs, "at its reset", seeds)
+        self._episodes = _Episodes(self.n_envs, seeds)
         nothing = np.zeros(self.n_envs, dtype=bool)
         return self._make_frame(self._episodes, observation, np.zeros(self.n_envs), nothing, nothing)
 
@@ -170,7 +210,12 @@ class GymAgent(Agent):
         episodes = self._episodes
         if episodes is None:
             raise CompositionError(f"{self.description()} was run at t={t} before t=0, which resets its environments.")
-        observation, reward, terminated, truncated, _ = self.vector_env.step(self._read_action(t - 1))
+        action = self._read_action(t - 1)
+        episodes.n_steps += 1
+        try:
+            observation, reward, terminated, truncated, _ = self.vector_env.step(action)
+        except (Exception, SystemExit) as error:
+            self._fail(error, self.n_envs, "", episodes.seeds)
         if self.auto_reset:
             running = ~episodes.done
             episodes.cumulated_reward = (episodes.cumulated_reward + reward) * running
@@ -197,6 +242,9 @@ class GymAgent(Agent):
         terminated: np.ndarray,
         truncated: np.ndarray,
     ) -> Frame:
+        bad = self._first_bad(observation, reward, None if self.auto_reset else episodes.done)
+        if bad is not None:
+            raise self._nonfinite(bad, episodes)
         episodes.done = terminated | truncated
         frame: Frame = {}
         for name, leaf in self._leaves.items():
@@ -212,6 +260,48 @@ class GymAgent(Agent):
             frame = {name: value.to(self.output_device, non_blocking=True) for name, value in frame.items()}
         episodes.frame = frame
         return frame
+
+    # ---- failures -------------------------------------------------------------------------------------------------
+
+    def _finite_check(self, observations: bool) -> Callable[..., NonFinite | None]:
+        return FiniteCheck(self.observation_space, self.n_envs, "env_obs", observations=observations).first_bad
+
+    def _nonfinite(self, bad: NonFinite, episodes: _Episodes) -> NonFiniteError:
+        step = int(episodes.timestep[bad.environment])
+        place = f" at {bad.component}" if bad.component else ""
+        option = ""
+        if bad.variable != "reward":
+            option = (
+                " Where such observations are meant, and an agent of yours handles them, let them pass: "
+                "allow_nonfinite_observations=True (gym_env.allow_nonfinite_observations in a configuration)."
+            )
+        error = NonFiniteError(
+            f"{self.output_prefix}{bad.variable} holds {bad.value}{place}, finite numbers that float32 can hold "
+            "expected. A division by zero, or a simulation that became unstable, leads to this; the same seed and "
+            f"actions lead there again.{option}"
+        )
+        when = _when(episodes, bad.environment, step, "reset")
+        error.where = f"{self._place(bad.environment, self.n_envs)}, {when}"
+        return error
+
+    def _fail(self, error: BaseException, n_envs: int, when: str, seeds: list[int] | None = None) -> NoReturn:
+        """Raise `error`, which came from the vector environment, with all that is known of where it happened."""
+        failed = failure(error, 0 if n_envs == 1 else None)
+        index, episodes = failed.index, self._episodes
+        if seeds is not None:
+            failed.seed = None if index is None else seeds[index]
+            if episodes is not None:
+                over = index is not None and self.auto_reset and bool(episodes.done[index])
+                step = 0 if over else None if index is None else int(episodes.timestep[index]) + 1
+                when = _when(episodes, index, step, "reset after its episode")
+            else:
+                when += f" with seed {seeds if index is None else failed.seed}"
+        failed.where = f"{self._place(index, n_envs)}, {when}"
+        raise failed from failed.__cause__
+
+    def _place(self, index: int | None, n_envs: int) -> str:
+        which = f"one of {n_envs} environments" if index is None else f"environment {index} of {n_envs} (from 0)"
+        return f"{self.description()}: {which} {self._env_label}"
 
     # ---- seeds, sizes, the end ------------------------------------------------------------------------------------
 
@@ -237,7 +327,7 @@ class GymAgent(Agent):
         if self._given_vector_env:
             raise CompositionError(f"{self.description()} was given a vector environment and cannot make another one.")
         self.vector_env.close()
-        self.vector_env = self._make()
+        self.vector_env = self._make_vector_env(self.n_envs)
         self._episodes = None
 
     @property
@@ -297,3 +387,18 @@ class GymAgent(Agent):
     def close(self) -> None:
         """Close the environments."""
         self.vector_env.close()
+
+
+def _label(env: Any) -> str:
+    """Return what an environment is called in messages."""
+    env = getattr(env, "func", env)  # of functools.partial
+    spec = getattr(env, "spec", None)
+    name = env if isinstance(env, str) else getattr(spec, "id", None) or getattr(env, "__qualname__", None)
+    return repr(name or type(env).__name__)
+
+
+def _when(episodes: _Episodes, index: int | None, step: int | None, start: str) -> str:
+    """Return the place in time of the failure of an environment at `step` of its episode, 0 being its `start`."""
+    seed = episodes.seeds if index is None else episodes.seeds[index]
+    episode = "" if step is None else f"at step {step} of its episode, " if step else f"at the {start}, "
+    return f"{episode}step {episodes.n_steps} since it was reset with seed {seed}"

@@ -18,10 +18,10 @@ from workspace_rl.checkpoint import Checkpoints
 from workspace_rl.config import EnvironmentConfig, RunConfig, apply_overrides, load_config
 from workspace_rl.errors import (
     ConfigError,
+    EnvironmentFailedError,
     PolicyFileError,
     RenderingError,
     RunFolderError,
-    WorkspaceRLError,
     did_you_mean,
 )
 from workspace_rl.evaluation import Evaluation, evaluate
@@ -282,14 +282,17 @@ def make_env_agent(
             vectorization=vectorization,
             env_args=env_args,
             clip_actions=config.clip_actions,
+            timeout=config.timeout,
+            allow_nonfinite_observations=config.allow_nonfinite_observations,
             **options,
         )
-    except WorkspaceRLError:
-        raise
-    except TypeError as error:
+    except EnvironmentFailedError as error:
+        refused = error.__cause__
+        if not isinstance(refused, TypeError):
+            raise
         if render:
-            raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({error}).") from error
-        raise ConfigError(f"gym_env.env_args: environment {config.env_name!r} refuses them: {error}") from error
+            raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({refused}).") from refused
+        raise ConfigError(f"gym_env.env_args: environment {config.env_name!r} refuses them: {refused}") from refused
 
 
 def find_algorithm(name: object) -> type[OffPolicyAlgorithm[Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from torch import Tensor
 
 from workspace_rl.errors import ActionError, UnsupportedSpaceError
@@ -32,26 +33,38 @@ def observation_leaves(space: gym.Space[Any], name: str) -> dict[str, Callable[[
     Raises:
         UnsupportedSpaceError: a leaf is of a kind that has no arrays.
     """
-    leaves: dict[str, Callable[[Any], np.ndarray]] = {}
+    return {leaf: _as_array(part, pick) for leaf, (part, pick) in space_leaves(space, name).items()}
+
+
+def space_leaves(space: gym.Space[Any], name: str) -> dict[str, tuple[gym.Space[Any], Callable[[Any], Any]]]:
+    """Return for each leaf of an observation space, by its variable's name, its space and a function that picks it.
+
+    Raises:
+        UnsupportedSpaceError: a leaf is of a kind that has no arrays.
+    """
+    leaves: dict[str, tuple[gym.Space[Any], Callable[[Any], Any]]] = {}
     _collect_leaves(space, name, lambda observation: observation, leaves)
     return leaves
+
+
+def _as_array(space: gym.Space[Any], pick: Callable[[Any], Any]) -> Callable[[Any], np.ndarray]:
+    if space.dtype == np.float64:
+        return lambda observation: np.asarray(pick(observation), dtype=np.float32)
+    return lambda observation: np.asarray(pick(observation))
 
 
 def _collect_leaves(
     space: gym.Space[Any],
     name: str,
     pick: Callable[[Any], Any],
-    leaves: dict[str, Callable[[Any], np.ndarray]],
+    leaves: dict[str, tuple[gym.Space[Any], Callable[[Any], Any]]],
 ) -> None:
     if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
         items = space.spaces.items() if isinstance(space, gym.spaces.Dict) else enumerate(space.spaces)
         for key, part in items:
             _collect_leaves(part, f"{name}/{key}", partial(_pick_part, pick, key), leaves)
     elif isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-        if space.dtype == np.float64:
-            leaves[name] = lambda observation: np.asarray(pick(observation), dtype=np.float32)
-        else:
-            leaves[name] = lambda observation: np.asarray(pick(observation))
+        leaves[name] = (space, pick)
     else:
         raise UnsupportedSpaceError(
             f"the observation space holds {space} at {name!r}; Box, Discrete, MultiDiscrete, MultiBinary, Dict and "
@@ -88,18 +101,21 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
     if isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.floating):
         return _continuous_actions(space, n_envs, rescale, clip)
     shape: tuple[int, ...]
+    first: Any
     if isinstance(space, gym.spaces.Discrete):
         first, counts, shape = int(space.start), np.array(int(space.n), np.uint64), (n_envs,)
     elif isinstance(space, gym.spaces.MultiDiscrete):
-        first, counts, shape = 0, space.nvec.astype(np.uint64), (n_envs, *space.shape)
+        first, counts, shape = space.start, space.nvec.astype(np.uint64), (n_envs, *space.shape)
     else:
         raise UnsupportedSpaceError(
             f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
             "Wrap the environment (gymnasium.wrappers.TransformAction)."
         )
 
+    shifted = bool(np.any(first))
+
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
-        array = action.numpy(force=True)
+        array = _as_numpy(action)
         if array.shape != shape or array.dtype.kind not in "iu":
             raise ActionError(
                 f"variable {name!r} at step {t} must hold integers of shape {list(shape)} for {space}, "
@@ -110,7 +126,7 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
             raise ActionError(
                 f"variable {name!r} at step {t} holds {array.tolist()}; {space} takes 0 to {(counts - 1).tolist()}."
             )
-        return array + first if first else array
+        return array + first if shifted else array
 
     return adapt
 
@@ -133,10 +149,12 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
         identity = True
         with np.errstate(invalid="ignore"):
             slack = np.where(np.isfinite(high - low), ROUNDING * (high - low), 0)
-        least, most = low - slack, high + slack
+        # No action is infinite, not even where nothing bounds it.
+        largest = float(np.finfo(space.low.dtype).max)  # type: ignore[arg-type]
+        least, most = np.maximum(low - slack, -largest), np.minimum(high + slack, largest)
 
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
-        array = action.numpy(force=True)
+        array = _as_numpy(action)
         if array.shape != shape or array.dtype.kind != "f":
             raise ActionError(
                 f"variable {name!r} at step {t} must hold floats of shape {list(shape)} for {space}, "
@@ -144,12 +162,17 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
             )
         # Written so that NaN is refused, too.
         if not ((array >= least) & (array <= most)).all():
-            _refuse_unless(clip and not np.isnan(array).any(), array, name, t, least, most)
+            _refuse_unless(clip and np.isfinite(array).all(), array, name, t, least, most)
         if not identity:
             array = centre + half * array
         return np.clip(array, space.low, space.high).astype(space.dtype, copy=False)
 
     return adapt
+
+
+def _as_numpy(action: Tensor) -> np.ndarray:
+    # NumPy has no bfloat16, which actors compute with under autocast.
+    return (action.float() if action.dtype is torch.bfloat16 else action).numpy(force=True)
 
 
 def _refuse_unless(allowed: bool, array: np.ndarray, name: str, t: int, least: Any, most: Any) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate, iterate
 
+from workspace_rl.env_contract import USUAL_TYPES, check_reset, check_step, fail, first_misfit
 from workspace_rl.envs import make_env_spec, missing_simulator
 from workspace_rl.envs.atari import make_atari_vector_env
-from workspace_rl.errors import CompositionError
+from workspace_rl.errors import CompositionError, EnvironmentFailedError, WorkspaceRLError
 from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
+from workspace_rl.workers import AsyncEnvs
 
 Vectorization = Literal["sync", "async", "vector_entry_point"]
 
@@ -28,6 +29,7 @@ def make_vector_env(
     vectorization: Vectorization | None,
     wrappers: Sequence[Wrapper],
     env_args: dict[str, Any],
+    timeout: float | None = None,
 ) -> VectorEnv[Any, Any, Any]:
     """Return the vector environment that the arguments of `GymAgent` describe."""
     if isinstance(env, VectorEnv):
@@ -60,38 +62,100 @@ def make_vector_env(
     if not auto_reset:
         env = partial(_one_episode, env)
     if vectorization == "sync":
-        return SyncEnvs([env] * n_envs, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
+        return SyncEnvs([env] * n_envs)
     if vectorization == "async":
-        return AsyncVectorEnv([_Worker(env)] * n_envs, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
+        return AsyncEnvs([env] * n_envs, timeout)
     raise CompositionError(f"vectorization must be 'sync', 'async' or 'vector_entry_point', not {vectorization!r}.")
 
 
 class SyncEnvs(SyncVectorEnv):
-    """gymnasium's `SyncVectorEnv` in the mode `NEXT_STEP`, with less work for each environment."""
+    """gymnasium's `SyncVectorEnv` in the mode `NEXT_STEP`, with less work for each environment.
 
-    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
-        """Reset all environments."""
-        self._over = [False] * self.num_envs
-        return super().reset(**options)
+    If an environment raises, or returns what it must not, this is told by an `EnvironmentFailedError` with its index.
+    """
+
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
+        """Make the environments."""
+        with ExitStack() as undo:
+            envs: list[gym.Env[Any, Any]] = []
+            for make in env_fns:
+                try:
+                    envs.append(make())
+                except WorkspaceRLError:
+                    raise
+                except (Exception, SystemExit) as error:
+                    fail(error, len(envs))
+                undo.callback(envs[-1].close)
+            super().__init__([iter(envs).__next__] * len(envs), copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
+            undo.pop_all()
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset all environments: number i from `seed[i]`, or from `seed + i`, or going on with its random numbers."""
+        n, infos = self.num_envs, dict[str, Any]()
+        self._over = [False] * n
+        seeds = [seed + i for i in range(n)] if isinstance(seed, int) else seed or [None] * n
+        for i, (env, one) in enumerate(zip(self.envs, seeds, strict=True)):
+            try:
+                outcome = env.reset(seed=one, options=options)
+                check_reset(outcome, self.single_observation_space)
+            except (Exception, SystemExit) as error:
+                fail(error, i)
+            self._env_obs[i], info = outcome
+            infos = self._add_info(infos, info, i)
+        self._observations = concatenate(self.single_observation_space, self._env_obs, self._observations)
+        return self._observations, infos
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all environments; those whose episode was over are reset instead."""
         n, over, observations = self.num_envs, self._over, self._env_obs
         infos: dict[str, Any] = {}
         rewards, terminated, truncated = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
-            if over[i]:
-                observations[i], info = env.reset()
-                over[i] = False
-            else:
-                observations[i], rewards[i], ends, is_cut, info = env.step(action)
-                if ends or is_cut:
-                    terminated[i], truncated[i], over[i] = ends, is_cut, True
-            if info:
-                infos = self._add_info(infos, info, i)
-        batch = concatenate(self.single_observation_space, observations, self._observations)
+        i = 0
+        outcome: Any = None
+        try:
+            for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
+                outcome = None
+                if over[i]:
+                    outcome = env.reset()
+                    check_reset(outcome, self.single_observation_space)
+                    observations[i], info = outcome
+                    over[i] = False
+                else:
+                    outcome = env.step(action)
+                    observations[i], reward, ends, is_cut, info = outcome
+                    plain = ends is False and is_cut is False and type(reward) is float
+                    if not plain and (type(reward), type(ends), type(is_cut), type(info)) not in USUAL_TYPES:
+                        check_step(outcome)
+                    rewards[i] = reward
+                    if ends or is_cut:
+                        terminated[i], truncated[i], over[i] = ends, is_cut, True
+                if info:
+                    infos = self._add_info(infos, info, i)
+            i, outcome = -1, None
+            batch = concatenate(self.single_observation_space, observations, self._observations)
+        except (Exception, SystemExit) as error:
+            self._fail(error, i, outcome)
         self._observations = batch
         return batch, rewards, terminated, truncated, infos
+
+    def _fail(self, error: BaseException, i: int, outcome: Any) -> NoReturn:
+        """Raise what went wrong in environment `i`, or in putting all observations together where i is -1."""
+        if i == -1:
+            raise first_misfit(self._env_obs, self.single_observation_space) or error
+        if outcome is not None and not self._over[i]:
+            try:
+                check_step(outcome)
+            except EnvironmentFailedError as broken:
+                error = broken
+        fail(error, i)
+
+    def close_extras(self, **options: Any) -> None:
+        """Close all environments, also where one of them raises while it is closed."""
+        with ExitStack() as stack:
+            for env in self.envs:
+                stack.callback(env.close)
 
 
 class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):
@@ -110,25 +174,13 @@ class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self._last is not None:
             return self._last, 0.0, True, False, {}
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        outcome: Any = self.env.step(action)
+        check_step(outcome)
+        observation, _, terminated, truncated, _ = outcome
         if terminated or truncated:
             self._last = observation
-        return observation, float(reward), terminated, truncated, info
+        return outcome  # type: ignore[no-any-return]
 
 
 def _one_episode(make: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:
     return _OneEpisode(make())
-
-
-class _Worker:
-    """Makes an environment in a worker process, which leaves ctrl-C to the process that started it."""
-
-    def __init__(self, make: Callable[[], gym.Env[Any, Any]]) -> None:
-        self._make = make
-        self._parent = os.getpid()
-
-    def __call__(self) -> gym.Env[Any, Any]:
-        if os.getpid() != self._parent:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        return self._make()

@@ -6,7 +6,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
@@ -20,7 +20,7 @@ from workspace_rl import make_env as library_make_env
 from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
 from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent
 from workspace_rl.compat.bbrl.agents.utils import TemporalAgent
-from workspace_rl.errors import UnsupportedSpaceError
+from workspace_rl.errors import EnvironmentFailedError, UnsupportedSpaceError
 from workspace_rl.seeding import VIDEO_EPISODES, episode_seeds
 
 
@@ -163,6 +163,13 @@ class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
     def _observation_leaves(self) -> dict[str, Any]:
         leaves = super()._observation_leaves()
         return {name: lambda observation, leaf=leaf: _as_bbrl(leaf(observation)) for name, leaf in leaves.items()}
+
+    def _finite_check(self, observations: bool) -> Any:
+        return lambda *frame: None  # BBRL looks at no numbers
+
+    def _fail(self, error: BaseException, *context: Any) -> NoReturn:
+        original = error.__cause__ if isinstance(error, EnvironmentFailedError) and error.__cause__ else error
+        raise original from original.__cause__  # as the environment raised it
 
     def _action_adapter(self, rescale: bool, clip: bool) -> Any:
         return self._as_actions

@@ -1,0 +1,239 @@
+"""Environments in processes of their own, which may raise, hang or die without taking the run with them."""
+
+from __future__ import annotations
+
+import queue
+import select
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector.async_vector_env import AsyncState, _async_worker
+
+from workspace_rl.env_contract import check_observation, check_reset, check_step, failure
+from workspace_rl.errors import EnvironmentFailedError, EnvironmentTimeoutError, WorkspaceRLError
+
+#: Seconds that workers get to close their environments before they are killed.
+GRACE = 5.0
+
+
+class AsyncEnvs(AsyncVectorEnv):
+    """gymnasium's `AsyncVectorEnv` whose workers cannot fail unnoticed.
+
+    If an environment raises, gives no answer in time, returns what it must not, or its process dies, this is told by an
+    `EnvironmentFailedError` with the environment's index, and all workers have ended by then.
+    """
+
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]], timeout: float | None) -> None:
+        """Start a worker for each function; `timeout` is how many seconds an environment may take to answer."""
+        self._timeout = timeout
+        self.parent_pipes, self.processes = [], []
+        self._state = AsyncState.DEFAULT
+        try:
+            super().__init__(env_fns, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP, worker=_work)
+        except BaseException:
+            self.close(terminate=True)
+            raise
+
+    def _check_spaces(self) -> None:
+        # The last thing that is done when workers are started, and the first that needs their answers.
+        self.parent_pipes = [
+            _Pipe(pipe, process, index, self._timeout)  # type: ignore[misc]
+            for index, (pipe, process) in enumerate(zip(self.parent_pipes, self.processes, strict=True))
+        ]
+        super()._check_spaces()
+
+    def reset(self, **options: Any) -> Any:
+        """Reset all environments."""
+        return self._or_end(super().reset, **options)
+
+    def step(self, actions: Any) -> Any:
+        """Step all environments; those whose episode was over are reset instead."""
+        return self._or_end(super().step, actions)
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of all environments, for instance `render`, or read an attribute."""
+        return self._or_end(super().call, name, *args, **kwargs)
+
+    def _or_end(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except EnvironmentFailedError:
+            self.close()
+            raise
+
+    def _raise_if_errors(self, successes: Iterable[bool]) -> None:
+        failed = [index for index, success in enumerate(successes) if not success]
+        if not failed:
+            return
+        reasons: dict[int, EnvironmentFailedError] = {}
+        for _ in failed:
+            try:
+                index, _, error, trace = self.error_queue.get(timeout=GRACE)
+            except queue.Empty:  # what it raised cannot be sent
+                break
+            reasons[index] = failure(error, index)
+            reasons[index].__cause__ = reasons[index].__cause__ or _WorkerTraceback(trace)
+        first = failed[0]
+        raise reasons.get(first) or failure(RuntimeError("an error that cannot be sent between processes"), first)
+
+    def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """End all workers: at once with `terminate`, else after `timeout` seconds (`GRACE` unless given) to close."""
+        if not terminate:
+            for pipe in self.parent_pipes:
+                try:
+                    pipe.send(("close", None))
+                except EnvironmentFailedError:
+                    continue  # it has ended already
+        # Their answers are not waited for: a worker that is still stepping closes when it is through.
+        deadline = time.monotonic() + (0 if terminate else GRACE if timeout is None else timeout)
+        for process in self.processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        left = [process for process in self.processes if process.is_alive()]
+        for end, patience in ((BaseProcess.terminate, 1.0), (BaseProcess.kill, None)):
+            for process in left:
+                end(process)
+            deadline = time.monotonic() + 1.0
+            for process in left:
+                process.join(None if patience is None else max(0.0, deadline - time.monotonic()))
+            left = [process for process in left if process.is_alive()]
+        for pipe in self.parent_pipes:
+            pipe.close()
+        if hasattr(self, "error_queue"):
+            self.error_queue.close()
+
+
+class _Pipe:
+    """The connection to a worker. Waits so long and no longer, and says which worker it was."""
+
+    def __init__(self, connection: Connection, process: BaseProcess, index: int, timeout: float | None) -> None:
+        self._connection, self._process, self._index, self._timeout = connection, process, index, timeout
+        self._poll: Callable[[float], Any] = lambda milliseconds: connection.poll(milliseconds / 1000)
+        if hasattr(select, "poll"):  # kept, since making one for each message takes five times as long
+            poller = select.poll()
+            poller.register(connection.fileno(), select.POLLIN)
+            self._poll = poller.poll
+
+    def send(self, message: Any) -> None:
+        try:
+            self._connection.send(message)
+        except OSError as error:
+            raise self._dead() from error
+
+    def recv(self) -> Any:
+        # In slices: where an environment has started processes of its own, its pipe stays open when it dies.
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        while not self._poll(1000 if deadline is None else min(1000, 1000 * max(0.0, deadline - time.monotonic()))):
+            if not self._process.is_alive() and not self._poll(0):
+                raise self._dead()
+            if deadline is not None and time.monotonic() >= deadline:
+                raise self._silent()
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._dead() from error
+
+    def poll(self, timeout: float = 0.0) -> bool:
+        return bool(self._poll(1000 * timeout))
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.closed
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _dead(self) -> EnvironmentFailedError:
+        self._process.join(1.0)
+        code = self._process.exitcode
+        how = "" if code is None else f" with exit code {code}"
+        if code is not None and code < 0:
+            how = f" by signal {-code} ({signal.strsignal(-code)})"
+        error = EnvironmentFailedError(
+            f"its process ended{how}. A crash of the simulator, too little memory, or a call of os._exit does that; "
+            "vectorization='sync' runs it in the training process, where a debugger and faulthandler can see it."
+        )
+        error.index = self._index
+        return error
+
+    def _silent(self) -> EnvironmentTimeoutError:
+        self._process.kill()
+        error = EnvironmentTimeoutError(
+            f"it gave no answer within {self._timeout:g} seconds. If it may take that long, give it more time: timeout "
+            "(gym_env.timeout in a configuration, in seconds, null for no limit)."
+        )
+        error.index = self._index
+        return error
+
+
+class _WorkerTraceback(Exception):
+    """Where in a worker an environment raised, as text."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def _work(
+    index: int,
+    make: Callable[[], gym.Env[Any, Any]],
+    pipe: Any,
+    parent_pipe: Any,
+    shared_memory: Any,
+    error_queue: Any,
+    *rest: Any,
+) -> None:
+    """Run one environment, as gymnasium does, but report what happens while it is made as well."""
+    # Ctrl-C is for the process that started this one, and what that one does at the end is not for this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        env = _Checked(make())
+    except (Exception, SystemExit) as error:
+        parent_pipe.close()
+        pipe.recv()  # an answer is only looked at after the question
+        error_queue.put((index, EnvironmentFailedError, _sendable(error), traceback.format_exc()))
+        pipe.send((None, False))
+        return
+    try:
+        _async_worker(index, lambda: env, pipe, parent_pipe, shared_memory, error_queue, *rest)
+    except OSError:  # the process that started this one has gone
+        pass
+
+
+class _Checked(gym.Wrapper[Any, Any, Any, Any]):
+    """Checks what an environment returns, and turns what it raises into errors that can be sent."""
+
+    def reset(self, **options: Any) -> Any:
+        return self._checked(self.env.reset, self._check_reset, **options)
+
+    def step(self, action: Any) -> Any:
+        return self._checked(self.env.step, self._check_step, action)
+
+    def render(self) -> Any:
+        return self._checked(self.env.render, lambda picture: None)
+
+    def _check_reset(self, outcome: Any) -> None:
+        check_reset(outcome, self.observation_space)
+
+    def _check_step(self, outcome: Any) -> None:
+        check_step(outcome)
+        check_observation(outcome[0], self.observation_space)
+
+    def _checked(self, method: Callable[..., Any], check: Callable[[Any], None], *args: Any, **options: Any) -> Any:
+        try:
+            outcome = method(*args, **options)
+            check(outcome)
+        except (Exception, SystemExit) as error:
+            raise _sendable(error) from error
+        return outcome
+
+
+def _sendable(error: BaseException) -> WorkspaceRLError:
+    """Return the error as one of this library's, whose arguments are texts."""
+    return error if isinstance(error, WorkspaceRLError) else failure(error)
