@@ -20,6 +20,7 @@ from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate, compile_up
 from workspace_rl.config import OffPolicyConfig, RunConfig
 from workspace_rl.errors import ConfigError, RenderingError, RunFolderError, UnsupportedSpaceError
 from workspace_rl.evaluation import Evaluation, evaluate
+from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
 from workspace_rl.notebook import shown_video
@@ -185,10 +186,12 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
         Raises:
             RunFolderError: the run's folder exists already or cannot be written.
+            CompositionError: what the algorithm is composed of does not fit together.
         """
         parameters = self.parameters
         if self.run is not None:
             raise RunFolderError(f"this object has trained already, into {self.run.path}. Create a new one.")
+        check_before_training(self)
         run = self.run = Run.create(self.config)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
         logger = Logger(run.path / "metrics.csv", tensorboard, verbose=self.config.logger.verbose)

@@ -200,7 +200,7 @@ class Workspace:
             UnwrittenStepError: nobody has written that step.
         """
         variable = self._variables.get(name)
-        return (self._variable(name, f"step {t} of ") if variable is None else variable).get(t)
+        return (self._variable(name, t) if variable is None else variable).get(t)
 
     # ---- whole variables ------------------------------------------------------------------------------------------
 
@@ -457,14 +457,16 @@ class Workspace:
 
     # ---- helpers --------------------------------------------------------------------------------------------------
 
-    def _variable(self, name: str, what: str = "") -> Variable:
+    def _variable(self, name: str, t: int | None = None) -> Variable:
         variable = self._variables.get(name)
         if variable is None:
             known = ", ".join(repr(one) for one in self._variables) or "none"
-            raise UnknownVariableError(
-                f"{what}variable {name!r} was read, but nobody has written it."
+            error = UnknownVariableError(
+                f"{'' if t is None else f'step {t} of '}variable {name!r} was read, but nobody has written it."
                 f"{did_you_mean(str(name), self._variables)} Variables written so far: {known}."
             )
+            error.variable, error.step = name, t
+            raise error
         return variable
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
