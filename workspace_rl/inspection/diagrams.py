@@ -19,6 +19,7 @@ from workspace_rl.inspection.tracing import Inputs, Trace, trace
 #: Columns: one value, a variable at a step.
 Value = tuple[str, int]
 
+EXPLANATION = "rows: what runs, in order; columns: variables at a step"
 COLOURS = {REPLAYED: "#1f6feb", "fresh": "#1a7f37", "environment": "#bc4c00", GIVEN: "#6e4fb3"}
 INK, FAINT, PALE = "#1b1f24", "#6e7781", "#d0d7de"
 #: Lengths in pixels. A column's line stands `INDENT` from its left side, and its texts to the right of it.
@@ -242,11 +243,12 @@ def draw(name: str, phases: Sequence[Phase]) -> Drawing:
     """Lay the phases out one below the other."""
     drawing = Drawing()
     widths = {id(phase): _column_width(phase) for phase in phases}
-    drawing.width = max([860.0, *(2 * MARGIN + BOX + 26 + len(p.values) * widths[id(p)] for p in phases)])
-    drawing.add(Text(MARGIN, 30, name, 17, bold=True))
-    explanation = "rows: what runs, in order; columns: variables at a step"
-    drawing.add(Text(MARGIN + text_width(name, 17, True) + 14, 29, explanation, 11, FAINT))
-    _draw_legend(drawing, phases)
+    drawing.width = max(
+        [0.0]
+        + [2 * MARGIN + BOX + 26 + len(one.values) * widths[id(one)] for one in phases]
+        + [2 * MARGIN + text_width(one.title, 12.5, True) for one in phases]
+    )
+    _draw_head(drawing, name, phases)
     y = 44.0
     for phase in phases:
         y = _draw_phase(drawing, phase, y, widths[id(phase)]) + GAP
@@ -271,23 +273,31 @@ def _two_lines(name: str) -> list[str]:
     return [name[:middle].strip(), name[middle:].strip()]
 
 
-def _draw_legend(drawing: Drawing, phases: Sequence[Phase]) -> None:
-    kinds = dict.fromkeys(mark.kind for phase in phases for step in phase.steps for mark in step.marks)
+def _legend(phases: Sequence[Phase]) -> list[tuple[str, str]]:
+    """Return the kinds of values that occur, with what they are called."""
+    kinds = {mark.kind for phase in phases for step in phase.steps for mark in step.marks}
     words = {
         REPLAYED: "replayed: stored earlier",
         "fresh": "fresh: computed here",
         "environment": "from the environment",
         GIVEN: "given from outside",
     }
-    x = drawing.width - MARGIN
-    for kind in reversed([one for one in words if one in kinds]):
-        x -= text_width(words[kind], 11)
-        drawing.add(Text(x, 29, words[kind], 11, COLOURS[kind]), Rectangle(x - 18, 20, 12, 10, COLOURS[kind], radius=2))
-        x -= 36
-    for word, fill in (("writes", FAINT), ("reads", "#ffffff")):
-        x -= text_width(word, 11)
-        drawing.add(Text(x, 29, word, 11, FAINT), Circle(x - 11, 25, 5, fill, FAINT))
-        x -= 34
+    return [(kind, word) for kind, word in words.items() if kind in kinds]
+
+
+def _draw_head(drawing: Drawing, name: str, phases: Sequence[Phase]) -> None:
+    """Draw the title, what rows and columns are, and the legend."""
+    x = MARGIN + text_width(name, 17, True) + 14
+    drawing.add(Text(MARGIN, 30, name, 17, bold=True), Text(x, 29, EXPLANATION, 11, FAINT))
+    x += text_width(EXPLANATION) + 20
+    for word, fill in (("reads", "#ffffff"), ("writes", FAINT)):
+        drawing.add(Text(x + 12, 29, word, 11, FAINT), Circle(x, 25, 5, fill, FAINT))
+        x += text_width(word) + 32
+    for kind, word in _legend(phases):
+        colour = COLOURS[kind]
+        drawing.add(Text(x + 16, 29, word, 11, colour), Rectangle(x - 2, 20, 12, 10, colour, radius=2))
+        x += text_width(word) + 36
+    drawing.width = max(drawing.width, x - 20 + MARGIN)
 
 
 def _draw_phase(drawing: Drawing, phase: Phase, top: float, width: float) -> float:
@@ -346,7 +356,7 @@ def _draw_step(drawing: Drawing, step: Step, columns: dict[Value, float], y: flo
         drawing.add(Line(MARGIN + BOX, y, end, y, FAINT, 1))
     fill = "#fff8c5" if step.is_function else "#ddf4ff"
     drawing.add(Rectangle(MARGIN, y - ROW / 2 + 3, BOX, ROW - 6, fill, FAINT, 16 if step.is_function else 5))
-    label = step.label if len(step.label) <= 24 else step.label[:23] + "…"
+    label = step.label if len(step.label) <= 21 else step.label[:20] + "…"
     if step.detail:
         drawing.add(Text(MARGIN + BOX / 2, y - 1, label, 12, bold=True, anchor="middle"))
         drawing.add(Text(MARGIN + BOX / 2, y + 12, step.detail, 10, FAINT, anchor="middle"))

@@ -69,7 +69,7 @@ def _forward(environment: Any, t: int) -> None:
 
 
 def _take_action(environment: Any, t: int) -> None:
-    name = getattr(environment, "input", None) or getattr(environment, "input_name", "action")
+    name = str(getattr(environment, "input", None) or getattr(environment, "input_name", "action"))
     if any(one.startswith(f"{name}/") for one in environment.workspace.keys()):
         return  # BBRL's actions that have parts
     space: gym.Space[Any] = environment.action_space

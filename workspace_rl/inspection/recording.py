@@ -111,7 +111,7 @@ class Recorder:
     @contextlib.contextmanager
     def active(self) -> Iterator[Recorder]:
         """Let all workspaces that are created within the block record."""
-        classes = [Workspace, *_subclasses(Workspace)]
+        classes: list[Any] = [Workspace, *_subclasses(Workspace)]
         own = [(one, one.__dict__["_new_variable"]) for one in classes if "_new_variable" in one.__dict__]
         try:
             for workspace_class, variable_class in own:
@@ -214,7 +214,8 @@ class Recorder:
             return
         common = next(iter(sources.values()))
         if step is None:
-            variable.sources = {one: sources.get(one, common) for one in range(variable.time_size())}
+            steps = range(variable.time_size())
+            variable.sources = {one: sources.get(one, common) for one in steps}  # type: ignore[misc]
         else:
             variable.sources[step] = sources.get(step, common)
 
@@ -234,7 +235,7 @@ class _Recorded(Variable):
 
     def __init__(self, name: str, value: Tensor) -> None:
         super().__init__(name, value)
-        self.sources = {}
+        self.sources = {}  # type: ignore[misc]  # the slot is in the class that `_recorded` makes
 
     def source(self, step: int | None) -> Source | None:
         """Return where a step comes from, or the whole variable if all of its steps come from the same place."""
@@ -294,7 +295,8 @@ def _recorded(variable_class: type[Variable], recorder: Recorder) -> type[Variab
 
 
 def _subclasses(parent: type) -> list[type]:
-    return [one for child in parent.__subclasses__() for one in (child, *_subclasses(child))]
+    children: list[type] = parent.__subclasses__()
+    return [one for child in children for one in (child, *_subclasses(child))]
 
 
 def is_fake(tensor: Tensor) -> bool:

@@ -102,7 +102,8 @@ class Twins:
             types.CellType(self.of(cell.cell_contents)) if _learns(cell.cell_contents) else cell
             for cell in function.__closure__ or ()
         )
-        return _rebuilt(function, namespace, cells or None)
+        rebuilt: Callable[..., Any] = _rebuilt(function, namespace, cells or None)
+        return rebuilt
 
     @contextlib.contextmanager
     def copying(self) -> Iterator[None]:
