@@ -14,7 +14,9 @@ from workspace_rl.algos.sac import actor_loss, critic_loss
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.errors import CompositionError
 from workspace_rl.returns import n_step_transitions
+from workspace_rl.run import find_algorithm
 
+FAST = {"compile": False, "matmul_precision": "highest"}
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "composition-mistakes.md"
 
 
@@ -136,7 +138,9 @@ class NoNextAction(SAC):
         return {"loss": minimise(loss, self.critic_optimizer)}
 
 
-def test_9_a_target_of_the_replayed_next_action(tiny_sac):
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_9_a_target_of_the_replayed_next_action(tiny_sac, n_steps):
+    tiny_sac["algorithm"]["n_step_return"] = n_steps
     problems = check(NoNextAction(tiny_sac))
     expect(problems, 9, "stale", "'target-critic'", "'action' at step 1", "run it in the update at t=1 first")
 
@@ -247,6 +251,44 @@ def test_a_right_composition_has_no_problems(env, cartpole):
 
     problems = check(TemporalAgent(Agents(cartpole, Q(), GreedyAgent())))
     assert not problems and str(problems) == "TemporalAgent: no problems found"
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "dqn", "td3", "ddpg"])
+def test_returns_over_several_steps_have_no_problems(algorithm):
+    environment = "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"
+    settings = {"n_step_return": 3, "random_steps": 10, "total_steps": 1000}
+    found = check(find_algorithm(algorithm)({"gym_env": {"env_name": environment}, "algorithm": settings, **FAST}))
+    assert not found and not found.notes
+
+
+class Recurrent(Agent):
+    """State in the agent, statistics in its buffers, and torch's distributions, which check their parameters."""
+
+    def __init__(self):
+        super().__init__("recurrent")
+        self.cell, self.norm, self.mean = torch.nn.GRUCell(3, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1)
+        self.state = None
+
+    def forward(self, t, **kwargs):
+        self.state = self.cell(self.get(("env/env_obs", t)), None if t == 0 else self.state)
+        distribution = torch.distributions.Normal(self.mean(self.norm(self.state)), 1.0)
+        action = distribution.sample().clamp(-1, 1)
+        self.set(("action", t), action)
+        self.set(("action_logprobs", t), distribution.log_prob(action).sum(-1))
+
+
+def test_agents_with_state_are_traced_and_keep_it(env):
+    agent = Recurrent()
+    problems = check(TemporalAgent(Agents(env, agent)))
+    assert not problems and not problems.notes
+    assert agent.state is None and agent.norm.num_batches_tracked == 0
+
+
+def test_what_was_replaced_on_an_object_is_not_run(tiny_sac):
+    algorithm, calls = SAC(tiny_sac), []
+    algorithm.update = lambda batch: calls.append(batch)
+    problems = check(algorithm)
+    assert not problems and not calls and "replaced on the object" in problems.notes[0]
 
 
 class DependsOnValues(Agent):

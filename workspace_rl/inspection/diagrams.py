@@ -145,7 +145,13 @@ def phases_of(traced: Trace) -> list[Phase]:
 def _is_shown(traced: Trace, access: Access) -> bool:
     call = access.call
     in_update = call.part.startswith("update")
-    if call.is_function:  # what the update itself reads is for its metrics
+    if call.is_function:
+        # Whole variables that are put in place again say nothing; what the update itself reads is for its metrics.
+        moved = {
+            one.variable for one in traced.recorder.accesses if one.call is call and one.writes and one.step is None
+        }
+        if access.step is None and access.variable in moved:
+            return False
         return access.writes or call.name.rpartition(".")[2] not in ("update", traced.name)
     steps = {one.call.t for one in traced.recorder.accesses if one.call.environment and one.call.part == call.part}
     # One step of the policy and the environment's answer tell it all.
@@ -187,7 +193,7 @@ def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access
     marks: list[Mark] = []
     unread: dict[int, int] = {}
     for access in accesses:
-        step = access.step if access.step is not None else max(0, traced.window - 1)
+        step = access.step if access.step is not None else min(1, max(0, traced.window - 1))
         if access.writes and access.variable not in used and call.environment:
             unread[step] = unread.get(step, 0) + 1
             continue

@@ -309,6 +309,8 @@ def _stale(traced: Trace) -> Iterator[Problem]:
     }
     siblings = _written_together(traced)
     fresh: dict[tuple[int, str, int | None], Call] = {}
+    # Longer windows may be sequences, whose stored actions are inputs like any other.
+    transitions = traced.window == 2 or any(call.name == "n_step_transitions" for call in traced.recorder.calls)
     for access in traced.recorder.accesses:
         if not access.call.part.startswith("update"):
             continue
@@ -328,7 +330,7 @@ def _stale(traced: Trace) -> Iterator[Problem]:
                 f"{writer.name!r} write both in the update, and do not store {access.variable!r}.",
                 False,
             )
-        elif traced.window == 2 and access.step == 1 and access.variable in policy:
+        elif transitions and access.step == 1 and access.variable in policy:
             writer_name = policy[access.variable]
             yield Problem(
                 "stale",
