@@ -21,6 +21,7 @@ from workspace_rl.composition import (
 )
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.gym_agent import GymAgent
+from workspace_rl.inspection import check, describe, diagram
 from workspace_rl.make_env import make_env
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.policy import load_policy, save_policy
@@ -52,7 +53,10 @@ __all__ = [
     "StackAgent",
     "TemporalAgent",
     "Workspace",
+    "check",
     "compile_update",
+    "describe",
+    "diagram",
     "episode_seeds",
     "evaluate",
     "gae",

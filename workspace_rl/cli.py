@@ -8,13 +8,16 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import workspace_rl
+from workspace_rl import inspection
 from workspace_rl.config import apply_overrides, load_config, shipped_configs
 from workspace_rl.envs.catalogue import list_environments
 from workspace_rl.errors import WorkspaceRLError
 from workspace_rl.run import Run, find_algorithm
 from workspace_rl.schema import describe_schema
+from workspace_rl.training import OffPolicyAlgorithm
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,8 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         Ctrl-C ends the run early and keeps the policies, the measurements and the scores.
         """,
     )
-    train.add_argument("config", metavar="CONFIG", help="a YAML file, or a name such as sac/pendulum")
-    train.add_argument("overrides", metavar="key=value", nargs="*", help="parameters to change")
+    _add_config_arguments(train)
     train.set_defaults(command=_train)
 
     resume = _command(
@@ -154,6 +156,25 @@ def build_parser() -> argparse.ArgumentParser:
     configs.add_argument("algo", metavar="ALGO", nargs="?", help="for instance sac")
     configs.set_defaults(command=_configs)
 
+    check = _command(
+        commands,
+        "check",
+        "look for mistakes in what a configuration composes, without running it",
+        "Nothing is computed, and no environment is stepped. The status is 1 if there are problems.",
+    )
+    _add_config_arguments(check)
+    check.set_defaults(command=_check)
+
+    diagram = _command(
+        commands,
+        "diagram",
+        "show which agent reads and writes what, as text or as a picture",
+        "Of the composition that a configuration trains: collecting, and one update.",
+    )
+    _add_config_arguments(diagram)
+    diagram.add_argument("--output", metavar="FILE", help="write an .svg or a .png file instead of text")
+    diagram.set_defaults(command=_diagram)
+
     envs = _command(
         commands,
         "envs",
@@ -168,12 +189,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
+    result = _algorithm(options).train()
+    return 130 if result.interrupted else 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    problems = inspection.check(_algorithm(options))
+    print(problems)
+    return 1 if problems else 0
+
+
+def _diagram(options: argparse.Namespace) -> int:
+    diagram = inspection.diagram(_algorithm(options))
+    print(diagram if options.output is None else diagram.save(options.output))
+    return 0
+
+
+def _algorithm(options: argparse.Namespace) -> OffPolicyAlgorithm[Any]:
     # So that an environment of one's own is found in the working directory. Only here, and after everything else: a run
     # that is scored or filmed may be somebody else's, and so may be the folder it lies in.
     sys.path.append(str(Path.cwd()))
     config = apply_overrides(load_config(options.config), options.overrides)
-    result = find_algorithm(config.get("algo"))(config).train()
-    return 130 if result.interrupted else 0
+    return find_algorithm(config.get("algo"))(config)
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -240,6 +277,11 @@ def _command(commands: argparse._SubParsersAction, name: str, help: str, text: s
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return parser
+
+
+def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name such as sac/pendulum")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="parameters to change")
 
 
 def _add_policy_arguments(parser: argparse.ArgumentParser, episodes: int) -> None:

@@ -25,6 +25,10 @@ class WorkspaceRLError(Exception):
 class WorkspaceError(WorkspaceRLError):
     """Base class of what goes wrong between an agent and a workspace."""
 
+    #: The variable it is about, and the step (None for the whole variable), as far as they are known.
+    variable: str = ""
+    step: int | None = None
+
 
 class UnknownVariableError(WorkspaceError, KeyError):
     """A variable is read that nobody has written."""

@@ -32,6 +32,7 @@ from workspace_rl.errors import (
     WorkspaceRLError,
 )
 from workspace_rl.evaluation import Evaluation, evaluate
+from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
 from workspace_rl.notebook import shown_video
@@ -132,21 +133,23 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self._watch: UpdateWatch | None = None
         self._watched_from = 0
         self._metric_names: dict[Any, list[str]] = {}
-        with self.random_state, torch_threads(self.config.torch_threads):
+        with self.random_state, torch_threads(self.config.torch_threads), contextlib.ExitStack() as if_it_fails:
             seed, n_envs = self.parameters.seed, self.parameters.n_envs
             self.train_env = make_env_agent(self.config.gym_env, n_envs, auto_reset=True, seed=seed, device=self.device)
+            if_it_fails.callback(self.train_env.close)
             if self.train_env.action_kind != self.action_kind:
                 raise UnsupportedSpaceError(
                     f"{type(self).__name__} needs {self.action_kind} actions, but {self.config.gym_env.env_name!r} has "
                     f"{self.train_env.action_space}. SAC, TD3 and DDPG are for continuous, DQN for discrete ones."
                 )
             self.build()
+            describe_agent(self.eval_policy)  # a policy that cannot be saved is told now
             # What is chosen here is kept in the run's configuration.
             self.config.matmul_precision = self._chosen_precision()
             if self.config.compile == "auto":
                 self.config.compile = self.planned_updates() >= WORTH_COMPILING
-        self._compiled = compile_update(self._watched_update, self.optimizers()) if self.config.compile else None
-        describe_agent(self.eval_policy)  # a policy that cannot be saved is told now
+            self._compiled = compile_update(self._watched_update, self.optimizers()) if self.config.compile else None
+            if_it_fails.pop_all()
 
     @abstractmethod
     def build(self) -> None:
@@ -223,14 +226,18 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
         Raises:
             RunFolderError: the run's folder exists already or cannot be written.
+            CompositionError: what the algorithm is composed of does not fit together.
             NonFiniteError: a loss, gradient or weight has become NaN or infinite.
         """
         parameters, due, checkpoint = self.parameters, self._due, self._checkpoint
         if self._trained:
-            raise RunFolderError(
-                f"this object has trained already, into {self.run and self.run.path}. Create a new one."
-            )
-        run = self.run = self.run or Run.create(self.config)
+            raise RunFolderError(f"this object has trained already, into {self.config.base_dir}. Create a new one.")
+        try:
+            check_before_training(self)
+            run = self.run = self.run or Run.create(self.config)
+        except BaseException:
+            self._close_environments()
+            raise
         self._trained, self._checkpoint = True, None
         if checkpoint is not None:
             run.put_back(checkpoint.copies)
@@ -330,8 +337,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         run.save_scores("latest", step=self.steps, selection=evaluation and evaluation.as_dict())
 
     def _close_environments(self) -> None:
-        self.train_env.close()
-        self._close_evaluation()
+        with contextlib.ExitStack() as both:
+            both.callback(self._close_evaluation)
+            both.callback(self.train_env.close)
 
     def _close_evaluation(self) -> None:
         if self._eval_env is not None:

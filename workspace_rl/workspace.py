@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
-from typing import Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import torch
 from torch import Tensor
@@ -16,6 +15,10 @@ from workspace_rl.errors import (
     VariableMismatchError,
     did_you_mean,
 )
+from workspace_rl.workspace_table import as_html, as_text
+
+if TYPE_CHECKING:  # matplotlib is optional, and slow
+    from matplotlib.figure import Figure
 
 
 class Variable:
@@ -93,6 +96,12 @@ class Variable:
             raise UnwrittenStepError(f"step {t} of variable {self.name!r} was read, but {written}.")
         value = self.get_full()[t] if steps is None else steps[t]
         return self._unwritten(t) if value is None else value
+
+    def peek(self, t: int) -> Tensor | None:
+        """Return step `t` if somebody wrote it, and leave the variable as it is: for displays."""
+        if self._steps is not None:
+            return self._steps[t]
+        return None if self._full is None else self._full[t]
 
     def get_full(self) -> Tensor:
         """Return the whole variable, `[T, B, ...]`; steps that nobody wrote are zeros."""
@@ -201,7 +210,7 @@ class Workspace:
             UnwrittenStepError: nobody has written that step.
         """
         variable = self._variables.get(name)
-        return (self._variable(name, f"step {t} of ") if variable is None else variable).get(t)
+        return (self._variable(name, t) if variable is None else variable).get(t)
 
     # ---- whole variables ------------------------------------------------------------------------------------------
 
@@ -424,48 +433,31 @@ class Workspace:
 
     # ---- display --------------------------------------------------------------------------------------------------
 
-    def _rows(self) -> list[tuple[str, str, str, str, str, str]]:
-        return [
-            (
-                name,
-                str(list(variable.size)),
-                str(variable.dtype).removeprefix("torch."),
-                str(variable.device),
-                _readable_bytes(variable.size.numel() * variable.dtype.itemsize),
-                variable.writer,
-            )
-            for name, variable in self._variables.items()
-        ]
-
     def __repr__(self) -> str:
         """Return a table of the variables."""
-        if not self._variables:
-            return "Workspace (empty)"
-        rows = [_COLUMNS, *self._rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-        return "Workspace\n" + "\n".join(
-            "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
+        return as_text(self._variables)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{cell}</th>" for cell in _COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<table><caption>Workspace</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return as_html(self._variables)
+
+    def plot(self, name: str, **options: Any) -> Figure:
+        """Draw a variable over time, one line for each batch element: see `workspace_rl.time_plots.plot_variable`."""
+        from workspace_rl.time_plots import plot_variable
+
+        return plot_variable(self, name, **options)
 
     # ---- helpers --------------------------------------------------------------------------------------------------
 
-    def _variable(self, name: str, what: str = "") -> Variable:
+    def _variable(self, name: str, t: int | None = None) -> Variable:
         variable = self._variables.get(name)
         if variable is None:
             known = ", ".join(repr(one) for one in self._variables) or "none"
-            raise UnknownVariableError(
-                f"{what}variable {name!r} was read, but nobody has written it."
+            error = UnknownVariableError(
+                f"{'' if t is None else f'step {t} of '}variable {name!r} was read, but nobody has written it."
                 f"{did_you_mean(str(name), self._variables)} Variables written so far: {known}."
             )
+            error.variable, error.step = name, t
+            raise error
         return variable
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
@@ -482,18 +474,6 @@ class Workspace:
                 "Ask for one variable by its name."
             )
         return next(iter(sizes.values()), 0)
-
-
-_COLUMNS = ("variable", "shape", "dtype", "device", "memory", "written by")
-
-
-def _readable_bytes(number: int) -> str:
-    size = float(number)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
 
 
 def _not_a_tensor(name: str, value: object) -> str:

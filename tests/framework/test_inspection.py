@@ -1,0 +1,193 @@
+"""Tables and pictures of compositions, and that no shipped composition has a problem."""
+
+import copy
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import torch
+from torch import nn
+
+from workspace_rl import Agent, Agents, GymAgent, ReplayBuffer, TemporalAgent, Workspace, check, describe, diagram
+from workspace_rl.agents import ContinuousQAgent, RandomAgent, SquashedGaussianActor
+from workspace_rl.algos import SAC
+from workspace_rl.cli import main
+from workspace_rl.composition import KWAgentWrapper
+from workspace_rl.config import load_config, shipped_configs
+from workspace_rl.errors import CompositionError, MissingDependencyError, RenderingError
+from workspace_rl.run import find_algorithm
+
+
+@pytest.fixture(scope="module")
+def env():
+    agent = GymAgent("Pendulum-v1", 2, name="environment")
+    yield agent
+    agent.close()
+
+
+@pytest.fixture
+def policy():
+    return SquashedGaussianActor(3, [8], 1, name="actor")
+
+
+def rows(description, agent):
+    return {(row.does, row.variable, row.at, row.shape, row.dtype) for row in description.rows if row.agent == agent}
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_no_shipped_composition_has_a_problem(name):
+    config = load_config(name)
+    config.compile, config.matmul_precision = False, "highest"
+    if "features_from" in config.algorithm.get("architecture", {}) or "transfer" in name:
+        pytest.skip("starts with the features of another run")
+    try:
+        algorithm = find_algorithm(config.algo)(config)
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+    problems = check(algorithm)
+    algorithm.train_env.close()
+    assert not problems and not problems.notes
+
+
+def test_offsets_are_those_of_the_agents_own_steps(env, policy):
+    description = describe(TemporalAgent(Agents(env, KWAgentWrapper(policy, log_prob=True))))
+    assert rows(description, "actor") == {
+        ("reads", "env/env_obs", "t", "[B, 3]", "float32"),
+        ("writes", "action", "t", "[B, 1]", "float32"),
+        ("writes", "action_logprobs", "t", "[B]", "float32"),
+    }
+    assert ("reads", "action", "t-1", "[B, 1]", "float32") in rows(description, "environment")
+    assert ("writes", "env/timestep", "t", "[B]", "int64") in rows(description, "environment")
+    assert "from environment" in str(description) and "<td" in description._repr_html_()
+
+
+def test_prefixes_and_equal_names_are_told_apart(env, policy):
+    critic = ContinuousQAgent(3, [8], 1)
+    target = copy.deepcopy(critic).with_prefix("target/")
+    description = describe(TemporalAgent(Agents(env, policy, critic, target)))
+    assert ("writes", "critic/q_values", "t", "[B, 2]", "float32") in rows(description, "ContinuousQAgent")
+    assert ("writes", "target/q_values", "t", "[B, 2]", "float32") in rows(description, "ContinuousQAgent (2)")
+
+
+class Foreign(nn.Module):
+    """An agent of no class of this library."""
+
+    def __init__(self):
+        super().__init__()
+        self.workspace, self.model = None, nn.Linear(3, 1)
+        self.get_by_name = self.seed = self.set_name = None
+
+    def get(self, index):
+        return self.workspace.get(*index)
+
+    def set(self, index, value):
+        self.workspace.set(*index, value)
+
+    def __call__(self, workspace, **kwargs):
+        self.workspace = workspace
+        self.forward(**kwargs)
+
+    def forward(self, t, **kwargs):
+        self.set(("action", t), self.model(self.get(("env/env_obs", t))).tanh())
+
+
+def test_agents_of_other_packages_are_traced(env):
+    foreign = Foreign()
+    description = describe(TemporalAgent(Agents(env, foreign)))
+    assert ("reads", "env/env_obs", "t", "[B, 3]", "float32") in rows(description, "Foreign")
+    assert not check(TemporalAgent(Agents(env, foreign))) and foreign.workspace is None
+
+
+def test_whole_variables_and_a_replay_buffer_as_input(env):
+    class Mean(Agent):
+        def forward(self, **kwargs):
+            self.set("mean", self.get("env/reward").mean(0, keepdim=True))
+
+    workspace = Workspace()
+    TemporalAgent(Agents(env, RandomAgent(env.action_space)))(workspace, t=0, n_steps=5)
+    buffer = ReplayBuffer(20, ["env/env_obs", "action", "env/reward", "env/terminated"])
+    buffer.put(workspace)
+    state = torch.get_rng_state()
+    description = describe(Mean("mean"), inputs=buffer)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert rows(description, "mean") == {
+        ("reads", "env/reward", "all", "[T, B]", "float32"),
+        ("writes", "mean", "all", "[T, B]", "float32"),
+    }
+
+
+def test_what_fails_or_cannot_be_traced_is_said_below_the_table(env):
+    class Wilful(Agent):
+        def forward(self, t, **kwargs):
+            if self.get(("env/reward", t)).sum() >= 0:
+                self.set(("action", t), torch.zeros(2, 1))
+
+    text = str(describe(TemporalAgent(Agents(env, Wilful("wilful")))))
+    assert "agent 'wilful' (Wilful) was not traced to its end: what it does depends on the values of tensors" in text
+    alone = str(describe(ContinuousQAgent(3, [2], 1)))
+    assert "agent 'ContinuousQAgent' fails: step 0 of variable 'env/env_obs' was read" in alone
+
+
+def test_the_update_tells_replayed_from_fresh(tiny_sac):
+    algorithm = SAC(tiny_sac)
+    table = [(row.agent, row.variable, row.at, row.source) for row in describe(algorithm).rows if row.does == "reads"]
+    assert ("critic", "action", "t", "replayed") in table
+    assert ("critic", "action", "t", "from actor") in table  # for the actor's loss
+    assert ("target-critic", "action", "t+1", "from actor") in table
+    assert ("critic_loss", "env/reward", "t+1", "replayed") in table
+    assert ("critic_loss", "action_logprobs", "t+1", "from actor") in table
+    algorithm.train_env.close()
+
+
+def texts(svg):
+    return [one.text for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text") if one.text]
+
+
+def test_the_diagram_of_sac_fits_one_screen_and_says_what_the_critic_reads(tiny_sac, tmp_path):
+    algorithm = SAC(tiny_sac)
+    picture = diagram(algorithm)
+    algorithm.train_env.close()
+    root = ElementTree.fromstring(picture._repr_svg_())
+    assert float(root.get("width")) <= 1400 and float(root.get("height")) <= 900
+    words = texts(picture.svg())
+    assert {"critic", "critic_loss", "actor_loss", "replay buffer", "time t", "time t+1"} <= set(words)
+    assert "[B, 3] float32" in words and words.count("reads replayed") == 9
+    text = str(picture)
+    update = text[text.index("critic_loss") :]
+    (line,) = [one for one in update.splitlines() if one.strip().startswith("critic at t ")][:1]
+    assert "env/env_obs at t [B, 3] float32 (replayed), action at t [B, 1] float32 (replayed)" in line
+    assert picture.save(tmp_path / "sac.svg").read_text().startswith("<svg")
+    assert picture.save(tmp_path / "sac.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(RenderingError, match=r"\.svg or a \.png"):
+        picture.save(tmp_path / "sac.gif")
+
+
+def test_texts_of_a_diagram_do_not_overlap(env, policy):
+    for target in (TemporalAgent(Agents(env, policy)), ContinuousQAgent(3, [8], 1)):
+        inputs = {"env/env_obs": torch.zeros(1, 4, 3), "action": torch.zeros(1, 4, 1)}
+        root = ElementTree.fromstring(diagram(target, inputs=inputs).svg())
+        boxes = []
+        for one in root.iter("{http://www.w3.org/2000/svg}text"):
+            if not one.text:
+                continue
+            x, y, size = (float(one.get(key)) for key in ("x", "y", "font-size"))
+            width = 0.6 * size * len(one.text)
+            x -= {"middle": width / 2, "end": width}.get(one.get("text-anchor"), 0)
+            boxes.append((x, y - 0.8 * size, x + width, y, one.text))
+        for index, a in enumerate(boxes):
+            for b in boxes[:index]:
+                assert a[2] <= b[0] + 2 or b[2] <= a[0] + 2 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1, (a, b)
+
+
+def test_the_command_line_checks_and_draws(tmp_path, capsys):
+    options = ["sac/pendulum", "compile=false", "matmul_precision=highest"]
+    assert main(["check", *options]) == 0
+    assert capsys.readouterr().out == "SAC: no problems found\n"
+    assert main(["diagram", *options]) == 0
+    assert "critic_loss" in capsys.readouterr().out
+    assert main(["diagram", *options, "--output", str(tmp_path / "sac.svg")]) == 0
+    assert (tmp_path / "sac.svg").is_file()
+
+
+def test_a_diagram_of_nothing_is_refused():
+    with pytest.raises(CompositionError, match="can be looked at"):
+        diagram("sac")

@@ -1,0 +1,336 @@
+"""Who reads and writes which variable at which step, noted while agents run."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workspace_rl import workspace as workspace_module
+from workspace_rl.agent import is_agent
+from workspace_rl.errors import CompositionError, WorkspaceError
+from workspace_rl.workspace import Variable, Workspace
+
+
+class UntraceableError(CompositionError):
+    """An agent does something that cannot be done without consequences."""
+
+
+#: Where a value comes from that no agent has computed in the traced program.
+REPLAYED, GIVEN = "replayed", "given"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a value comes from."""
+
+    #: `REPLAYED` (a stored value), `GIVEN` (an input of the trace), "agent" or "function".
+    kind: str
+    #: The agent or function that computed it.
+    name: str = ""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether an agent or function of the traced program has computed it."""
+        return self.kind in ("agent", "function")
+
+    def __str__(self) -> str:
+        """Return a word or two for tables."""
+        return f"from {self.name}" if self.name else self.kind
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of an agent, or a function (a loss) that uses a workspace outside of agents."""
+
+    name: str
+    #: Its class, or "function".
+    kind: str
+    #: The part of the program: "collecting", "update", ...
+    part: str
+    #: The step it was called with, if any.
+    t: int | None = None
+    #: Whether it stands for environments.
+    environment: bool = False
+    #: Why it could not be traced to its end, if so.
+    untraced: str = ""
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it is a function, not an agent."""
+        return self.kind == "function"
+
+    def __str__(self) -> str:
+        """Return the name for messages."""
+        if self.is_function:
+            return f"function {self.name!r}"
+        return f"agent {self.name!r} ({self.kind})" if self.name != self.kind else f"agent {self.name!r}"
+
+
+@dataclass(eq=False)
+class Access:
+    """One read or write of a variable."""
+
+    call: Call
+    variable: str
+    #: None for the whole variable.
+    step: int | None
+    writes: bool
+    #: Of one step, `[B, ...]`; of the whole variable, `[T, B, ...]`.
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    #: Where the value that is read, or that is overwritten, comes from.
+    source: Source | None
+    #: Tells workspaces apart.
+    workspace: int = 0
+
+
+@dataclass
+class Recorder:
+    """What happens on all workspaces that are created while it is active."""
+
+    calls: list[Call] = field(default_factory=list)
+    accesses: list[Access] = field(default_factory=list)
+    #: The part that is running.
+    part: str = ""
+    #: Whether what is traced runs on fake tensors.
+    fake: bool = True
+    _stack: list[Call] = field(default_factory=list)
+    _function: tuple[Any, Call] | None = None
+    _quiet: int = 0
+    #: By name: where the steps of the last whole variable that was read come from.
+    _last_full: dict[str, dict[int, Source]] = field(default_factory=dict)
+    _workspaces: dict[int, tuple[int, Workspace]] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[Recorder]:
+        """Let all workspaces that are created within the block record."""
+        classes: list[Any] = [Workspace, *_subclasses(Workspace)]
+        own = [(one, one.__dict__["_new_variable"]) for one in classes if "_new_variable" in one.__dict__]
+        try:
+            for workspace_class, variable_class in own:
+                workspace_class._new_variable = _recorded(variable_class, self)
+            yield self
+        finally:
+            for workspace_class, variable_class in own:
+                workspace_class._new_variable = variable_class
+            self._workspaces.clear()
+
+    # ---- calls ----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def calling(self, call: Call) -> Iterator[None]:
+        """Charge what happens within the block to `call`."""
+        self.calls.append(call)
+        self._stack.append(call)
+        try:
+            yield
+        finally:
+            self._stack.pop()
+            self._function = None
+
+    @property
+    def running(self) -> Call | None:
+        """The innermost agent that is running."""
+        return self._stack[-1] if self._stack else None
+
+    def _responsible(self, frame: FrameType | None) -> Call | None:
+        """Return who runs in `frame`: an agent, or else a function.
+
+        Raises:
+            UntraceableError: it is an agent that was not copied.
+        """
+        if frame is None:
+            return None
+        agent = frame.f_locals.get("self")
+        if is_agent(agent) and "_watched" not in vars(agent):  # made by the program that is traced, or not copied
+            if any(not is_fake(one) for one in agent.parameters()) and self.fake:
+                raise UntraceableError("it runs agents that are out of the trace's reach")
+            name = str(getattr(agent, "_name", None) or type(agent).__name__)
+            return self._once(id(agent), name, type(agent).__name__)
+        return self.running or self.of_function(frame)
+
+    def of_function(self, frame: FrameType) -> Call:
+        """Return the call of the function that runs in `frame`."""
+        code = frame.f_code
+        return self._once(id(code), code.co_qualname.rpartition("<locals>.")[2], "function")
+
+    def _once(self, key: int, name: str, kind: str) -> Call:
+        """Return the call that `key` stands for, a new one unless it was the last."""
+        if self._function is None or self._function[0] != key:
+            call = Call(name, kind, self.part)
+            self.calls.append(call)
+            self._function = (key, call)
+        return self._function[1]
+
+    # ---- accesses -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Record nothing within the block."""
+        self._quiet += 1
+        try:
+            yield
+        finally:
+            self._quiet -= 1
+
+    def note(self, variable: _Recorded, step: int | None, writes: bool) -> None:
+        """Record an access that has just happened, or is about to for writes."""
+        if self._quiet:
+            return
+        where = _where()
+        name = variable.name
+        if where.internal:  # a workspace that is cut or joined: what comes out is as old as what went in
+            if not writes:
+                self._last_full[name] = dict(variable.sources)
+            else:
+                known = variable.sources or self._last_full.get(name, {})
+                self._keep(variable, step, known)
+            return
+        call = self._responsible(where.frame)
+        if call is None:
+            return
+        old = variable.source(step)
+        shape = tuple(variable.shape) if step is not None else (variable.time_size(), *variable.shape)
+        access = Access(call, name, step, writes, shape, variable.dtype, old, self._number(where.workspace))
+        self.accesses.append(access)
+        if not writes:
+            self._last_full[name] = dict(variable.sources)
+        elif where.library and not self.running and (variable.sources or name in self._last_full):
+            # Functions of the library, such as `n_step_transitions`, prepare stored values.
+            self._keep(variable, step, variable.sources or self._last_full[name])
+        else:
+            source = Source("function" if call.is_function else "agent", call.name)
+            self._keep(variable, step, {0: source})
+
+    def _keep(self, variable: _Recorded, step: int | None, sources: dict[int, Source]) -> None:
+        if not sources:
+            return
+        common = next(iter(sources.values()))
+        if step is None:
+            steps = range(variable.time_size())
+            variable.sources = {one: sources.get(one, common) for one in steps}  # type: ignore[misc]
+        else:
+            variable.sources[step] = sources.get(step, common)
+
+    def _number(self, workspace: Workspace | None) -> int:
+        # The workspaces are kept, so that no two have the same id.
+        if workspace is None:
+            return 0
+        return self._workspaces.setdefault(id(workspace), (len(self._workspaces) + 1, workspace))[0]
+
+
+class _Recorded(Variable):
+    """A variable that reports to a recorder. See `_recorded` for the class that is used."""
+
+    __slots__ = ()
+    recorder: Recorder
+    sources: dict[int, Source]
+
+    def __init__(self, name: str, value: Tensor) -> None:
+        super().__init__(name, value)
+        self.sources = {}  # type: ignore[misc]  # the slot is in the class that `_recorded` makes
+
+    def source(self, step: int | None) -> Source | None:
+        """Return where a step comes from, or the whole variable if all of its steps come from the same place."""
+        if step is not None:
+            return self.sources.get(step)
+        sources = set(self.sources.values())
+        return sources.pop() if len(sources) == 1 else None
+
+    def copy(self) -> _Recorded:
+        twin: Any = super().copy()
+        twin.sources = dict(self.sources)
+        return twin  # type: ignore[no-any-return]
+
+    def window(self, start: int, stop: int) -> _Recorded:
+        part: Any = super().window(start, stop)
+        part.sources = {step - start: source for step, source in self.sources.items() if start <= step < stop}
+        return part  # type: ignore[no-any-return]
+
+    def set(self, t: int, value: Tensor) -> None:
+        with self._reporting(t):
+            super().set(t, value)
+        self.recorder.note(self, t if t >= 0 else t + self.time_size(), writes=True)
+
+    def get(self, t: int) -> Tensor:
+        with self._reporting(t):
+            value = super().get(t)
+        self.recorder.note(self, t if t >= 0 else t + self.time_size(), writes=False)
+        return value
+
+    def set_full(self, value: Tensor) -> None:
+        with self._reporting(None):
+            super().set_full(value)
+        self.recorder.note(self, None, writes=True)
+
+    def get_full(self) -> Tensor:
+        with self._reporting(None):
+            value = super().get_full()
+        self.recorder.note(self, None, writes=False)
+        return value
+
+    @contextlib.contextmanager
+    def _reporting(self, step: int | None) -> Iterator[None]:
+        """Record nothing of what the variable does within itself, and let errors say what they are about."""
+        try:
+            with self.recorder.quiet():
+                yield
+        except WorkspaceError as error:
+            error.variable, error.step = self.name, step
+            raise
+
+
+def _recorded(variable_class: type[Variable], recorder: Recorder) -> type[Variable]:
+    members = {"__slots__": ("sources",), "recorder": recorder}
+    # The mixin's own slots are empty, so that it goes with any class of variables.
+    bases = (_Recorded,) if variable_class is Variable else (_Recorded, variable_class)
+    return type("RecordedVariable", bases, members)
+
+
+def _subclasses(parent: type) -> list[type]:
+    children: list[type] = parent.__subclasses__()
+    return [one for child in children for one in (child, *_subclasses(child))]
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Return whether a tensor is a fake one, without values."""
+    return type(tensor).__name__ == "FakeTensor" or hasattr(tensor, "fake_mode")
+
+
+@dataclass
+class _Where:
+    #: The innermost function outside of the workspace's and the recorder's files.
+    frame: FrameType | None
+    workspace: Workspace | None
+    #: Whether the workspace does it by itself, for instance in `select_batch`.
+    internal: bool
+    #: Whether that function is one of this library.
+    library: bool
+
+
+_DIRECT = {"get", "set", "get_full", "set_full", "__getitem__", "__setitem__", "<genexpr>"}
+
+
+def _where() -> _Where:
+    """Look who is asking, by the frames of the interpreter: any function may, without declaring it."""
+    frame: FrameType | None = sys._getframe(1)
+    workspace, internal = None, False
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        inside = frame.f_code.co_filename == workspace_module.__file__ or module.endswith("bbrl.workspace")
+        if inside:
+            owner = frame.f_locals.get("self")
+            workspace = owner if isinstance(owner, Workspace) else workspace
+            internal = internal or frame.f_code.co_name not in _DIRECT
+        elif module != __name__ and module not in ("contextlib", "workspace_rl.compat.assertions"):
+            is_library = module.startswith("workspace_rl.")
+            return _Where(frame, workspace, internal, is_library)
+        frame = frame.f_back
+    return _Where(None, workspace, internal, False)

@@ -1,0 +1,140 @@
+"""What agents read and write, as a table."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workspace_rl.inspection.problems import describe_untraced, layout
+from workspace_rl.inspection.recording import Access
+from workspace_rl.inspection.tracing import Inputs, Trace, trace
+
+COLUMNS = ("agent", "", "variable", "at", "shape", "dtype", "where from")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variable that an agent reads or writes."""
+
+    part: str
+    agent: str
+    #: "reads" or "writes".
+    does: str
+    variable: str
+    #: The step: "t" is that of the agent's call, in an update the first of the batch; "all" for the whole variable.
+    at: str
+    #: `[B, ...]`, or `[T, B, ...]` for a whole variable.
+    shape: str
+    dtype: str
+    #: For values that are read.
+    source: str
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row's texts, in the order of `COLUMNS`."""
+        return (self.agent, self.does, self.variable, self.at, self.shape, self.dtype, self.source)
+
+
+class Description:
+    """The table of what a composition's agents read and write: text in a terminal, HTML in a notebook."""
+
+    def __init__(self, name: str, rows: Sequence[Row], notes: Sequence[str]) -> None:
+        """Describe what is called `name`; `notes` say what could not be traced."""
+        self.name, self.rows, self.notes = name, list(rows), list(notes)
+
+    def _parts(self) -> dict[str, list[Row]]:
+        return {
+            part: [row for row in self.rows if row.part == part] for part in dict.fromkeys(r.part for r in self.rows)
+        }
+
+    def __str__(self) -> str:
+        """Return the table as text."""
+        columns = zip(COLUMNS, *(row.cells() for row in self.rows), strict=True)
+        widths = [max(map(len, column)) for column in columns]
+        lines = [self.name]
+        for part, rows in self._parts().items():
+            lines += ["", part, _line(COLUMNS, widths)]
+            before = ""
+            for row in rows:
+                agent = "" if row.agent == before else row.agent
+                lines.append(_line((agent, *row.cells()[1:]), widths))
+                before = row.agent
+        return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        style = "text-align:left"
+        head = "".join(f"<th style='{style}'>{text}</th>" for text in COLUMNS)
+        body = ""
+        for part, rows in self._parts().items():
+            body += f"<tr><th colspan='{len(COLUMNS)}' style='{style}'>{html.escape(part)}</th></tr>"
+            for row in rows:
+                cells = "".join(f"<td style='{style}'>{html.escape(text)}</td>" for text in row.cells())
+                body += f"<tr>{cells}</tr>"
+        notes = "".join(f"<p>{html.escape(one)}</p>" for one in self.notes)
+        caption = html.escape(self.name)
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+
+
+def describe(target: Any, inputs: Inputs = None, **kwargs: Any) -> Description:
+    """Return a table of what an agent, an algorithm, or a function of a batch reads and writes.
+
+    Nothing is computed, and no environment is stepped: see `check`, whose arguments these are. Agents need not declare
+    anything; one that cannot be traced is named below the table.
+
+    Raises:
+        CompositionError: `target` or `inputs` are nothing that can be traced.
+    """
+    traced = trace(target, inputs, **kwargs)
+    shown = shown_parts(traced)
+    accesses = [one for one in traced.recorder.accesses if one.call.part in shown]
+    # Steps that are alike are one row; an update may do the same on several workspaces, which are several.
+    rows = list({(one.workspace, _row(one)): _row(one) for one in accesses}.values())
+    return Description(traced.name, rows, [*describe_untraced(traced), *_broken(traced)])
+
+
+def shown_parts(traced: Trace) -> list[str]:
+    """Return the parts of a trace that tell the most: all of an agent's; collecting and one update of an algorithm."""
+    updates = [one for one in traced.parts if one.startswith("update")]
+    return [one for one in traced.parts if one in ("running", "collecting")] + updates[-1:]
+
+
+def _broken(traced: Trace) -> list[str]:
+    errors = {str(one.call): one.error for one in traced.failures if not one.untraceable}
+    return [
+        f"{name} fails: {error.args[0] if error.args else error} check(...) says more."
+        for name, error in errors.items()
+    ]
+
+
+def _row(access: Access) -> Row:
+    shape, _, dtype = layout(access).rpartition(" ")
+    source = "" if access.writes or access.source is None else str(access.source)
+    return Row(
+        access.call.part,
+        access.call.name,
+        "writes" if access.writes else "reads",
+        access.variable,
+        _at(access),
+        shape,
+        dtype,
+        source,
+    )
+
+
+def _at(access: Access) -> str:
+    if access.step is None:
+        return "all"
+    in_update = access.call.part.startswith("update")
+    return step_name(access.step - (0 if in_update or access.call.t is None else access.call.t))
+
+
+def step_name(offset: int) -> str:
+    """Return "t", "t+1", "t-1"."""
+    return f"t{offset:+d}" if offset else "t"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return ("  " + "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))).rstrip()

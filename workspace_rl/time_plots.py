@@ -1,0 +1,110 @@
+"""One variable of a workspace over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workspace_rl.errors import VariableMismatchError
+from workspace_rl.plots import new_figure
+from workspace_rl.workspace import Workspace
+
+if TYPE_CHECKING:  # imported where a picture is made: it is optional, and slow
+    from matplotlib.figure import Figure
+
+#: So many batch elements have a line each, and a colour of their own.
+MOST_LINES = 10
+
+
+def plot_variable(
+    workspace: Workspace,
+    name: str,
+    *,
+    batch: list[int] | None = None,
+    component: int | tuple[int, ...] | None = None,
+    done_variable: str = "env/done",
+    title: str | None = None,
+) -> Figure:
+    """Draw variable `name` over time: one line for each batch element, and a dot where its episodes end.
+
+        plot_variable(workspace, "env/reward")
+        workspace.plot("env/env_obs", component=2)
+
+    A line is interrupted where an episode ends: what follows belongs to another one.
+
+    Args:
+        workspace: holds the variable, `[T, B]` or `[T, B, ...]`.
+        name: its name.
+        batch: the batch elements to draw; the first ten unless given.
+        component: for `[T, B, ...]`, the index of what to draw in the rest; needed where that has several numbers.
+        done_variable: `[T, B]` bool, tells where episodes end; nothing is marked without it.
+        title: above the picture; the name unless given.
+
+    Raises:
+        UnknownVariableError: nobody has written the variable.
+        VariableMismatchError: it has more components than one and `component` does not choose, or an index is out of
+            range.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    values = workspace.get_full(name).detach().cpu().float().numpy()  # bfloat16 has no arrays
+    values = _component(values[:, None] if values.ndim == 1 else values, name, component)
+    n_elements = values.shape[1]
+    chosen = list(range(min(MOST_LINES, n_elements))) if batch is None else list(batch)
+    if any(not -n_elements <= one < n_elements for one in chosen):
+        raise VariableMismatchError(f"variable {name!r} has {n_elements} batch elements, but {chosen} were asked for.")
+    ends = _ends(workspace, done_variable, values.shape)
+    figure = new_figure(8, 3.6)
+    axes = figure.add_subplot()
+    steps = np.arange(len(values), dtype=float)
+    for element in chosen:
+        xs, ys = _interrupted(steps, values[:, element], ends[:, element])
+        (line,) = axes.plot(
+            xs, ys, label=str(element % n_elements), linewidth=1.4, marker="" if len(steps) > 1 else "o"
+        )
+        finished = ends[:, element].nonzero()[0]
+        axes.plot(finished, values[finished, element], "o", color=line.get_color(), markersize=5)
+    axes.set(xlabel="time step", ylabel=name if component is None else f"{name}, component {component}")
+    axes.set_title(title or name)
+    axes.grid(alpha=0.3)
+    if len(chosen) > 1:
+        legend = "batch element" + (" (dots: ends of episodes)" if ends.any() else "")
+        axes.legend(title=legend, ncols=min(5, len(chosen)), fontsize="small", title_fontsize="small")
+    return figure
+
+
+def _component(values: np.ndarray, name: str, component: int | tuple[int, ...] | None) -> np.ndarray:
+    shape = values.shape[2:]
+    if component is None:
+        if int(np.prod(shape)) == 1:
+            return values.reshape(values.shape[:2])
+        raise VariableMismatchError(
+            f"variable {name!r} has the shape {list(values.shape)}: choose what to draw of each {list(shape)}, for "
+            "instance component=0."
+        )
+    index = component if isinstance(component, tuple) else (component,)
+    inside = len(index) == len(shape) and all(-n <= one < n for one, n in zip(index, shape, strict=True))
+    if not inside:
+        raise VariableMismatchError(f"variable {name!r} holds {list(shape)} numbers each; there is no {component}.")
+    place: Any = (slice(None), slice(None), *index)
+    return values[place]  # type: ignore[no-any-return]
+
+
+def _ends(workspace: Workspace, done_variable: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return `[T, B]`, where episodes end: the first of successive frames that are done."""
+    ends = np.zeros(shape[:2], dtype=bool)
+    if done_variable not in workspace:
+        return ends
+    done = workspace.get_full(done_variable).detach().cpu().numpy().astype(bool)
+    if done.ndim != 2 or done.shape[1] != shape[1]:
+        return ends
+    done = done[: shape[0]].copy()
+    done[1:] &= ~done[:-1]  # evaluation environments stay done
+    ends[: len(done)] = done
+    return ends
+
+
+def _interrupted(steps: np.ndarray, values: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put a gap after each end of an episode."""
+    gaps = ends.nonzero()[0] + 1
+    return np.insert(steps, gaps, np.nan), np.insert(values.astype(float), gaps, np.nan)
