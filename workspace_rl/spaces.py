@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from torch import Tensor
 
 from workspace_rl.errors import ActionError, UnsupportedSpaceError
@@ -30,7 +31,7 @@ def observation_leaves(space: gym.Space[Any], name: str) -> dict[str, Callable[[
         float64 excepted, which becomes float32.
 
     Raises:
-        UnsupportedSpaceError: a leaf is of a kind that has no arrays.
+        UnsupportedSpaceError: a leaf is of a kind that has no arrays, or two leaves would have the same name.
     """
     leaves: dict[str, Callable[[Any], np.ndarray]] = {}
     _collect_leaves(space, name, lambda observation: observation, leaves)
@@ -48,6 +49,11 @@ def _collect_leaves(
         for key, part in items:
             _collect_leaves(part, f"{name}/{key}", partial(_pick_part, pick, key), leaves)
     elif isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
+        if name in leaves:
+            raise UnsupportedSpaceError(
+                f"the observation space has two leaves that would both be called {name!r}, since a key of it holds '/'. "
+                "Wrap the environment (gymnasium.wrappers.TransformObservation)."
+            )
         if space.dtype == np.float64:
             leaves[name] = lambda observation: np.asarray(pick(observation), dtype=np.float32)
         else:
@@ -89,17 +95,19 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
         return _continuous_actions(space, n_envs, rescale, clip)
     shape: tuple[int, ...]
     if isinstance(space, gym.spaces.Discrete):
-        first, counts, shape = int(space.start), np.array(int(space.n), np.uint64), (n_envs,)
+        first, counts, shape = np.asarray(space.start), np.array(int(space.n), np.uint64), (n_envs,)
     elif isinstance(space, gym.spaces.MultiDiscrete):
-        first, counts, shape = 0, space.nvec.astype(np.uint64), (n_envs, *space.shape)
+        first, counts, shape = space.start, space.nvec.astype(np.uint64), (n_envs, *space.shape)
     else:
         raise UnsupportedSpaceError(
             f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
             "Wrap the environment (gymnasium.wrappers.TransformAction)."
         )
 
+    from_zero = not first.any()
+
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
-        array = action.numpy(force=True)
+        array = _as_array(action)
         if array.shape != shape or array.dtype.kind not in "iu":
             raise ActionError(
                 f"variable {name!r} at step {t} must hold integers of shape {list(shape)} for {space}, "
@@ -110,9 +118,15 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
             raise ActionError(
                 f"variable {name!r} at step {t} holds {array.tolist()}; {space} takes 0 to {(counts - 1).tolist()}."
             )
-        return array + first if first else array
+        array = array.astype(space.dtype, copy=False)
+        return array if from_zero else array + first
 
     return adapt
+
+
+def _as_array(action: Tensor) -> np.ndarray:
+    # NumPy has no bfloat16.
+    return (action.float() if action.dtype == torch.bfloat16 else action).numpy(force=True)
 
 
 def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip: bool) -> ActionAdapter:
@@ -124,19 +138,22 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
             "write actions in the space's own units, or wrap the environment (gymnasium.wrappers.RescaleAction)."
         )
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    # Bounds whose sum, or what lies a little beyond them, may be too large for any number.
+    extreme = bool((np.abs(low) > 1e30).any() or (np.abs(high) > 1e30).any())
     if rescale:
-        centre, half = ((high + low) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32)
+        dtype = np.float64 if space.dtype == np.float64 or extreme else np.float32
+        centre, half = (high / 2 + low / 2).astype(dtype), (high / 2 - low / 2).astype(dtype)
         identity = bool((low == -1).all() and (high == 1).all())
         tolerance = np.ones_like(low, dtype=np.float32) * np.float32(1 + ROUNDING)
         least, most = -tolerance, tolerance
     else:
         identity = True
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             slack = np.where(np.isfinite(high - low), ROUNDING * (high - low), 0)
-        least, most = low - slack, high + slack
+            least, most = low - slack, high + slack
 
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
-        array = action.numpy(force=True)
+        array = _as_array(action)
         if array.shape != shape or array.dtype.kind != "f":
             raise ActionError(
                 f"variable {name!r} at step {t} must hold floats of shape {list(shape)} for {space}, "
@@ -146,7 +163,7 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
         if not ((array >= least) & (array <= most)).all():
             _refuse_unless(clip and not np.isnan(array).any(), array, name, t, least, most)
         if not identity:
-            array = centre + half * array
+            array = centre + half * (np.clip(array, -1, 1) if extreme else array)
         return np.clip(array, space.low, space.high).astype(space.dtype, copy=False)
 
     return adapt
@@ -157,7 +174,7 @@ def _refuse_unless(allowed: bool, array: np.ndarray, name: str, t: int, least: A
         return
     inside = ((array >= least) & (array <= most)).reshape(len(array), -1).all(axis=1)
     index = int(np.flatnonzero(~inside)[0])
-    bounds = f"{np.round(np.min(least), 4)} to {np.round(np.max(most), 4)}"
+    bounds = f"{round(float(np.min(least)), 4)} to {round(float(np.max(most)), 4)}"
     raise ActionError(
         f"variable {name!r} at step {t} is out of bounds for environment {index}: {array[index].tolist()} found, "
         f"{bounds} expected. Squash it with tanh, write it in the units asked for (rescale_actions), or let it be "
