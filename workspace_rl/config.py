@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
-from workspace_rl.schema import option
+from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
+from workspace_rl.schema import first_line, option
 
 
 @dataclass
@@ -174,7 +175,7 @@ def load_config(source: str | Path) -> DictConfig:
         ConfigError: there is no such file, or it is not YAML.
     """
     path = Path(source)
-    if not path.is_file():
+    if not _is_file(path):
         shipped = importlib.resources.files("workspace_rl.configs") / f"{str(source).removesuffix('.yaml')}.yaml"
         if not shipped.is_file():
             raise ConfigError(
@@ -183,14 +184,22 @@ def load_config(source: str | Path) -> DictConfig:
             )
         text = shipped.read_text()
     else:
-        text = path.read_text(errors="replace")
+        with path.open(errors="replace") as file:
+            text = file.read(MAX_CHARACTERS + 1)
     try:
-        config = OmegaConf.create(text)
+        config = OmegaConf.create(check_yaml(text))
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
         raise ConfigError(f"{str(source)!r} cannot be read as YAML: {error}") from error
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{str(source)!r} must hold a dictionary of parameters.")
     return config
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # what can be no path
+        return False
 
 
 def shipped_configs() -> list[str]:
@@ -216,9 +225,11 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if not equals or not key:
             raise ConfigError(f"{override!r} is no override; write key=value, for instance algorithm.seed=2.")
     try:
+        for override in overrides:
+            check_yaml(override.partition("=")[2])
         merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
-        raise ConfigError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{' '.join(overrides)[:200]}: {first_line(error)}") from error
     if not isinstance(merged, DictConfig):
         raise ConfigError("a configuration must be a dictionary of parameters.")
     return merged

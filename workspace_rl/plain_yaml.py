@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import yaml
 
-#: The most that a text may hold, in characters, and in values once its aliases are written out.
-MAX_CHARACTERS, MAX_VALUES = 1_000_000, 100_000
+#: The most that a text may hold: characters, values once its aliases are written out, and lists within lists.
+MAX_CHARACTERS, MAX_VALUES, MAX_DEPTH = 1_000_000, 100_000, 100
 
 
 def check_yaml(text: str) -> str:
     """Return `text` if reading it takes little time and memory.
 
     Aliases let a few lines stand for more values than fit into any memory ("billion laughs"), or for a list that holds
-    itself; reading those would never end.
+    itself; reading those would never end. Readers recurse into nested lists, those written in C until they crash.
 
     Raises:
         yaml.YAMLError: the text is too long, stands for too many values, or is not YAML.
@@ -24,6 +24,8 @@ def check_yaml(text: str) -> str:
     total = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
+            if len(open_nodes) == MAX_DEPTH:
+                raise yaml.YAMLError(f"more than {MAX_DEPTH} lists or dictionaries are nested in each other.")
             open_nodes.append((event.anchor, total))
             total += 1
         elif isinstance(event, yaml.CollectionEndEvent):

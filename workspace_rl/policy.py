@@ -256,7 +256,9 @@ def _build(described: Any, allow: list[str | type]) -> Agent:
 
 def _allowed(found: type, allow: Sequence[str | type]) -> bool:
     """Return whether the user allowed this class, be it one of the library's own."""
-    return any(one is found or (isinstance(one, str) and f"{class_path(found)}.".startswith(f"{one}.")) for one in allow)
+    return any(
+        one is found or (isinstance(one, str) and f"{class_path(found)}.".startswith(f"{one}.")) for one in allow
+    )
 
 
 def _rebuild(value: Any, allow: list[str | type]) -> Any:

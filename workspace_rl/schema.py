@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from workspace_rl.classes import check_arguments, find_class
 from workspace_rl.errors import ConfigError, did_you_mean
@@ -55,16 +54,25 @@ def resolve_config(schema: type[Config], given: Mapping[str, Any] | DictConfig) 
             and the nearest valid key.
     """
     register_resolvers()
+    if not isinstance(given, Mapping | DictConfig):
+        raise ConfigError(f"the configuration: a dictionary of parameters expected, {given!r} found.")
     try:
         config = given if isinstance(given, DictConfig) else OmegaConf.create(dict(given))
         plain = OmegaConf.to_container(config, resolve=False)
         _check_keys(schema, plain, "")
         merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), plain)
         values = OmegaConf.to_container(merged, resolve=True)
-    except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", "") or ""
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+    except ConfigError:
+        raise
+    except Exception as error:  # besides its own errors, OmegaConf passes on those of what interpolations call
+        key = getattr(error, "full_key", "") or "the configuration"
+        raise ConfigError(f"{key}: {first_line(error)}") from error
     return typing.cast(Config, _build(schema, values, ""))
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error of another library says, the error's name if it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def register_resolvers() -> None:

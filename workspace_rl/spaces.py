@@ -51,7 +51,7 @@ def _collect_leaves(
     elif isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
         if name in leaves:
             raise UnsupportedSpaceError(
-                f"the observation space has two leaves that would both be called {name!r}, since a key of it holds '/'. "
+                f"the observation space has two leaves that would both be called {name!r}: a key of it holds '/'. "
                 "Wrap the environment (gymnasium.wrappers.TransformObservation)."
             )
         if space.dtype == np.float64:

@@ -396,8 +396,8 @@ class Workspace:
             self.batch_size()
         if not no_final_state and self.get_full(filter_key).ndim != last_batch_dimension + 1:
             raise VariableMismatchError(
-                f"variable {filter_key!r} says which pairs are no transitions: {['T', 'B'][: last_batch_dimension + 1]} "
-                f"expected, {list(self.get_full(filter_key).shape)} found."
+                f"variable {filter_key!r} must say where episodes end by one value for each step"
+                f"{' and environment' * last_batch_dimension}, {list(self.get_full(filter_key).shape)} found."
             )
         keep = None if no_final_state else (~self.get_full(filter_key)[:-1].bool()).flatten().nonzero().squeeze(-1)
 

@@ -170,7 +170,9 @@ def test_batch_selection_and_concatenation():
     both = Workspace.cat_batch([workspace, workspace])
     assert both["x"].tolist() == [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]
     assert workspace.select_subtime(torch.tensor([0, 1, 0]), 1)["x"].tolist() == [[0, 4, 2]]
-    with pytest.raises(VariableMismatchError, match=r"'x'.* only differ in its batch size, found \[2, 3\] of .*, \[1, 1\] of"):
+    with pytest.raises(
+        VariableMismatchError, match=r"'x'.* only differ in its batch size, found \[2, 3\] of .*, \[1, 1\] of"
+    ):
         Workspace.cat_batch([workspace, steps(1)])
     with pytest.raises(VariableMismatchError, match="workspace 1 lacks variable 'x'"):
         Workspace.cat_batch([workspace, Workspace()])

@@ -64,7 +64,9 @@ def findings(source):
             found.append((node.lineno, "numpy.load with allow_pickle"))
         if name in ("torch.save", "torch.serialization.save", "pandas.read_pickle", "torch.jit.load"):
             found.append((node.lineno, name))
-        if name in ("__import__", "builtins.__import__", "importlib.import_module") and isinstance(node.args[0], ast.Constant):
+        if name in ("__import__", "builtins.__import__", "importlib.import_module") and isinstance(
+            node.args[0], ast.Constant
+        ):
             module = str(node.args[0].value)
             if PICKLING_MODULES & set(module.split(".")):
                 found.append((node.lineno, f"import {module}"))

@@ -43,7 +43,9 @@ class Steps:
         return [torch.zeros(self.shape, dtype=self.dtype) if step is None else step for step in self.steps]
 
     def full(self):
-        return torch.tensor([step.tolist() for step in self.padded()], dtype=self.dtype).reshape(len(self.steps), *self.shape)
+        return torch.tensor([step.tolist() for step in self.padded()], dtype=self.dtype).reshape(
+            len(self.steps), *self.shape
+        )
 
     def copy(self):
         return Steps(self.shape, self.dtype, self.steps)
@@ -154,10 +156,10 @@ class WorkspaceModel:
     def get_transitions(self, no_final_state, filter_key):
         n_steps = self.time_size()
         require(n_steps >= 2)
-        over = None if no_final_state else self.variable(filter_key)
         has_batch = all(variable.shape for variable in self.variables.values())
+        batch_size = self.batch_size() if has_batch else None
+        over = None if no_final_state else self.variable(filter_key)
         if has_batch:
-            batch_size = self.batch_size()
             require(over is None or len(over.shape) == 1)
             indices = [(b,) for b in range(batch_size)]
         else:
