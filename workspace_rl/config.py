@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +110,7 @@ class OffPolicyConfig:
                 f"{path}total_steps, {path}max_epochs: exactly one of total_steps (steps summed over environments) and "
                 "max_epochs (collections of n_envs x n_steps steps) says how long the run is; set the other to null."
             )
-        if math.ceil(self.buffer_size / self.n_envs) < self.n_step_return:
+        if -(-self.buffer_size // self.n_envs) < self.n_step_return:
             raise ConfigError(
                 f"{path}buffer_size: {self.buffer_size} transitions of {self.n_envs} environments are too few for "
                 f"{path}n_step_return = {self.n_step_return}; at least {self.n_envs * self.n_step_return} expected."
@@ -184,15 +183,18 @@ def load_config(source: str | Path) -> DictConfig:
             )
         text = shipped.read_text()
     else:
-        with path.open(errors="replace") as file:
-            text = file.read(MAX_CHARACTERS + 1)
+        try:
+            with path.open(errors="replace") as file:
+                text = file.read(MAX_CHARACTERS + 1)
+        except OSError as error:
+            raise ConfigError(f"{str(source)!r} cannot be read: {error.strerror}.") from error
     try:
         config = OmegaConf.create(check_yaml(text))
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
         raise ConfigError(f"{str(source)!r} cannot be read as YAML: {error}") from error
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{str(source)!r} must hold a dictionary of parameters.")
-    return config
+    return _with_plain_algo(config)
 
 
 def _is_file(path: Path) -> bool:
@@ -232,4 +234,11 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         raise ConfigError(f"{' '.join(overrides)[:200]}: {first_line(error)}") from error
     if not isinstance(merged, DictConfig):
         raise ConfigError("a configuration must be a dictionary of parameters.")
-    return merged
+    return _with_plain_algo(merged)
+
+
+def _with_plain_algo(config: DictConfig) -> DictConfig:
+    """Return the configuration if the algorithm, which decides on its schema, can be read before it is resolved."""
+    if OmegaConf.is_interpolation(config, "algo"):
+        raise ConfigError("algo: the name of an algorithm expected, an interpolation found.")
+    return config
