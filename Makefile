@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # SBX (JAX), which is only measured, shares no environment with the rest.
 BENCH := .venv-bench
 
-.PHONY: train test lint types bench clean
+.PHONY: train test fuzz lint types bench clean
 
 ## Train SAC on CartPoleContinuous-v1, score the best policy and film it.
 train: $(VENV)/installed
@@ -16,6 +16,10 @@ train: $(VENV)/installed
 ## Run all tests.
 test: $(VENV)/installed-dev
 	$(BIN)/pytest
+
+## Try 10,000 random programs and configurations and 1,000 damaged folders of each kind, new ones every time (10 minutes).
+fuzz: $(VENV)/installed-dev
+	$(BIN)/pytest tests/robustness --hypothesis-profile=full
 
 ## Check format and style.
 lint: $(VENV)/installed-dev

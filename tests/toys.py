@@ -45,8 +45,10 @@ class SpaceEnv(gym.Env):
     """Any spaces; observations are sampled from the seed; remembers the actions that it gets."""
 
     def __init__(self, observation_space=None, action_space=None):
-        self.observation_space = observation_space or gym.spaces.Box(-1, 1, (2,), np.float32)
-        self.action_space = action_space or gym.spaces.Discrete(2)
+        default_observations, default_actions = gym.spaces.Box(-1, 1, (2,), np.float32), gym.spaces.Discrete(2)
+        # Spaces have lengths, and may be false.
+        self.observation_space = default_observations if observation_space is None else observation_space
+        self.action_space = default_actions if action_space is None else action_space
         self.actions = []
 
     def reset(self, *, seed=None, options=None):

@@ -25,10 +25,12 @@ def find_class(classname: str, allow: Sequence[str] = ()) -> type:
     """
     module_name, _, name = classname.rpartition(".")
     _require_trust(classname, allow)
+    if not all(part.isidentifier() for part in classname.split(".")):
+        raise ConfigError(f"class {classname!r}: a name such as 'torch.optim.Adam' expected.")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"class {classname!r}: there is no module {module_name!r} ({error}).") from error
+    except Exception as error:  # a module may raise anything when it is imported
+        raise ConfigError(f"class {classname!r}: module {module_name!r} cannot be imported ({error}).") from error
     found = getattr(module, name, None)
     if not isinstance(found, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
-from workspace_rl.schema import option
+from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
+from workspace_rl.schema import first_line, option
 
 
 @dataclass
@@ -119,7 +119,7 @@ class OffPolicyConfig:
                 f"{path}total_steps, {path}max_epochs: exactly one of total_steps (steps summed over environments) and "
                 "max_epochs (collections of n_envs x n_steps steps) says how long the run is; set the other to null."
             )
-        if math.ceil(self.buffer_size / self.n_envs) < self.n_step_return:
+        if -(-self.buffer_size // self.n_envs) < self.n_step_return:
             raise ConfigError(
                 f"{path}buffer_size: {self.buffer_size} transitions of {self.n_envs} environments are too few for "
                 f"{path}n_step_return = {self.n_step_return}; at least {self.n_envs * self.n_step_return} expected."
@@ -183,7 +183,7 @@ def load_config(source: str | Path) -> DictConfig:
         ConfigError: there is no such file, or it is not YAML.
     """
     path = Path(source)
-    if not path.is_file():
+    if not _is_file(path):
         shipped = importlib.resources.files("workspace_rl.configs") / f"{str(source).removesuffix('.yaml')}.yaml"
         if not shipped.is_file():
             raise ConfigError(
@@ -192,14 +192,25 @@ def load_config(source: str | Path) -> DictConfig:
             )
         text = shipped.read_text()
     else:
-        text = path.read_text(errors="replace")
+        try:
+            with path.open(errors="replace") as file:
+                text = file.read(MAX_CHARACTERS + 1)
+        except OSError as error:
+            raise ConfigError(f"{str(source)!r} cannot be read: {error.strerror}.") from error
     try:
-        config = OmegaConf.create(text)
+        config = OmegaConf.create(check_yaml(text))
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
         raise ConfigError(f"{str(source)!r} cannot be read as YAML: {error}") from error
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{str(source)!r} must hold a dictionary of parameters.")
-    return config
+    return _with_plain_algo(config)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # what can be no path
+        return False
 
 
 def shipped_configs() -> list[str]:
@@ -225,9 +236,18 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if not equals or not key:
             raise ConfigError(f"{override!r} is no override; write key=value, for instance algorithm.seed=2.")
     try:
+        for override in overrides:
+            check_yaml(override.partition("=")[2])
         merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
-        raise ConfigError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{' '.join(overrides)[:200]}: {first_line(error)}") from error
     if not isinstance(merged, DictConfig):
         raise ConfigError("a configuration must be a dictionary of parameters.")
-    return merged
+    return _with_plain_algo(merged)
+
+
+def _with_plain_algo(config: DictConfig) -> DictConfig:
+    """Return the configuration if the algorithm, which decides on its schema, can be read before it is resolved."""
+    if OmegaConf.is_interpolation(config, "algo"):
+        raise ConfigError("algo: the name of an algorithm expected, an interpolation found.")
+    return config

@@ -13,6 +13,7 @@ import numpy as np
 
 from workspace_rl.envs import make_env_spec, make_quiet, missing_simulator
 from workspace_rl.envs.atari import AtariOptions, make_atari_env
+from workspace_rl.errors import ConfigError, WorkspaceRLError
 
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
@@ -34,11 +35,13 @@ def make_env(
 
     Raises:
         UnknownEnvironmentError: no environment has this name.
-        ConfigError: an option of `atari` is unknown, or has an impossible value.
+        ConfigError: an option of `atari` is unknown, or has an impossible value; or the environment refuses an
+            argument (but a TypeError of its own, for an argument that it does not know, is passed on).
         MissingDependencyError: its simulator is not installed; the message names the line that installs it.
     """
     configure_headless_rendering()
     spec = make_env_spec(name)
+    given = dict(kwargs)
     # gymnasium's checker costs more than many environments' own step; `gymnasium.utils.env_checker.check_env` does
     # its work once, when an environment is written.
     kwargs.setdefault("disable_env_checker", True)
@@ -49,6 +52,13 @@ def make_env(
             env = make_atari_env(spec, AtariOptions.of(atari), **kwargs)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise missing_simulator(name, error) from error
+    except WorkspaceRLError:
+        raise
+    except (gym.error.Error, ArithmeticError, AssertionError, AttributeError, LookupError, ValueError) as error:
+        if not given:
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"environment {name!r} cannot be made with the arguments {given}: {reason}") from error
     if spec.entry_point == "bbrl_gymnasium.envs:ContinuousCartPoleEnv":
         # It calls float() on an array with one element, which NumPy >= 2.4 refuses.
         env = gym.wrappers.TransformAction(env, _first_element, env.action_space)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,17 @@ import numpy as np
 import torch
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from workspace_rl.agent import Agent
 from workspace_rl.classes import class_path, find_class
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.files import whole_file, write_text
+from workspace_rl.gym_agent import GymAgent
+from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
 from workspace_rl.seeding import RandomState
 
 WEIGHTS, ARCHITECTURE = "policy.safetensors", "policy.yaml"
@@ -26,20 +33,36 @@ WEIGHTS, ARCHITECTURE = "policy.safetensors", "policy.yaml"
 def save_policy(policy: Agent, folder: str | Path) -> None:
     """Write `policy.safetensors` and `policy.yaml` into `folder`, which is created if need be.
 
-    The YAML names the agents' classes and the arguments they were built with. The weights carry their own checksum, so
-    that each file is complete by itself and may replace an older one at any moment.
+    The YAML names the agents' classes and the arguments they were built with. Both files carry a checksum of
+    everything, so that neither can be damaged, changed or exchanged unnoticed. Whenever the writing is interrupted,
+    what the folder holds is the old policy or the new one, if both are built alike.
 
     Raises:
         PolicyFileError: an agent was built with an argument that cannot be written down.
         RunFolderError: the files cannot be written.
     """
     folder = Path(folder)
-    architecture = yaml.safe_dump({"agent": describe_agent(policy)}, sort_keys=False)
+    described = describe_agent(policy)
     # Copies, since an agent that stands twice in a composition would share its tensors, which the format cannot.
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in policy.state_dict().items()}
+    checksum = _checksum(described, weights)
+    with contextlib.suppress(Exception):  # there are no older weights, or they are damaged
+        _, older = _read_weights(folder)
+        # The YAML knows both for as long as either may be there.
+        write_text(folder / ARCHITECTURE, _to_yaml(described, [checksum, older]))
     with whole_file(folder / WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={"checksum": _checksum(weights)})
-    write_text(folder / ARCHITECTURE, architecture)
+        save_file(weights, temporary, metadata={"checksum": checksum})
+    write_text(folder / ARCHITECTURE, _to_yaml(described, [checksum]))
+
+
+def _to_yaml(described: dict[str, Any], checksums: list[str]) -> str:
+    text = yaml.safe_dump({"agent": described, "checksums": checksums}, sort_keys=False)
+    if len(text) > MAX_CHARACTERS:
+        raise PolicyFileError(
+            f"the policy's description would have {len(text):,} characters; at most {MAX_CHARACTERS:,} are read back. "
+            "Keep large tables in buffers (register_buffer) rather than in arguments of constructors."
+        )
+    return text
 
 
 def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
@@ -48,34 +71,40 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
     Args:
         folder: a folder with `policy.safetensors` and `policy.yaml`, or a run, whose best policy is taken.
         allow: classes of your own that the policy may be built from, or their full names; the library's own and those
-            of torch.nn need no leave.
+            of torch.nn need no leave, environments excepted, which may import and start anything.
 
     Raises:
-        PolicyFileError: the folder holds no policy, the files are damaged or do not fit together, or a class is named
-            that is not allowed.
+        PolicyFileError: the folder holds no policy, the files are damaged, changed or do not fit together, or a class
+            is named that is not allowed.
     """
     folder = policy_folder(folder)
     try:
-        architecture = yaml.safe_load((folder / ARCHITECTURE).read_text())
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}
-            checksum = (file.metadata() or {}).get("checksum")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, SafetensorError) as error:
-        raise PolicyFileError(f"the policy in {folder} cannot be read: {error}") from error
-    if checksum != _checksum(weights):
-        raise PolicyFileError(f"{folder / WEIGHTS} is damaged: its checksum is wrong. Use an older copy.")
-    if not isinstance(architecture, dict) or "agent" not in architecture:
-        raise PolicyFileError(f"{folder / ARCHITECTURE} does not describe a policy.")
+        architecture = yaml.safe_load(check_yaml(_part(folder, ARCHITECTURE).read_text()))
+        weights, checksum = _read_weights(folder)
+        described, checksums = architecture["agent"], list(architecture.get("checksums", ()))
+        expected_checksum = _checksum(described, weights)
+    except PolicyFileError:
+        raise
+    except Exception as error:  # whatever the readers make of damaged files
+        raise PolicyFileError(f"the policy in {folder} cannot be read: {type(error).__name__}: {error}") from error
     # The weights decide; building must not draw from the caller's random numbers.
-    with RandomState(0):
-        agent = _build(architecture["agent"], list(allow))
+    with RandomState(0), _bounded_construction(weights):
+        agent = _build(described, list(allow))
     expected = {name: tuple(value.shape) for name, value in agent.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if expected != found:
         differing = {name: (expected.get(name), found.get(name)) for name in expected | found}
         listed = "; ".join(f"{n}: {e} described, {f} stored" for n, (e, f) in differing.items() if e != f)
         raise PolicyFileError(f"the weights in {folder} do not fit the architecture: {listed}.")
-    agent.load_state_dict(weights, assign=True)
+    if checksum != expected_checksum or checksum not in checksums:
+        raise PolicyFileError(
+            f"the policy in {folder} is damaged or was changed: the checksum of {WEIGHTS} and {ARCHITECTURE} is wrong. "
+            "Use an older copy of both."
+        )
+    try:
+        agent.load_state_dict(weights, assign=True)
+    except Exception as error:  # for instance whole numbers where gradients are needed
+        raise PolicyFileError(f"the weights in {folder} cannot be taken: {error}") from error
     return agent.eval()
 
 
@@ -83,7 +112,7 @@ def policy_folder(path: str | Path) -> Path:
     """Return `path` if it holds a policy, else its `best` or `latest` subfolder.
 
     Raises:
-        PolicyFileError: none of them holds a policy, or `path` is a pickle.
+        PolicyFileError: none of them holds a policy, it lies outside of `path`, or `path` is a pickle.
     """
     path = Path(path)
     if path.is_file():
@@ -95,6 +124,8 @@ def policy_folder(path: str | Path) -> Path:
         )
     for folder in (path, path / "best", path / "latest"):
         if (folder / ARCHITECTURE).is_file():
+            if not folder.resolve().is_relative_to(path.resolve()):
+                raise PolicyFileError(f"{folder} leads out of its folder, to {folder.resolve()}. Give that one.")
             return folder
     raise PolicyFileError(
         f"{path} holds no policy ({ARCHITECTURE} and {WEIGHTS}), nor do its folders 'best' and 'latest'. "
@@ -102,13 +133,62 @@ def policy_folder(path: str | Path) -> Path:
     )
 
 
-def _checksum(weights: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
+def _part(folder: Path, name: str) -> Path:
+    """Return the path of one of a policy's files, if it is one, and lies in the folder."""
+    path = folder / name
+    if not path.is_file():
+        raise PolicyFileError(f"the policy in {folder} is incomplete: there is no file {name}.")
+    if path.resolve().parent != folder.resolve():
+        raise PolicyFileError(
+            f"{path} leads out of its folder, to {path.resolve()}. Copy the file into the folder if you trust it."
+        )
+    if name == ARCHITECTURE and path.stat().st_size > 4 * MAX_CHARACTERS:  # bytes of one character in UTF-8
+        raise PolicyFileError(f"{path} is too large to describe a policy: {path.stat().st_size:,} bytes.")
+    return path
+
+
+def _read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], str]:
+    with safe_open(_part(folder, WEIGHTS), framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, str((file.metadata() or {}).get("checksum"))
+
+
+def _checksum(described: Any, weights: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(weights):
         value = weights[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
         digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _bounded_construction(weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Stop the building of agents that are much larger than the weights that are stored.
+
+    Sizes in a hostile or damaged description could otherwise claim all memory, or never come to an end, before the
+    shapes are compared. A parameter is looked at when its module receives it, which is before it is initialised.
+    """
+    thread = threading.get_ident()
+    most_values = 1_000_000 + sum(value.numel() for value in weights.values())
+    most_parameters = 1000 + 10 * len(weights)
+    n_parameters = 0
+
+    def check(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal n_parameters
+        if parameter is None or threading.get_ident() != thread:
+            return
+        n_parameters += 1
+        if n_parameters > most_parameters or parameter.numel() > most_values:
+            raise PolicyFileError(
+                f"the weights do not fit the architecture: it is far larger ({type(module).__name__}.{name}: "
+                f"{tuple(parameter.shape)} described) than the {len(weights)} tensors that are stored."
+            )
+
+    handle = register_module_parameter_registration_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 # ---- agents as plain data -----------------------------------------------------------------------------------------
@@ -160,6 +240,11 @@ def _build(described: Any, allow: list[str | type]) -> Agent:
         found = _find(described["class"], allow)
         if not issubclass(found, Agent):
             raise PolicyFileError(f"{described['class']} is no agent.")
+        if issubclass(found, GymAgent) and not _allowed(found, allow):
+            raise PolicyFileError(
+                f"{described['class']} holds environments, which may import and start anything. If you trust the "
+                f"policy, allow it by name: allow=[{described['class']!r}]."
+            )
         args = [_rebuild(value, allow) for value in described.get("args", [])]
         kwargs = {str(key): _rebuild(value, allow) for key, value in described.get("kwargs", {}).items()}
         agent = found(*args, **kwargs)
@@ -174,6 +259,13 @@ def _build(described: Any, allow: list[str | type]) -> Agent:
             f"the policy's architecture cannot be rebuilt: {type(error).__name__}: {error}"
         ) from error
     return agent
+
+
+def _allowed(found: type, allow: Sequence[str | type]) -> bool:
+    """Return whether the user allowed this class, be it one of the library's own."""
+    return any(
+        one is found or (isinstance(one, str) and f"{class_path(found)}.".startswith(f"{one}.")) for one in allow
+    )
 
 
 def _rebuild(value: Any, allow: list[str | type]) -> Any:

@@ -177,10 +177,8 @@ class ReplayBuffer:
         """Make room for variables that look like `examples`, `[T, B, ...]`, or `[T, B, n, ...]` where stacked."""
         self._batch_size = batch_size
         # One row more than transitions, since a transition spans two.
-        self._capacity_steps = math.ceil(self.capacity / batch_size) + 1 + self._history
+        self._capacity_steps = -(-self.capacity // batch_size) + 1 + self._history
         n_frames = self._capacity_steps * batch_size
-        if self._stacks:
-            self._ages = torch.empty(n_frames, dtype=torch.uint8, device=self.device)
         for name in (*self.variables, self.done_variable):
             value = examples[name]
             # After the pictures that are stacked comes one of zeros.
@@ -190,14 +188,16 @@ class ReplayBuffer:
                 self._storage[name] = torch.empty(shape, dtype=value.dtype, device=self.device)
                 if name in self._stacks:
                     self._storage[name][n_frames] = 0
-            except (RuntimeError, MemoryError) as error:
-                size = math.prod(shape) * value.dtype.itemsize / 1e9
+            except (RuntimeError, MemoryError, TypeError) as error:  # TypeError: more than 64 bits can count
+                size = math.prod(shape) * value.dtype.itemsize // 10**9
                 self._storage.clear()
                 self._batch_size = 0
                 raise ReplayBufferError(
-                    f"no memory for variable {name!r} of the replay buffer: {size:.1f} GB for {self.capacity} "
+                    f"no memory for variable {name!r} of the replay buffer: {size} GB for {self.capacity} "
                     "transitions. Lower buffer_size."
                 ) from error
+        if self._stacks:
+            self._ages = torch.empty(n_frames, dtype=torch.uint8, device=self.device)
 
     def _check(self, frames: Workspace, names: Sequence[str]) -> tuple[int, int]:
         """Return T and B of frames that fit the buffer, or raise before anything is changed."""
@@ -213,6 +213,8 @@ class ReplayBuffer:
                 "found."
             )
         n_steps, batch_size = done.shape
+        if not n_steps or not batch_size:
+            raise ReplayBufferError(f"there are no frames to put: {[n_steps, batch_size]} steps and environments.")
         for name in names:
             value = frames.get_full(name)
             stored = self._storage.get(name)
@@ -320,8 +322,10 @@ class ReplayBuffer:
         variable says so (see `n_step_transitions`).
 
         Raises:
-            ReplayBufferError: no such window is stored yet.
+            ReplayBufferError: no such window is stored yet, or there can be none.
         """
+        if batch_size < 0 or window < 1:
+            raise ReplayBufferError(f"{batch_size} windows of {window} frames cannot be sampled.")
         rank, count = self._ranks(window)
         if count <= 0:
             raise ReplayBufferError(

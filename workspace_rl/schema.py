@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -13,7 +14,6 @@ from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from workspace_rl.classes import check_arguments, find_class
 from workspace_rl.errors import ConfigError, did_you_mean
@@ -55,16 +55,30 @@ def resolve_config(schema: type[Config], given: Mapping[str, Any] | DictConfig) 
             and the nearest valid key.
     """
     register_resolvers()
+    if not isinstance(given, Mapping | DictConfig):
+        raise ConfigError(f"the configuration: a dictionary of parameters expected, {given!r} found.")
     try:
-        config = given if isinstance(given, DictConfig) else OmegaConf.create(dict(given))
-        plain = OmegaConf.to_container(config, resolve=False)
+        raw = given if isinstance(given, DictConfig) else OmegaConf.create(dict(given))
+        plain = OmegaConf.to_container(raw, resolve=False)
         _check_keys(schema, plain, "")
         merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), plain)
         values = OmegaConf.to_container(merged, resolve=True)
-    except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", "") or ""
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
-    return typing.cast(Config, _build(schema, values, ""))
+    except ConfigError:
+        raise
+    except Exception as error:  # besides its own errors, OmegaConf passes on those of what interpolations call
+        key = getattr(error, "full_key", "") or "the configuration"
+        raise ConfigError(f"{key}: {first_line(error)}") from error
+    config = _build(schema, values, "")
+    try:
+        to_yaml(config)
+    except Exception as error:  # for instance of a text that is no Unicode
+        raise ConfigError(f"the configuration cannot be written down: {first_line(error)}") from error
+    return typing.cast(Config, config)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error of another library says, the error's name if it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def register_resolvers() -> None:
@@ -160,10 +174,13 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     if origin is dict and isinstance(value, dict):
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is int and number and float(value).is_integer():
+    if wanted is int and number and value == value // 1:  # neither infinite nor a fraction
         return int(value)
     if wanted is float and number:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{name}: a number of at most {sys.float_info.max} expected, {value} found.") from error
     if wanted is str and isinstance(value, str):
         return value
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a dictionary"}

@@ -31,7 +31,7 @@ def observation_leaves(space: gym.Space[Any], name: str) -> dict[str, Callable[[
         float64 excepted, which becomes float32.
 
     Raises:
-        UnsupportedSpaceError: a leaf is of a kind that has no arrays.
+        UnsupportedSpaceError: a leaf is of a kind that has no arrays, or two leaves would have the same name.
     """
     return {leaf: _as_array(part, pick) for leaf, (part, pick) in space_leaves(space, name).items()}
 
@@ -64,6 +64,11 @@ def _collect_leaves(
         for key, part in items:
             _collect_leaves(part, f"{name}/{key}", partial(_pick_part, pick, key), leaves)
     elif isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
+        if name in leaves:
+            raise UnsupportedSpaceError(
+                f"the observation space has two leaves that would both be called {name!r}: a key of it holds '/'. "
+                "Wrap the environment (gymnasium.wrappers.TransformObservation)."
+            )
         leaves[name] = (space, pick)
     else:
         raise UnsupportedSpaceError(
@@ -103,7 +108,7 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
     shape: tuple[int, ...]
     first: Any
     if isinstance(space, gym.spaces.Discrete):
-        first, counts, shape = int(space.start), np.array(int(space.n), np.uint64), (n_envs,)
+        first, counts, shape = np.asarray(space.start), np.array(int(space.n), np.uint64), (n_envs,)
     elif isinstance(space, gym.spaces.MultiDiscrete):
         first, counts, shape = space.start, space.nvec.astype(np.uint64), (n_envs, *space.shape)
     else:
@@ -112,7 +117,7 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
             "Wrap the environment (gymnasium.wrappers.TransformAction)."
         )
 
-    shifted = bool(np.any(first))
+    from_zero = not first.any()
 
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
         array = _as_numpy(action)
@@ -126,7 +131,8 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
             raise ActionError(
                 f"variable {name!r} at step {t} holds {array.tolist()}; {space} takes 0 to {(counts - 1).tolist()}."
             )
-        return array + first if shifted else array
+        array = array.astype(space.dtype, copy=False)
+        return array if from_zero else array + first
 
     return adapt
 
@@ -140,18 +146,21 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
             "write actions in the space's own units, or wrap the environment (gymnasium.wrappers.RescaleAction)."
         )
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    # Bounds whose sum, or what lies a little beyond them, may be too large for any number.
+    extreme = bool((np.abs(low) > 1e30).any() or (np.abs(high) > 1e30).any())
     if rescale:
-        centre, half = ((high + low) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32)
+        dtype = np.float64 if space.dtype == np.float64 or extreme else np.float32
+        centre, half = (high / 2 + low / 2).astype(dtype), (high / 2 - low / 2).astype(dtype)
         identity = bool((low == -1).all() and (high == 1).all())
         tolerance = np.ones_like(low, dtype=np.float32) * np.float32(1 + ROUNDING)
         least, most = -tolerance, tolerance
     else:
         identity = True
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             slack = np.where(np.isfinite(high - low), ROUNDING * (high - low), 0)
-        # No action is infinite, not even where nothing bounds it.
-        largest = float(np.finfo(space.low.dtype).max)  # type: ignore[arg-type]
-        least, most = np.maximum(low - slack, -largest), np.minimum(high + slack, largest)
+            # No action is infinite, not even where nothing bounds it.
+            largest = float(np.finfo(space.low.dtype).max)  # type: ignore[arg-type]
+            least, most = np.maximum(low - slack, -largest), np.minimum(high + slack, largest)
 
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
         array = _as_numpy(action)
@@ -164,7 +173,7 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
         if not ((array >= least) & (array <= most)).all():
             _refuse_unless(clip and np.isfinite(array).all(), array, name, t, least, most)
         if not identity:
-            array = centre + half * array
+            array = centre + half * (np.clip(array, -1, 1) if extreme else array)
         return np.clip(array, space.low, space.high).astype(space.dtype, copy=False)
 
     return adapt
@@ -180,7 +189,7 @@ def _refuse_unless(allowed: bool, array: np.ndarray, name: str, t: int, least: A
         return
     inside = ((array >= least) & (array <= most)).reshape(len(array), -1).all(axis=1)
     index = int(np.flatnonzero(~inside)[0])
-    bounds = f"{np.round(np.min(least), 4)} to {np.round(np.max(most), 4)}"
+    bounds = f"{round(float(np.min(least)), 4)} to {round(float(np.max(most)), 4)}"
     raise ActionError(
         f"variable {name!r} at step {t} is out of bounds for environment {index}: {array[index].tolist()} found, "
         f"{bounds} expected. Squash it with tanh, write it in the units asked for (rescale_actions), or let it be "

@@ -321,19 +321,32 @@ class Workspace:
         Raises:
             VariableMismatchError: a variable has fewer than `n` steps.
         """
-        for name in list(self._variables) if var_names is None else var_names:
+        copied: dict[str, Variable] = {}
+        for name in self._variables if var_names is None else var_names:
             size = self._variable(name).time_size()
             if not 0 <= n <= size:
                 raise VariableMismatchError(f"cannot copy the last {n} steps of variable {name!r}: it has {size}.")
-            self.copy_time(size - n, 0, n, [name])
+            copied[name] = self._with_copied_steps(name, size - n, 0, n)
+        self._variables.update(copied)
 
     def copy_time(self, from_time: int, to_time: int, n_steps: int, var_names: Sequence[str] | None = None) -> None:
-        """Copy `n_steps` steps starting at `from_time` to those starting at `to_time`; the two may overlap."""
-        for name in list(self._variables) if var_names is None else var_names:
-            variable = self._variable(name)
-            copied = [variable.get(from_time + k) for k in range(n_steps)]
-            for k, value in enumerate(copied):
-                variable.set(to_time + k, value)
+        """Copy `n_steps` steps starting at `from_time` to those starting at `to_time`; the two may overlap.
+
+        Raises:
+            UnwrittenStepError: nobody has written one of the steps.
+        """
+        names = list(self._variables) if var_names is None else var_names
+        self._variables.update(
+            {name: self._with_copied_steps(name, from_time, to_time, n_steps) for name in dict.fromkeys(names)}
+        )
+
+    def _with_copied_steps(self, name: str, from_time: int, to_time: int, n_steps: int) -> Variable:
+        """Return a variable that takes the place of `name` if those of all others can be copied, too."""
+        variable = self._variable(name).copy()
+        values = [variable.get(from_time + k) for k in range(n_steps)]
+        for k, value in enumerate(values):
+            variable.set(to_time + k, value)
+        return variable
 
     def subtime(self, start: int, stop: int | None = None) -> Self:
         """Return a workspace with the steps `start` to `stop` (exclusive), sharing the tensors, as slices do."""
@@ -349,7 +362,23 @@ class Workspace:
         Args:
             t: `[B]`, the first step of each element's window.
             window_size: the number of steps.
+
+        Raises:
+            VariableMismatchError: a variable has another batch size than `t`.
+            UnwrittenStepError: a variable ends before one of the windows does.
         """
+        for name, variable in self._variables.items():
+            if variable.shape[:1] != t.shape:
+                raise VariableMismatchError(
+                    f"windows of {list(t.shape)} batch elements cannot be selected from variable {name!r}, "
+                    f"{list(variable.size)}: one first step for each element of the batch is needed."
+                )
+            steps = variable.time_size()
+            if _some(t + window_size > steps):
+                raise UnwrittenStepError(
+                    f"variable {name!r} has {steps} steps, too few for windows of {window_size} steps that begin at "
+                    f"{t.tolist()}."
+                )
         batch = torch.arange(t.shape[0], device=t.device)
         times = t.unsqueeze(0) + torch.arange(window_size, device=t.device).unsqueeze(1)
         return self._map(lambda value: value[times, batch])
@@ -365,13 +394,21 @@ class Workspace:
         episode. With `no_final_state`, all pairs are kept.
 
         Raises:
-            VariableMismatchError: the variables' lengths differ, or there are fewer than two steps.
+            VariableMismatchError: the variables' lengths or batch sizes differ, `filter_key` is no single value for
+                each step of each environment, or there are fewer than two steps.
         """
         steps = self.time_size()
         if steps < 2:
             raise VariableMismatchError(f"a transition needs two steps, but the workspace has {steps}.")
         # Variables are [T, B, ...], or [T] where there is no batch.
         last_batch_dimension = 0 if any(variable.shape == () for variable in self._variables.values()) else 1
+        if last_batch_dimension:
+            self.batch_size()
+        if not no_final_state and self.get_full(filter_key).ndim != last_batch_dimension + 1:
+            raise VariableMismatchError(
+                f"variable {filter_key!r} must say where episodes end by one value for each step"
+                f"{' and environment' * last_batch_dimension}, {list(self.get_full(filter_key).shape)} found."
+            )
         keep = None if no_final_state else (~self.get_full(filter_key)[:-1].bool()).flatten().nonzero().squeeze(-1)
 
         def pairs(value: Tensor) -> Tensor:
@@ -385,12 +422,29 @@ class Workspace:
     # ---- batch ----------------------------------------------------------------------------------------------------
 
     def select_batch(self, indices: Tensor) -> Self:
-        """Return a workspace with the given batch elements (`[N]`, integers), `[T, N, ...]`."""
+        """Return a workspace with the given batch elements (`[N]`, integers), `[T, N, ...]`.
+
+        Raises:
+            VariableMismatchError: a variable has no such batch element.
+        """
+        for name, variable in self._variables.items():
+            if not variable.shape or _some((indices < 0) | (indices >= variable.shape[0])):
+                raise VariableMismatchError(
+                    f"batch elements {indices.tolist()} cannot be selected from variable {name!r}, "
+                    f"{list(variable.size)}: elements 0 to B - 1 of [T, B, ...] can."
+                )
         return self._map(lambda value: value.index_select(1, indices.to(value.device)))
 
     def select_batch_n(self, n: int) -> Self:
-        """Return a workspace with `n` batch elements drawn uniformly with replacement."""
-        return self.select_batch(torch.randint(self.batch_size(), (n,)))
+        """Return a workspace with `n` batch elements drawn uniformly with replacement.
+
+        Raises:
+            VariableMismatchError: there is no batch, or the variables' batch sizes differ.
+        """
+        size = self.batch_size()
+        if not size:
+            raise VariableMismatchError("no batch elements can be drawn: the workspace has none.")
+        return self.select_batch(torch.randint(size, (n,)))
 
     @staticmethod
     def cat_batch(workspaces: Iterable[Workspace]) -> Workspace:
@@ -409,9 +463,12 @@ class Workspace:
                         f"workspace {index} lacks variable {name!r}, which others to join have."
                     )
                 values.append(part.get_full(name))
-            if len({(value.shape[0], *value.shape[2:]) for value in values}) > 1:
-                shapes = ", ".join(str(list(value.shape)) for value in values)
-                raise VariableMismatchError(f"variable {name!r} may only differ in its batch size, found {shapes}.")
+            kinds = {(value.ndim, value.shape[0], value.shape[2:], value.dtype, value.device) for value in values}
+            if len(kinds) > 1 or values[0].ndim < 2:
+                found = ", ".join(f"{list(value.shape)} of {value.dtype} on {value.device}" for value in values)
+                raise VariableMismatchError(
+                    f"variable {name!r} must be [T, B, ...] and may only differ in its batch size, found {found}."
+                )
             joined.set_full(name, torch.cat(values, dim=1))
         return joined
 
@@ -474,6 +531,11 @@ class Workspace:
                 "Ask for one variable by its name."
             )
         return next(iter(sizes.values()), 0)
+
+
+def _some(condition: Tensor) -> bool:
+    """Return whether a condition holds somewhere, as far as that can be known without waiting for a device."""
+    return not torch.compiler.is_compiling() and condition.device.type == "cpu" and bool(condition.any())
 
 
 def _not_a_tensor(name: str, value: object) -> str:

@@ -157,3 +157,38 @@ def test_arguments_are_those_of_the_construction(tmp_path):
 def test_dictionaries_with_other_keys_are_refused(tmp_path):
     with pytest.raises(PolicyFileError, match="argument 'options' of its constructor is dict"):
         save_policy(MyActor(3, options={0: 1}), tmp_path)
+
+
+def test_a_changed_description_is_noticed(saved):
+    """One bit makes GELU of CELU, which the weights fit just as well."""
+    _, folder = saved
+    save_policy(SquashedGaussianActor(3, [8], 1, activation=nn.CELU), folder)
+    text = (folder / "policy.yaml").read_text()
+    (folder / "policy.yaml").write_text(text.replace("nn.CELU", "nn.GELU"))
+    with pytest.raises(PolicyFileError, match="damaged or was changed"):
+        load_policy(folder)
+
+
+def test_weights_of_another_policy_are_noticed(saved, tmp_path):
+    _, folder = saved
+    other = KWAgentWrapper(SquashedGaussianActor(3, [8], 1, activation=nn.SiLU, name="actor"), stochastic=False)
+    save_policy(other, tmp_path / "other")
+    (tmp_path / "other" / "policy.safetensors").replace(folder / "policy.safetensors")
+    with pytest.raises(PolicyFileError, match="damaged or was changed"):
+        load_policy(folder)
+
+
+def test_files_lie_in_their_folder(saved, tmp_path):
+    policy, folder = saved
+    save_policy(policy, tmp_path / "elsewhere")
+    (folder / "policy.safetensors").unlink()
+    (folder / "policy.safetensors").symlink_to(tmp_path / "elsewhere" / "policy.safetensors")
+    with pytest.raises(PolicyFileError, match="policy.safetensors leads out of its folder, to .*elsewhere"):
+        load_policy(folder)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "best").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PolicyFileError, match="best leads out of its folder"):
+        load_policy(run)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")  # the user's own
+    load_policy(tmp_path / "link")

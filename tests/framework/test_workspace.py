@@ -170,7 +170,9 @@ def test_batch_selection_and_concatenation():
     both = Workspace.cat_batch([workspace, workspace])
     assert both["x"].tolist() == [[0, 1, 2, 0, 1, 2], [3, 4, 5, 3, 4, 5]]
     assert workspace.select_subtime(torch.tensor([0, 1, 0]), 1)["x"].tolist() == [[0, 4, 2]]
-    with pytest.raises(VariableMismatchError, match=r"'x' may only differ in its batch size, found \[2, 3\], \[1, 1\]"):
+    with pytest.raises(
+        VariableMismatchError, match=r"'x'.* only differ in its batch size, found \[2, 3\] of .*, \[1, 1\] of"
+    ):
         Workspace.cat_batch([workspace, steps(1)])
     with pytest.raises(VariableMismatchError, match="workspace 1 lacks variable 'x'"):
         Workspace.cat_batch([workspace, Workspace()])
@@ -201,3 +203,36 @@ def test_removing():
     assert "x" not in workspace
     with pytest.raises(UnknownVariableError):
         workspace.clear("x")
+
+
+def test_what_is_refused_names_the_variable_and_changes_nothing():
+    workspace = steps(1, 2, 3)
+    workspace.set_full("y", torch.zeros(1, 4))
+    with pytest.raises(VariableMismatchError, match="last 2 steps of variable 'y': it has 1"):
+        workspace.copy_n_last_steps(2)
+    assert workspace["x"].flatten().tolist() == [1, 2, 3]
+    with pytest.raises(
+        VariableMismatchError, match=r"batch elements \[3\] cannot be selected from variable 'x', \[3, 1\]"
+    ):
+        workspace.select_batch(torch.tensor([3]))
+    with pytest.raises(VariableMismatchError, match="'x'.*one first step for each element"):
+        workspace.select_subtime(torch.tensor([0, 0]), 1)
+    with pytest.raises(
+        UnwrittenStepError, match=r"'x' has 3 steps, too few for windows of 2 steps that begin at \[2\]"
+    ):
+        workspace.select_subtime(torch.tensor([2]), 2)
+
+
+def test_batches_of_different_dtypes_are_not_joined():
+    whole = Workspace()
+    whole.set_full("x", torch.zeros(1, 1, dtype=torch.int64))
+    with pytest.raises(VariableMismatchError, match="float32 on cpu.*int64 on cpu"):
+        Workspace.cat_batch([steps(1), whole])
+
+
+def test_transitions_of_different_batch_sizes_are_refused():
+    workspace = Workspace()
+    workspace.set_full("x", torch.arange(6).reshape(2, 3))
+    workspace.set_full("env/done", torch.zeros(2, 2, dtype=torch.bool))
+    with pytest.raises(VariableMismatchError, match="'x': 3, 'env/done': 2"):
+        workspace.get_transitions()

@@ -1,0 +1,110 @@
+"""The slow truth about replay buffers: a list of all rows ever put, each frame with its own stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from workspace_rl import Workspace
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One environment's part of a row. `number` tells it from all others."""
+
+    number: int
+    reward: float = 0.0
+    terminated: bool = False
+    done: bool = False
+    stack: tuple[int, ...] = ()
+
+
+@dataclass
+class ReplayModel:
+    capacity: int
+    batch_size: int
+    stack_size: int  # 0: no variable is stacked
+    rows: list[list[Frame]] = field(default_factory=list)
+
+    @property
+    def history(self):
+        return max(0, self.stack_size - 1)
+
+    def put(self, rows, continues):
+        if not continues and self.rows:
+            self.rows[-1] = [replace(frame, done=True) for frame in self.rows[-1]]
+        if not continues or not self.rows:
+            # The older pictures of the first stacks take rows in which no window begins: copies of the first frame.
+            self.rows += [[replace(frame, done=True, stack=()) for frame in rows[0]]] * self.history
+        self.rows += rows
+
+    def windows(self, length):
+        """Return all windows that may be sampled, each a tuple of frames."""
+        n_kept = -(-self.capacity // self.batch_size) + 1
+        kept = self.rows[-n_kept:]
+        return [
+            tuple(row[b] for row in kept[t : t + length])
+            for t in range(len(kept) - length + 1)
+            for b in range(self.batch_size)
+            if not kept[t][b].done
+        ]
+
+
+def n_step_return(window, discount_factor):
+    """Return the sum of rewards, the discount of the bootstrap, and the frame it bootstraps from."""
+    total, power = 0.0, 1.0
+    for frame in window[1:]:
+        total += power * frame.reward
+        power *= discount_factor
+        if frame.done:
+            break
+    return total, 0.0 if frame.terminated else power, frame
+
+
+class Environments:
+    """Number their frames and stack them, and begin anew after the end of an episode."""
+
+    def __init__(self, batch_size, stack_size, zeros):
+        self.batch_size, self.stack_size, self.zeros = batch_size, stack_size, zeros
+        self.number = 0
+        self.stacks = [None] * batch_size
+
+    def reset(self):
+        self.stacks = [None] * self.batch_size
+
+    def rows(self, endings):
+        """Return a row for each step; `endings` [T][B]: 0 goes on, 1 terminates, 2 is truncated, 3 both."""
+        rows = []
+        for step in endings:
+            row = []
+            for b, ending in enumerate(step):
+                self.number += 1
+                older = self.stacks[b]
+                if older is None:
+                    older = [0 if self.zeros else self.number] * self.stack_size
+                self.stacks[b] = [*older, self.number][1:]
+                stack = tuple(self.stacks[b]) if self.stack_size else ()
+                row.append(Frame(self.number, self.number % 7 - 2.5, ending in (1, 3), ending > 0, stack))
+                if ending:
+                    self.stacks[b] = None
+            rows.append(row)
+        return rows
+
+
+def to_workspace(rows, batch_size, stack_size):
+    """Return rows as the workspace that a collector would have put."""
+
+    def column(what, dtype, *shape):
+        values = [[getattr(frame, what) for frame in row] for row in rows]
+        return torch.tensor(values, dtype=dtype).reshape(len(rows), batch_size, *shape)
+
+    workspace = Workspace()
+    workspace.set_full("number", column("number", torch.int64))
+    workspace.set_full("env/reward", column("reward", torch.float32))
+    workspace.set_full("env/terminated", column("terminated", torch.bool))
+    workspace.set_full("env/done", column("done", torch.bool))
+    if stack_size:
+        pictures = column("stack", torch.int32, stack_size)
+        workspace.set_full("picture", torch.stack((pictures, -pictures), -1))
+    return workspace
