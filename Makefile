@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # SBX (JAX), which is only measured, shares no environment with the rest.
 BENCH := .venv-bench
 
-.PHONY: train test fuzz lint types bench clean
+.PHONY: train test robustness lint types bench clean
 
 ## Train SAC on CartPoleContinuous-v1, score the best policy and film it.
 train: $(VENV)/installed
@@ -17,8 +17,9 @@ train: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/pytest
 
-## Try 10,000 random programs and configurations and 1,000 damaged folders of each kind, new ones every time (10 minutes).
-fuzz: $(VENV)/installed-dev
+## Try 10,000 random programs and configurations, 1,000 damaged folders of each kind, new ones every time, and kill 24 runs
+## (half an hour).
+robustness: $(VENV)/installed-dev
 	$(BIN)/pytest tests/robustness --hypothesis-profile=full
 
 ## Check format and style.

@@ -22,6 +22,7 @@ from workspace_rl.replay_buffer import ReplayBuffer
 #: How many checkpoints are kept.
 KEPT = 2
 _MANIFEST = re.compile(r"checkpoint-(\d+)\.json")
+_LONGEST_MANIFEST = 50_000_000
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -160,6 +161,8 @@ class Checkpoints:
 
     def _read_manifest(self, step: int) -> dict[str, Any]:
         path = inside(self.folder, f"checkpoint-{step}.json")
+        if not path.is_file() or path.stat().st_size > _LONGEST_MANIFEST:
+            raise CheckpointError(f"{path} is no file, or longer than {_LONGEST_MANIFEST:,} bytes.")
         try:
             manifest = json.loads(path.read_bytes())
             checksum = manifest.pop("checksum")

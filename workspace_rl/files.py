@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, ClassVar
 
 from workspace_rl.errors import RunFolderError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 
@@ -83,7 +89,7 @@ def inside(folder: str | Path, name: str) -> Path:
 
 
 class FolderLock:
-    """Keeps other processes from writing a folder, until `release` or the end of this process, however it ends."""
+    """Keeps other processes from writing a folder, until `release`, or nobody holds it, or this process ends."""
 
     # The operating system's locks do not hold within a process.
     _held: ClassVar[set[Path]] = set()
@@ -94,37 +100,33 @@ class FolderLock:
         Raises:
             RunFolderError: it is locked already.
         """
-        self._path = Path(folder).resolve() / LOCK
-        if self._path in self._held:
+        path = Path(folder).resolve() / LOCK
+        if path in self._held:
             raise RunFolderError(f"{folder} is being trained in already, by this process.")
-        with told_errors(self._path):
-            self._file: IO[str] | None = self._path.open("a+")
+        with told_errors(path):
+            file = path.open("a+")
         try:
-            import fcntl
-        except ImportError:  # not a POSIX system: only this process is kept out
-            fcntl = None  # type: ignore[assignment]
-        if fcntl is not None:
-            try:
-                # Of this kind, since child processes (of environments) do not inherit it.
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                self._file.seek(0)
-                owner = self._file.read().strip()
-                self._file.close()
-                raise RunFolderError(
-                    f"{folder} is being trained in already, by process {owner}. Wait for it, or stop it first."
-                ) from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-        self._held.add(self._path)
+            # Of this kind, since child processes (of environments) do not inherit it. Where there is none, as on
+            # Windows, only this process is kept out.
+            if fcntl is not None:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            owner = file.read().strip()
+            file.close()
+            raise RunFolderError(
+                f"{folder} is being trained in already, by process {owner}. Wait for it, or stop it first."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._held.add(path)
+        self.release = weakref.finalize(self, self._release, file, path)
 
-    def release(self) -> None:
-        """Unlock the folder."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._held.discard(self._path)
+    @classmethod
+    def _release(cls, file: IO[str], path: Path) -> None:
+        file.close()
+        cls._held.discard(path)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from workspace_rl.training import OffPolicyAlgorithm
 
 Which = Literal["best", "latest"]
-CONFIG, PROVENANCE = "config.yaml", "provenance.json"
+CONFIG, PROVENANCE, COMPOSITION = "config.yaml", "provenance.json", "composition.svg"
 
 
 class Run:
     """A run's folder.
 
     - `config.yaml`: the resolved configuration; `provenance.json`: versions of packages, and the commit of the code;
+    - `composition.svg`: which agent reads and writes which variable;
     - `metrics.csv`: everything measured, `step,name,value`; `tensorboard/`: the same as TensorBoard events;
     - `latest/`, `best/`: the two policies (`policy.safetensors`, `policy.yaml`), with `eval.json`, their scores;
     - `best/best_agent.mp4`: a film of the best policy;
@@ -75,7 +76,11 @@ class Run:
         self.path = Path(path).expanduser()
         if not (self.path / CONFIG).is_file():
             raise RunFolderError(f"{self.path} is not the folder of a run: it has no {CONFIG}.")
-        config = load_config(self.path / CONFIG)
+        config = load_config(inside(self.path, CONFIG))
+        written = _flat(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+        if any(isinstance(value, str) and "${" in value for value in written.values()):
+            # A run's own configuration is resolved. Few interpolations may stand for more text than fits into memory.
+            raise ConfigError(f"{self.path / CONFIG} holds interpolations (${{...}}); no run has written it.")
         self.config: RunConfig = resolve_config(find_algorithm(config.get("algo")).config_class, config)
 
     @classmethod
@@ -203,15 +208,26 @@ class Run:
         Raises:
             PolicyFileError: the run has no such policy, or it is damaged.
         """
-        folder = self.path / which
+        folder = inside(self.path, which)
         if which == "best" and not folder.is_dir() and (self.path / "latest").is_dir():
             raise PolicyFileError(f"{self.path} has no best policy yet, only a latest one: --policy latest.")
         return load_policy(folder, allow)
 
     def scores(self, which: Which = "best") -> dict[str, Any]:
-        """Return what `eval.json` says of a policy: its `step`, `selection` and `final` score, as far as known."""
-        path = self.path / which / "eval.json"
-        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        """Return what `eval.json` says of a policy: its `step`, `selection` and `final` score, as far as known.
+
+        Raises:
+            RunFolderError: the file is damaged.
+        """
+        path = inside(self.path, f"{which}/eval.json")
+        try:
+            known = json.loads(path.read_text()) if path.is_file() else {}
+            if not isinstance(known, dict):
+                raise ValueError(f"a dictionary expected, {type(known).__name__} found")
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunFolderError(
+                f"{path} cannot be read: {error}. Evaluate the policy anew, without that file."
+            ) from error
         return known
 
     def save_scores(self, which: Which, **scores: Any) -> None:

@@ -32,6 +32,7 @@ from workspace_rl.errors import (
     WorkspaceRLError,
 )
 from workspace_rl.evaluation import Evaluation, evaluate
+from workspace_rl.inspection.diagrams import diagram_of
 from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
@@ -39,7 +40,7 @@ from workspace_rl.notebook import shown_video
 from workspace_rl.policy import describe_agent, save_policy
 from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul_precision
 from workspace_rl.replay_buffer import ReplayBuffer
-from workspace_rl.run import Run, make_env_agent
+from workspace_rl.run import COMPOSITION, Run, make_env_agent
 from workspace_rl.schema import resolve_config
 from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.threads import torch_threads
@@ -233,11 +234,14 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         if self._trained:
             raise RunFolderError(f"this object has trained already, into {self.config.base_dir}. Create a new one.")
         try:
-            check_before_training(self)
-            run = self.run = self.run or Run.create(self.config)
+            traced = check_before_training(self)
+            if self.run is None:
+                self.run = Run.create(self.config)
+                diagram_of(traced).save(self.run.path / COMPOSITION)
         except BaseException:
             self._close_environments()
             raise
+        run = self.run
         self._trained, self._checkpoint = True, None
         if checkpoint is not None:
             run.put_back(checkpoint.copies)

@@ -204,6 +204,8 @@ def test_nor_can_one_process_twice(tmp_path):
     with pytest.raises(RunFolderError, match="by this process"):
         FolderLock(tmp_path)
     lock.release()
+    second = FolderLock(tmp_path)
+    del second  # nobody holds it any more
     FolderLock(tmp_path).release()
 
 

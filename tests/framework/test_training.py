@@ -32,6 +32,7 @@ def test_a_run_leaves_everything_in_its_folder(tiny_sac, tmp_path):
     expected = {
         "config.yaml",
         "provenance.json",
+        "composition.svg",
         "metrics.csv",
         "tensorboard",
         "best",

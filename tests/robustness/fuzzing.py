@@ -1,4 +1,4 @@
-"""How many examples are tried: a few, always the same ones, by default; all, and new ones each time, by `make fuzz`."""
+"""How many examples are tried: a few, always the same ones, or all and new ones each time, by `make robustness`."""
 
 from hypothesis import HealthCheck, settings
 

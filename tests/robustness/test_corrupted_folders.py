@@ -21,12 +21,14 @@ from safetensors.torch import load_file, save_file
 
 from tests.robustness.fuzzing import examples
 from tests.robustness.watching import CANARY, Hang, watched
-from workspace_rl import Agent, Agents, KWAgentWrapper, Run, Workspace, load_policy, save_policy
+from workspace_rl import Agent, Agents, KWAgentWrapper, ReplayBuffer, Run, Workspace, load_policy, save_policy
 from workspace_rl.agents import DiscreteQAgent, GreedyAgent, SquashedGaussianActor
 from workspace_rl.algos.sac import SACConfig
-from workspace_rl.errors import PolicyFileError, WorkspaceRLError
+from workspace_rl.checkpoint import Checkpoints
+from workspace_rl.errors import CheckpointError, PolicyFileError, WorkspaceRLError
 from workspace_rl.policy import _checksum
 from workspace_rl.schema import resolve_config
+from workspace_rl.training_state import read_state
 
 
 def fingerprint(policy: Agent) -> list[Any]:
@@ -65,6 +67,30 @@ def open_run(path: Path) -> list[Any]:
     return [fingerprint(run.policy(which)) for which in ("best", "latest")]
 
 
+def write_checkpoints(path: Path, seed: int) -> None:
+    buffer = ReplayBuffer(50, ["x"], done_variable="done")
+    checkpoints = Checkpoints(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / "metrics.csv").write_text(f"step,name,value\n1,a,{seed}\n")
+    for step in (40, 80):
+        frames = Workspace()
+        frames.set_full("x", torch.full((20, 2), float(seed + step)))
+        frames.set_full("done", torch.zeros(20, 2, dtype=torch.bool))
+        buffer.put(frames)
+        tensors, plain = read_state({"actor": actor_of(seed + step)})
+        copies = {"metrics.csv": path.parent / "metrics.csv"}
+        checkpoints.save(step, {"parts": plain, "seed": seed}, tensors, buffer, copies)
+
+
+def open_checkpoints(path: Path) -> list[Any]:
+    checkpoint = Checkpoints(path).newest()
+    if checkpoint is None or checkpoint.skipped:  # the user is told, and the one before is used
+        raise CheckpointError("; ".join(checkpoint.skipped if checkpoint else ["there is no checkpoint at all"]))
+    pieces = [*checkpoint.rows(), (0, checkpoint.tensors)]
+    found = [(start, name, value.numpy().tobytes()) for start, rows in pieces for name, value in sorted(rows.items())]
+    return [checkpoint.step, checkpoint.state, checkpoint.copies, found]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of folder: how an intact one is written from a seed, and what a reader gets out of it."""
@@ -82,6 +108,16 @@ KINDS = {
     ),
     "policy of choices": Kind(
         lambda path, seed: save_policy(greedy_of(seed), path), lambda path: fingerprint(load_policy(path)), POLICY
+    ),
+    "checkpoints": Kind(
+        write_checkpoints,
+        open_checkpoints,
+        (
+            "checkpoint-80.json",
+            "state-80.safetensors",
+            "copy-80-metrics.csv",
+            *(f"rows-{start:012d}-{start + 20:012d}.safetensors" for start in (0, 20)),
+        ),
     ),
     "run": Kind(
         write_run, open_run, ("config.yaml", *(f"{which}/{name}" for which in ("best", "latest") for name in POLICY))

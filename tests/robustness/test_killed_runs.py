@@ -1,17 +1,16 @@
 """A run that is killed at any moment and resumed ends exactly as one that was not.
 
-Two kills; with `ROBUSTNESS=full` 24, over SAC and DQN, eager and compiled, environments in one process and in several.
+Two kills; with `make robustness` 24, over SAC and DQN, eager and compiled, environments in one process and in several.
 """
 
 import itertools
-import os
 import random
 
 import pytest
+from hypothesis import settings
 
 from tests.robustness.killed_runs import SMALL, differences, finish, kill_somewhere, start
 
-FULL = os.environ.get("ROBUSTNESS") == "full"
 #: (configuration, compile, vectorization, kills, how many of them while a checkpoint is written).
 CASES = (
     [
@@ -20,7 +19,7 @@ CASES = (
             ("sac/cartpole_continuous", "dqn/cartpole"), ("false", "true"), ("sync", "async")
         )
     ]
-    if FULL
+    if settings.get_current_profile_name() == "full"
     else [("sac/cartpole_continuous", "false", "sync", 1, 1), ("dqn/cartpole", "true", "async", 1, 0)]
 )
 

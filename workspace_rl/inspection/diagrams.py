@@ -115,7 +115,11 @@ def diagram(target: Any, inputs: Inputs = None, **kwargs: Any) -> Diagram:
     Raises:
         CompositionError: `target` or `inputs` are nothing that can be traced.
     """
-    traced = trace(target, inputs, **kwargs)
+    return diagram_of(trace(target, inputs, **kwargs))
+
+
+def diagram_of(traced: Trace) -> Diagram:
+    """Return the picture of a trace."""
     return Diagram(traced.name, phases_of(traced))
 
 

@@ -96,23 +96,29 @@ def check(target: Any, inputs: Inputs = None, *, strict: bool = False, **kwargs:
         CompositionError: `strict`, and there are problems; or `target` or `inputs` are nothing that can be traced.
     """
     traced = trace(target, inputs, **kwargs)
-    problems = Problems(traced.name, list(find_problems(traced)), describe_untraced(traced))
+    problems = _problems_of(traced)
     if strict and problems:
         raise CompositionError(str(problems))
     return problems
 
 
-def check_before_training(algorithm: Any) -> None:
-    """Warn of what is wrong with an algorithm, and refuse to train what would fail.
+def check_before_training(algorithm: Any) -> Trace:
+    """Warn of what is wrong with an algorithm, refuse to train what would fail, and return its trace.
 
     Raises:
         CompositionError: it would fail.
     """
-    problems = check(algorithm)
+    traced = trace(algorithm)
+    problems = _problems_of(traced)
     if problems.fatal:
         raise CompositionError(str(problems))
     for problem in problems:
         warnings.warn(str(problem), stacklevel=3)
+    return traced
+
+
+def _problems_of(traced: Trace) -> Problems:
+    return Problems(traced.name, list(find_problems(traced)), describe_untraced(traced))
 
 
 def find_problems(traced: Trace) -> Iterator[Problem]:

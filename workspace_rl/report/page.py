@@ -17,6 +17,7 @@ from workspace_rl.plots.text import visible_text
 from workspace_rl.report.figures import Metrics, Picture, return_figure, score_figure, training_figure
 from workspace_rl.report.options import default_options, option_tables, written_name
 from workspace_rl.report.scores import CONFIDENCE, Score, read_scores
+from workspace_rl.run import COMPOSITION
 from workspace_rl.run_record import RunRecord
 
 #: A longer film is named, not embedded.
@@ -28,7 +29,7 @@ RETURNS = ("eval/return_mean", "eval/return_std", "train/episode_return")
 PANELS = {"Losses and gradient norms": ("loss/", "gradient_norm/"), "Other measurements": ("",)}
 
 
-def write_report(run: str | Path, path: str | Path | None = None, *, composition: str | None = None) -> Path:
+def write_report(run: str | Path, path: str | Path | None = None) -> Path:
     """Write the report of a run: one HTML file, which needs no network and no other file.
 
     Nothing of the run is executed or imported. A run that is still going on, or was interrupted, is told as far as it
@@ -37,7 +38,6 @@ def write_report(run: str | Path, path: str | Path | None = None, *, composition
     Args:
         run: the run's folder.
         path: the file; `report.html` in the run's folder unless given.
-        composition: a diagram of the run's agents, the text of an SVG; the page has no such section unless given.
 
     Returns:
         The file's path.
@@ -48,13 +48,14 @@ def write_report(run: str | Path, path: str | Path | None = None, *, composition
         MissingDependencyError: matplotlib or scipy is not installed.
     """
     path = Path(run).expanduser() / "report.html" if path is None else Path(path)
-    write_text(path, report_page(run, composition=composition))
+    write_text(path, report_page(run))
     return path
 
 
-def report_page(run: str | Path, *, composition: str | None = None) -> str:
+def report_page(run: str | Path) -> str:
     """Return the report of a run as HTML; arguments and errors are those of `write_report`."""
     record = RunRecord(run)
+    composition = record.file(COMPOSITION)
     metrics = record.metrics()
     scores = read_scores(record)
     # Whatever a run says is escaped, since it may be a stranger's; Markup is only what this package makes itself.
@@ -70,7 +71,7 @@ def report_page(run: str | Path, *, composition: str | None = None) -> str:
         facts=_facts(record, metrics, scores),
         video=_video(record),
         # As an image, whatever the diagram contains stays without effect on the page.
-        composition=composition and _data_url("image/svg+xml", composition.encode()),
+        composition=composition and _data_url("image/svg+xml", composition.read_bytes()),
         scores=scores,
         score_rows=list(zip(*(one.rows() for one in scores), strict=True)),
         score_picture=score_figure({one.name: one.scores.returns for one in scores}, CONFIDENCE),
