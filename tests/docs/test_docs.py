@@ -58,6 +58,12 @@ def test_the_index_leads_to_every_guide():
     assert {path for path in PAGES if path != index.path} <= linked
 
 
+@pytest.mark.parametrize("path", PAGES, ids=short)
+def test_formulas_within_lines_have_nothing_that_markdown_takes_for_an_escape(path):
+    formulas = re.findall(r"\$([^$\n]+)\$", Page(path).prose())
+    assert [one for one in formulas if re.search(r"\\[^A-Za-z]", one)] == []
+
+
 @pytest.mark.parametrize("path", EVERYTHING, ids=short)
 def test_commands_are_understood_and_their_configurations_valid(path):
     for block in Page(path).blocks("sh"):
