@@ -5,8 +5,8 @@
 
 `run` trains in `outputs/scores/<name>` (ignored by git) and keeps configuration, `metrics.csv`, evaluation, curve and
 a description of machine, versions and commit in `benchmarks/scores/<name>`. Started again after it was stopped, however
-that was, it goes on from the last checkpoint. `table` writes `benchmarks/README.md` and the first lines of the shipped
-configurations from what is there.
+that was, it goes on from the last checkpoint. `table` writes `benchmarks/README.md`, the first lines of the shipped
+configurations, and the scores on the algorithms' pages in `docs`, from what is there.
 """
 
 from __future__ import annotations
@@ -172,6 +172,7 @@ def write_summaries() -> None:
         for folder in sorted(SCORES.iterdir())
     ]
     write_table(runs)
+    write_guides(runs)
     for name in shipped_configs():
         same = [(about, scores["final"]) for _, about, scores in runs if about["configuration"] == name]
         full = [(about, final) for about, final in same if not about["overrides"]]
@@ -216,6 +217,23 @@ def write_table(runs: list[Any]) -> None:
         rows.append(f"| {' | '.join(map(str, cells))} |")
     (ROOT / "benchmarks" / "README.md").write_text(TABLE.format(rows="\n".join(rows)))
 
+
+def write_guides(runs: list[Any]) -> None:
+    """Put the scores of each algorithm at the end of its page, after the mark."""
+    for path in sorted((ROOT / "docs" / "algorithms").glob("*.md")):
+        lines = [GUIDE_HEADER]
+        for folder, about, scores in runs:
+            if folder.name.startswith(f"{path.stem}-"):
+                final, link = scores["final"], f"[{folder.name}](../../benchmarks/scores/{folder.name})"
+                score = f"**{final['mean']:.1f}** ± {final['std']:.1f}"
+                changed = " ".join(about["overrides"])
+                lines.append(f"| {link} | {about['steps']:,} | {score} | {final['episodes']} | {changed} |")
+        text, mark, _ = path.read_text().partition(GUIDE_MARK)
+        path.write_text(text + mark + "\n".join(lines) + "\n")
+
+
+GUIDE_MARK = "<!-- scores: written by `python benchmarks/scores.py table` -->\n\n"
+GUIDE_HEADER = "| run | steps | final return | episodes | changed |\n|---|---|---|---|---|"
 
 TABLE = """# Measured scores
 

@@ -1,0 +1,147 @@
+"""The guides: their code runs and prints what they say, their links lead somewhere, their tables agree with code."""
+
+import dataclasses
+import re
+import shlex
+
+import pytest
+
+from tests.guides import PAGES, ROOT, Page
+from workspace_rl.algos import ALGORITHMS
+from workspace_rl.cli import build_parser
+from workspace_rl.config import OffPolicyConfig, apply_overrides, load_config
+from workspace_rl.logger import read_metrics
+from workspace_rl.run import find_algorithm
+from workspace_rl.schema import resolve_config
+
+#: "bbrl" and "here" are programs of docs/from-bbrl.md, which tests/compat/test_guide.py runs.
+PROGRAMS = [(path, name) for path in PAGES for name in Page(path).programs() if name not in ("bbrl", "here")]
+EVERYTHING = [ROOT / "README.md", *PAGES]
+SOURCES = "\n".join(
+    path.read_text() for top in ("workspace_rl", "agents", "algos") for path in (ROOT / top).rglob("*.py")
+)
+PARAMETERS = "| parameter | default | meaning | sensible |"
+
+
+def algorithm_page(name):
+    return Page(ROOT / "docs" / "algorithms" / f"{name}.md")
+
+
+def short(value):
+    return str(value.relative_to(ROOT)) if hasattr(value, "relative_to") else value
+
+
+@pytest.mark.parametrize(("path", "name"), PROGRAMS, ids=short)
+def test_code_runs_and_prints_what_the_page_says(path, name, tmp_path):
+    page = Page(path)
+    printed = page.run(page.program(name), tmp_path / "program")
+    for block in page.blocks("text"):
+        if block.words == ["printed", *([name] if name else [])]:
+            assert "\n".join(block.lines) in "\n".join(line.rstrip() for line in printed.splitlines())
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=short)
+def test_links_lead_to_files_and_headings_that_exist(path):
+    for link in Page(path).links():
+        if re.match(r"https?://", link):
+            continue
+        file, _, heading = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), link
+        if heading:
+            assert heading in Page(target).headings(), link
+
+
+def test_the_index_leads_to_every_guide():
+    index = Page(ROOT / "docs" / "README.md")
+    linked = {(index.path.parent / link).resolve() for link in index.links() if not link.startswith("http")}
+    assert {path for path in PAGES if path != index.path} <= linked
+
+
+@pytest.mark.parametrize("path", PAGES, ids=short)
+def test_formulas_within_lines_have_nothing_that_markdown_takes_for_an_escape(path):
+    formulas = re.findall(r"\$([^$\n]+)\$", Page(path).prose())
+    assert [one for one in formulas if re.search(r"\\[^A-Za-z]", one)] == []
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=short)
+def test_commands_are_understood_and_their_configurations_valid(path):
+    for block in Page(path).blocks("sh"):
+        script = "\n".join(re.sub(r"\s#.*", "", line) for line in block.lines)
+        for command in re.findall(r"(?:^|do )workspace-rl ([^;\n]+)", script, re.MULTILINE):
+            options = build_parser().parse_args(shlex.split(command.replace("$seed", "1")))
+            if hasattr(options, "config") and not options.config.endswith(".yaml"):
+                config = apply_overrides(load_config(options.config), options.overrides)
+                resolve_config(find_algorithm(config.algo).config_class, config)
+
+
+# ---- tables -------------------------------------------------------------------------------------------------------
+
+
+def defaults(schema, without=()):
+    """Return each parameter of a schema with its default as it is written in a table."""
+    known = {one.name for base in without for one in dataclasses.fields(base)}
+    written = {}
+    for one in dataclasses.fields(schema):
+        default = getattr(schema(), one.name)
+        if dataclasses.is_dataclass(default):
+            written |= {f"{one.name}.{name}": value for name, value in defaults(type(default)).items()}
+        elif one.name not in known:
+            text = str(default).lower() if default is None or isinstance(default, bool) else str(default)
+            written[one.name] = f"{default:,}" if type(default) is int else text.replace("none", "null")
+    return written
+
+
+def table(page):
+    return {cells[0].strip("`"): cells[1].strip("`") for cells in page.rows(PARAMETERS)}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_parameter_of_an_algorithm_is_explained_with_its_default(name):
+    schema = dataclasses.fields(ALGORITHMS[name].config_class)
+    (parameters,) = (one.default_factory for one in schema if one.name == "algorithm")
+    assert table(algorithm_page(name)) == defaults(parameters, without=[OffPolicyConfig])
+
+
+def test_every_parameter_that_algorithms_share_is_explained_with_its_default():
+    assert table(Page(ROOT / "docs" / "running.md")) == defaults(OffPolicyConfig)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_terms_of_equations_lead_to_code_that_exists(name):
+    rows = algorithm_page(name).rows("| term | in the code | |")
+    named = [one for cells in rows for one in re.findall(r"`([^`]+)`", cells[1])]
+    assert len(named) >= 5
+    assert [one for one in named if one not in SOURCES] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=short)
+def test_measurements_that_are_named_exist(path):
+    kinds = "loss|q_value|entropy|gradient_norm|train|eval|exploration|time"
+    named = set(re.findall(rf"`((?:{kinds})/\w+)`", Page(path).prose()))
+    assert {name for name in named if f'"{name}"' not in SOURCES} == set()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_scores_are_those_that_were_measured(name):
+    measured = {
+        cells[0].partition("]")[0]: cells[1:4]
+        for cells in Page(ROOT / "benchmarks" / "README.md").rows(
+            "| run | steps | final return | episodes | chosen by | seconds | steps/s | commit | changed |"
+        )
+    }
+    rows = algorithm_page(name).rows("| run | steps | final return | episodes | changed |")
+    quoted = {cells[0].partition("]")[0]: cells[1:4] for cells in rows}
+    assert quoted == {run: cells for run, cells in measured.items() if run.startswith(f"[{name}-")} != {}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=short)
+def test_measurements_of_runs_are_those_of_their_files(path):
+    page = Page(path)
+    for header in (line for line in page.lines if line.startswith("| step of [")):
+        run, names = re.search(r"\(([^)]+)\)", header)[1], re.findall(r"`([^`]+)`", header)
+        metrics = {name: dict(pairs) for name, pairs in read_metrics(path.parent / run).items()}
+        for step, *cells in page.rows(header):
+            for name, cell in zip(names, cells, strict=True):
+                decimals = len(cell.partition(".")[2])
+                assert cell == f"{metrics[name][int(step.replace(',', ''))]:.{decimals}f}", (run, step, name)
