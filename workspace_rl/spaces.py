@@ -147,7 +147,8 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
             _refuse_unless(clip and not np.isnan(array).any(), array, name, t, least, most)
         if not identity:
             array = centre + half * array
-        return np.clip(array, space.low, space.high).astype(space.dtype, copy=False)
+        # What np.clip does, which takes thrice as long to get there.
+        return np.minimum(np.maximum(array, space.low), space.high).astype(space.dtype, copy=False)
 
     return adapt
 

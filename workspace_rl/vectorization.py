@@ -67,7 +67,7 @@ def make_vector_env(
 
 
 class SyncEnvs(SyncVectorEnv):
-    """gymnasium's `SyncVectorEnv` in the mode `NEXT_STEP`, with less work for each environment."""
+    """gymnasium's `SyncVectorEnv` in the mode `NEXT_STEP`, with less work for each environment, and without infos."""
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Reset all environments."""
@@ -76,22 +76,24 @@ class SyncEnvs(SyncVectorEnv):
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all environments; those whose episode was over are reset instead."""
-        n, over, observations = self.num_envs, self._over, self._env_obs
-        infos: dict[str, Any] = {}
+        n, over, batch = self.num_envs, self._over, self._observations
+        # Arrays are written where they belong, observations of several parts are put together at the end.
+        observations: Any = batch if isinstance(batch, np.ndarray) else self._env_obs
+        # Choices as Python's own integers, which environments check several times as fast as NumPy's.
+        choices = isinstance(actions, np.ndarray) and isinstance(self.single_action_space, gym.spaces.Discrete)
+        each = actions.tolist() if choices else iterate(self.action_space, actions)
         rewards, terminated, truncated = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
+        for i, (env, action) in enumerate(zip(self.envs, each, strict=True)):
             if over[i]:
-                observations[i], info = env.reset()
+                observations[i], _ = env.reset()
                 over[i] = False
             else:
-                observations[i], rewards[i], ends, is_cut, info = env.step(action)
+                observations[i], rewards[i], ends, is_cut, _ = env.step(action)
                 if ends or is_cut:
                     terminated[i], truncated[i], over[i] = ends, is_cut, True
-            if info:
-                infos = self._add_info(infos, info, i)
-        batch = concatenate(self.single_observation_space, observations, self._observations)
-        self._observations = batch
-        return batch, rewards, terminated, truncated, infos
+        if observations is not batch:
+            batch = self._observations = concatenate(self.single_observation_space, observations, batch)
+        return batch, rewards, terminated, truncated, {}
 
 
 class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):
