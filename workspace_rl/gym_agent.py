@@ -143,7 +143,8 @@ class GymAgent(Agent):
         self._write(self._reset() if t == 0 else self._step(t), t)
 
     def _write(self, frame: Frame, t: int) -> None:
-        workspace, prefix, writer = self.running_workspace(), self.output_prefix, self.name
+        workspace: Any = self.running_workspace()
+        prefix, writer = self.output_prefix, self.name
         if isinstance(workspace, Workspace):  # the short way: eight variables a step
             for name, value in frame.items():
                 workspace.set(prefix + name, t, value, writer=writer)
