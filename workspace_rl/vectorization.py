@@ -67,7 +67,7 @@ def make_vector_env(
 
 
 class SyncEnvs(SyncVectorEnv):
-    """gymnasium's `SyncVectorEnv` in the mode `NEXT_STEP`, with less work for each environment, and without infos."""
+    """gymnasium's `SyncVectorEnv` in the mode `NEXT_STEP`, with less work for each environment."""
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Reset all environments."""
@@ -79,18 +79,21 @@ class SyncEnvs(SyncVectorEnv):
         n, over, batch = self.num_envs, self._over, self._observations
         # Arrays are written where they belong, observations of several parts are put together at the end.
         observations: Any = batch if isinstance(batch, np.ndarray) else self._env_obs
+        infos: dict[str, Any] = {}
         rewards, terminated, truncated = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
             if over[i]:
-                observations[i], _ = env.reset()
+                observations[i], info = env.reset()
                 over[i] = False
             else:
-                observations[i], rewards[i], ends, is_cut, _ = env.step(action)
+                observations[i], rewards[i], ends, is_cut, info = env.step(action)
                 if ends or is_cut:
                     terminated[i], truncated[i], over[i] = ends, is_cut, True
+            if info:
+                infos = self._add_info(infos, info, i)
         if observations is not batch:
             batch = self._observations = concatenate(self.single_observation_space, observations, batch)
-        return batch, rewards, terminated, truncated, {}
+        return batch, rewards, terminated, truncated, infos
 
 
 class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):
