@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,14 +54,23 @@ class Collector:
         the number of transitions collected before this call, for schedules.
         """
         agent = self._random_agent if random and self._random_agent is not None else self._agent
+        n_running = 0  # environments whose episode goes on after the last frame
         if self._last_frame is None:
             workspace, first = Workspace(), 0
             agent(workspace, t=0, n_steps=n_steps + 1, step=self.n_transitions)
         else:
             workspace, first = self._last_frame, 1
+            n_running = _n_running(workspace.get("env/done", 0))
             agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
         self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
+        frames = workspace.subtime(first)
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
-        self.n_transitions += int((~workspace["env/done"][:-1]).sum())
-        return workspace.subtime(first)
+        self.n_transitions += n_running + _n_running(frames.get_full("env/done")[:-1])
+        return frames
+
+
+def _n_running(done: Tensor) -> int:
+    # By NumPy, which counts a few numbers several times as fast as torch.
+    flags = done.numpy(force=True)
+    return flags.size - int(np.count_nonzero(flags))

@@ -110,13 +110,29 @@ class CompiledUpdate:
         # The guards that torch would check at every call cost more than what they protect from: the layout of the
         # batch and the flags are the key above, and a graph is never called with others.
         options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-        # Calls between the kernels cost a few percent less from C++, and on a GPU nothing as one CUDA graph.
-        options |= {"cpp_wrapper": True} if on_cpu else {"triton.cudagraphs": True}
+        # Calls between the kernels cost nothing on a GPU as one CUDA graph.
+        options |= _cpu_options() if on_cpu else {"triton.cudagraphs": True}
         compiled = torch.compile(run, fullgraph=self._whole, dynamic=False, options=options)
         if on_cpu:
             return compiled
         # A CUDA graph writes its results to the same place each time.
         return lambda tensors: {name: value.clone() for name, value in compiled(tensors).items()}
+
+
+def _cpu_options() -> dict[str, Any]:
+    from workspace_rl.graph_passes import CheaperUpdates
+
+    return {
+        # Calls between the kernels cost a few percent less from C++.
+        "cpp_wrapper": True,
+        # torch's generator, which draws many normal numbers at once, and the same ones as without compiling; the
+        # compiler's own takes ten times as long.
+        "fallback_random": True,
+        # Sums over the few components of an action stay loops, which become vector instructions; written out they do
+        # not. Two critics are still written out.
+        "unroll_reductions_threshold": 3,
+        "post_grad_custom_post_pass": CheaperUpdates(),
+    }
 
 
 def _reason(error: BaseException) -> str:

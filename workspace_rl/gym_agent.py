@@ -28,6 +28,7 @@ from workspace_rl.make_env import Wrapper
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
 from workspace_rl.spaces import ActionAdapter, action_adapter, observation_leaves
 from workspace_rl.vectorization import Vectorization, make_vector_env
+from workspace_rl.workspace import Workspace
 
 Frame = dict[str, Tensor]
 
@@ -179,8 +180,14 @@ class GymAgent(Agent):
         self._write(self._reset() if t == 0 else self._step(t), t)
 
     def _write(self, frame: Frame, t: int) -> None:
-        for name, value in frame.items():
-            self.set((self.output_prefix + name, t), value)
+        workspace: Any = self.running_workspace()
+        prefix, writer = self.output_prefix, self.name
+        if isinstance(workspace, Workspace):  # the short way: eight variables a step
+            for name, value in frame.items():
+                workspace.set(prefix + name, t, value, writer=writer)
+        else:
+            for name, value in frame.items():
+                self.set((prefix + name, t), value)
 
     def _read_action(self, t: int) -> Any:
         return self._act(self.get((self.input_name, t)), self.input_name, t)

@@ -78,6 +78,7 @@ class ReplayBuffer:
         self._steps = 0  # rows ever put
         self._continues = False  # whether the next frame follows the last one
         self._ends = _EpisodeEnds(self.device)
+        self._offsets: dict[int, Tensor] = {}  # window -> where its frames lie, [window, 1]
 
     # ---- writing --------------------------------------------------------------------------------------------------
 
@@ -93,10 +94,10 @@ class ReplayBuffer:
         Raises:
             ReplayBufferError: a variable is missing, or looks different from before.
         """
-        names = [*self.variables, self.done_variable]
-        n_steps, batch_size = self._check(frames, names)
+        values = self._checked(frames)
+        n_steps, batch_size = values[self.done_variable].shape
         if not self._storage:
-            self._allocate({name: frames.get_full(name) for name in names}, batch_size)
+            self._allocate(values, batch_size)
         goes_on = continues and self._continues
         ages = self._new_ages(frames, goes_on) if self._stacks else None
         if not continues:
@@ -106,18 +107,22 @@ class ReplayBuffer:
         self._continues = True
         # More frames than rows: the older ones would be overwritten at once.
         start = max(0, n_steps - self._capacity_steps)
-        rows = torch.arange(self._steps + start, self._steps + n_steps, device=self.device) % self._capacity_steps
-        for name in names:
-            value = frames.get_full(name)[start:]
-            if name in self._stacks:
-                value = value[:, :, -1]
-            self._ring(name).index_copy_(0, rows, value.to(self.device))
+        for name, value in values.items():
+            self._write(self._ring(name), start, value[:, :, -1] if name in self._stacks else value)
         if ages is not None:
-            self._ages.view(self._capacity_steps, batch_size).index_copy_(0, rows, ages[start:])
-        ends = frames.get_full(self.done_variable).flatten().nonzero().squeeze(-1).cpu().numpy()
+            self._write(self._ages.view(self._capacity_steps, batch_size), start, ages)
+        ends = values[self.done_variable].numpy(force=True).ravel().nonzero()[0]
         self._ends.append(ends + self._steps * batch_size)
         self._steps += n_steps
         self._ends.forget_before(self._oldest * batch_size)
+
+    def _write(self, ring: Tensor, start: int, value: Tensor) -> None:
+        """Write the frames `value[start:]` to the rows that are next, round the end of the ring."""
+        row = (self._steps + start) % self._capacity_steps
+        split = min(len(value), start + self._capacity_steps - row)
+        ring[row : row + split - start].copy_(value[start:split] if start or split < len(value) else value)
+        if split < len(value):
+            ring[: len(value) - split].copy_(value[split:])
 
     def _ring(self, name: str) -> Tensor:
         """Return the storage of a variable as `[capacity_T, B, ...]`."""
@@ -199,14 +204,16 @@ class ReplayBuffer:
         if self._stacks:
             self._ages = torch.empty(n_frames, dtype=torch.uint8, device=self.device)
 
-    def _check(self, frames: Workspace, names: Sequence[str]) -> tuple[int, int]:
-        """Return T and B of frames that fit the buffer, or raise before anything is changed."""
-        for name in names:
+    def _checked(self, frames: Workspace) -> dict[str, Tensor]:
+        """Return the variables to store of frames that fit the buffer, or raise before anything is changed."""
+        values: dict[str, Tensor] = {}
+        for name in (*self.variables, self.done_variable):
             if name not in frames:
                 raise ReplayBufferError(
                     f"the frames lack variable {name!r}, which the buffer stores.{did_you_mean(name, frames)}"
                 )
-        done = frames.get_full(self.done_variable)
+            values[name] = frames.get_full(name)
+        done = values[self.done_variable]
         if done.ndim != 2 or done.dtype != torch.bool:
             raise ReplayBufferError(
                 f"variable {self.done_variable!r} must be [T, B] of torch.bool, {list(done.shape)} of {done.dtype} "
@@ -215,19 +222,18 @@ class ReplayBuffer:
         n_steps, batch_size = done.shape
         if not n_steps or not batch_size:
             raise ReplayBufferError(f"there are no frames to put: {[n_steps, batch_size]} steps and environments.")
-        for name in names:
-            value = frames.get_full(name)
+        for name, value in values.items():
             stored = self._storage.get(name)
             stack = (self._stacks[name].size,) if name in self._stacks else ()
             expected = (n_steps, self._batch_size or batch_size, *stack)
             rest = value.shape[len(expected) :] if stored is None else stored.shape[1:]
             dtype = value.dtype if stored is None else stored.dtype
-            if tuple(value.shape) != (*expected, *rest) or value.dtype != dtype:
+            if value.shape != (*expected, *rest) or value.dtype != dtype:
                 raise ReplayBufferError(
                     f"variable {name!r} does not fit the buffer: {[*expected, *rest]} of {dtype} expected, "
                     f"{list(value.shape)} of {value.dtype} found."
                 )
-        return n_steps, batch_size
+        return values
 
     # ---- saving ---------------------------------------------------------------------------------------------------
 
@@ -333,17 +339,17 @@ class ReplayBuffer:
                 f"{self._batch_size} environments were put so far. Collect more first (learning_starts)."
             )
         chosen = torch.randint(count, (batch_size,), device=self.device).add_(rank)
-        first = self._ends.position(chosen)
-        size = self._capacity_steps * self._batch_size
-        offsets = torch.arange(window, device=self.device).mul_(self._batch_size).unsqueeze(1)
-        index = (first.unsqueeze(0) + offsets).remainder_(size).flatten()
+        if window not in self._offsets:
+            self._offsets[window] = torch.arange(window, device=self.device).mul_(self._batch_size).unsqueeze(1)
+        index = self._ends.position(chosen) + self._offsets[window]
+        index = index.remainder_(self._capacity_steps * self._batch_size).view(-1)
         batch = Workspace()
         for name, stored in self._storage.items():
             if name in self._stacks:
                 pictures = self._pictures(index, self._stacks[name])
                 value = stored.index_select(0, pictures.flatten()).unflatten(0, (window, batch_size, -1))
             else:
-                value = stored.index_select(0, index).unflatten(0, (window, batch_size))
+                value = stored.index_select(0, index).view(window, batch_size, *stored.shape[1:])
             batch.set_full(name, value)
         return batch
 
@@ -416,21 +422,21 @@ class _EpisodeEnds:
 
     def forget_from(self, position: int) -> None:
         """Drop the ends at `position` and after it."""
-        self._tail = self._head + int(np.searchsorted(self._positions[self._head : self._tail], position))
+        self._tail = self._head + int(self._positions[self._head : self._tail].searchsorted(position))
 
     def forget_before(self, position: int) -> None:
         """Drop the ends before `position`."""
-        self._head += int(np.searchsorted(self._positions[self._head : self._tail], position))
+        self._head += int(self._positions[self._head : self._tail].searchsorted(position))
 
     def n_before(self, position: int) -> int:
         """Return how many ends, of all that ever were, lie before `position` (which is stored, or newer)."""
         kept = self._positions[self._head : self._tail]
-        return self._forgotten + self._head + int(np.searchsorted(kept, position))
+        return self._forgotten + self._head + int(kept.searchsorted(position))
 
     def position(self, rank: Tensor) -> Tensor:
         """Return the positions of the frames that end no episode with the given ranks."""
         ends = torch.searchsorted(self._shifted[self._head : self._tail], rank, right=True)
-        return rank + ends + (self._forgotten + self._head)
+        return ends.add_(rank).add_(self._forgotten + self._head)
 
     def _make_room(self, count: int) -> None:
         kept = self._tail - self._head

@@ -174,7 +174,9 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
             _refuse_unless(clip and np.isfinite(array).all(), array, name, t, least, most)
         if not identity:
             array = centre + half * (np.clip(array, -1, 1) if extreme else array)
-        return np.clip(array, space.low, space.high).astype(space.dtype, copy=False)
+        # What np.clip does, which takes thrice as long to get there.
+        clipped: np.ndarray = np.minimum(np.maximum(array, space.low), space.high)
+        return clipped.astype(space.dtype, copy=False)
 
     return adapt
 

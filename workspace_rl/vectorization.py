@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate, iterate
 
-from workspace_rl.env_contract import USUAL_TYPES, check_reset, check_step, fail, first_misfit
+from workspace_rl.env_contract import USUAL_TYPES, check_observation, check_reset, check_step, fail, first_misfit
 from workspace_rl.envs import make_env_spec, missing_simulator
 from workspace_rl.envs.atari import make_atari_vector_env
 from workspace_rl.errors import CompositionError, EnvironmentFailedError, WorkspaceRLError
@@ -88,6 +88,8 @@ class SyncEnvs(SyncVectorEnv):
                 undo.callback(envs[-1].close)
             super().__init__([iter(envs).__next__] * len(envs), copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
             undo.pop_all()
+        #: Of observations that have been looked at and found right.
+        self._usual_dtypes: set[np.dtype[Any]] = set()
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -109,7 +111,10 @@ class SyncEnvs(SyncVectorEnv):
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all environments; those whose episode was over are reset instead."""
-        n, over, observations = self.num_envs, self._over, self._env_obs
+        n, over, batch = self.num_envs, self._over, self._observations
+        # Arrays are written where they belong, observations of several parts are put together at the end.
+        in_place = isinstance(batch, np.ndarray)
+        observations: Any = batch if in_place else self._env_obs
         infos: dict[str, Any] = {}
         rewards, terminated, truncated = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         i = 0
@@ -124,7 +129,15 @@ class SyncEnvs(SyncVectorEnv):
                     over[i] = False
                 else:
                     outcome = env.step(action)
-                    observations[i], reward, ends, is_cut, info = outcome
+                    observation, reward, ends, is_cut, info = outcome
+                    if in_place and not (
+                        type(observation) is np.ndarray
+                        and observation.shape == batch.shape[1:]
+                        and observation.dtype in self._usual_dtypes
+                    ):
+                        check_observation(observation, self.single_observation_space)
+                        self._usual_dtypes.add(np.asarray(observation).dtype)
+                    observations[i] = observation
                     plain = ends is False and is_cut is False and type(reward) is float
                     if not plain and (type(reward), type(ends), type(is_cut), type(info)) not in USUAL_TYPES:
                         check_step(outcome)
@@ -134,11 +147,11 @@ class SyncEnvs(SyncVectorEnv):
                 if info:
                     infos = self._add_info(infos, info, i)
             i, outcome = -1, None
-            batch = concatenate(self.single_observation_space, observations, self._observations)
+            if not in_place:
+                self._observations = concatenate(self.single_observation_space, observations, batch)
         except (Exception, SystemExit) as error:
             self._fail(error, i, outcome)
-        self._observations = batch
-        return batch, rewards, terminated, truncated, infos
+        return self._observations, rewards, terminated, truncated, infos
 
     def _fail(self, error: BaseException, i: int, outcome: Any) -> NoReturn:
         """Raise what went wrong in environment `i`, or in putting all observations together where i is -1."""

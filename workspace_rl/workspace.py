@@ -128,11 +128,11 @@ class Variable:
 
     def window(self, start: int, stop: int) -> Variable:
         """Return the variable restricted to the steps `start` to `stop` (exclusive), sharing the tensors."""
-        part = self.copy()
-        if part._full is not None:
-            part._full = part._full[start:stop]
-        if part._steps is not None:
-            part._steps = part._steps[start:stop]
+        part = type(self).__new__(type(self))
+        part.name, part.shape, part.dtype, part.device = self.name, self.shape, self.dtype, self.device
+        part.writer = self.writer
+        part._steps = None if self._steps is None else self._steps[start:stop]
+        part._full = None if self._full is None else self._full[start:stop]
         return part
 
     def _unwritten(self, t: int) -> Tensor:
