@@ -22,6 +22,7 @@ from workspace_rl.replay_buffer import ReplayBuffer
 #: How many checkpoints are kept.
 KEPT = 2
 _MANIFEST = re.compile(r"checkpoint-(\d+)\.json")
+_STATE = re.compile(r"state-(\d+)\.safetensors")
 _LONGEST_MANIFEST = 50_000_000
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
@@ -118,8 +119,17 @@ class Checkpoints:
         Raises:
             CheckpointError: there are checkpoints, but each of them is damaged.
         """
-        skipped: list[str] = []
-        for step in reversed(self.steps()):
+        steps = self.steps()
+        begun = sorted(self._steps_of(_STATE) - set(steps))
+        skipped = [
+            f"the checkpoint of step {step:,} is not used: its manifest, checkpoint-{step}.json, is missing, as when "
+            "the run is stopped while it writes one."
+            for step in begun
+            if step > max(steps, default=0)
+        ]
+        if not steps and len(begun) <= 1:
+            return None
+        for step in reversed(steps):
             try:
                 manifest = self._read_manifest(step)
                 tensors = load(self._read(manifest, manifest["tensors"]))
@@ -136,20 +146,19 @@ class Checkpoints:
                 continue
             self._files, self._rows, self._n_rows, self.step = manifest["files"], rows, n_rows, step
             return Checkpoint(step, manifest["state"], tensors, copies, skipped, self.folder, self._rows)
-        if skipped:
-            raise CheckpointError(
-                "no checkpoint of the run is whole, so it cannot be resumed:\n  " + "\n  ".join(skipped) + "\nIts "
-                "policies, 'best' and 'latest', are files of their own. Train again from its config.yaml, into another "
-                "base_dir."
-            )
-        return None
+        raise CheckpointError(
+            "no checkpoint of the run is whole, so it cannot be resumed:\n  " + "\n  ".join(skipped) + "\nIts "
+            "policies, 'best' and 'latest', are files of their own. Train again from its config.yaml, into another "
+            "base_dir."
+        )
 
     def steps(self) -> list[int]:
         """Return the steps of which there are checkpoints, damaged ones among them."""
-        if not self.folder.is_dir():
-            return []
-        found = (_MANIFEST.fullmatch(one.name) for one in self.folder.iterdir())
-        return sorted(int(match[1]) for match in found if match)
+        return sorted(self._steps_of(_MANIFEST))
+
+    def _steps_of(self, name: re.Pattern[str]) -> set[int]:
+        files = self.folder.iterdir() if self.folder.is_dir() else ()
+        return {int(match[1]) for match in (name.fullmatch(one.name) for one in files) if match}
 
     @staticmethod
     def _stop(rows_file: str) -> int:
@@ -164,7 +173,7 @@ class Checkpoints:
         if not path.is_file() or path.stat().st_size > _LONGEST_MANIFEST:
             raise CheckpointError(f"{path} is no file, or longer than {_LONGEST_MANIFEST:,} bytes.")
         try:
-            manifest = json.loads(path.read_bytes())
+            manifest = json.loads(path.read_bytes().decode())
             checksum = manifest.pop("checksum")
             if checksum != _checksum(manifest) or manifest["step"] != step:
                 raise CheckpointError(f"{path}: its checksum is wrong.")

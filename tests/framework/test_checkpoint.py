@@ -112,11 +112,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(damage, kind, 
     run, whole = stopped
     files = sorted((run / "checkpoints").glob(f"{kind}*"), key=lambda file: int(re.findall(r"\d+", file.name)[0]))
     damage(files[-1])
-    if kind == "checkpoint" and not files[-1].exists():
-        resume(run)  # nothing tells that there ever was one
-    else:
-        with pytest.warns(UserWarning, match=rf"(?s){files[-1].name}.*goes on from step 240"):
-            resume(run)
+    with pytest.warns(UserWarning, match=rf"(?s){files[-1].name}.*goes on from step 240"):
+        resume(run)
     assert differences(run, whole) == []
 
 
@@ -128,6 +125,14 @@ def test_if_all_are_damaged_nothing_is_done(stopped):
     with pytest.raises(CheckpointError, match=r"(?s)no checkpoint of the run is whole.*state-360.*state-240"):
         SAC.restore(run)
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+
+def test_nor_if_all_manifests_are_missing(stopped):
+    run, _ = stopped
+    for file in (run / "checkpoints").glob("checkpoint-*"):
+        file.unlink()
+    with pytest.raises(CheckpointError, match=r"(?s)no checkpoint of the run is whole.*checkpoint-240.*checkpoint-360"):
+        SAC.restore(run)
 
 
 def test_a_manifest_cannot_lead_out_of_its_folder(stopped, tmp_path):
