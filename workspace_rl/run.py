@@ -27,6 +27,7 @@ from workspace_rl.errors import (
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import FolderLock, inside, write_bytes, write_text
 from workspace_rl.gym_agent import GymAgent
+from workspace_rl.logger import read_metrics
 from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.provenance import provenance
 from workspace_rl.schema import resolve_config, to_yaml
@@ -186,6 +187,13 @@ class Run:
                 write_bytes(inside(self.path, name), copies[name])
         if "eval_returns.csv" not in copies:
             (self.path / "eval_returns.csv").unlink(missing_ok=True)
+
+    def measured_until(self) -> int:
+        """Return the last step of which something was measured."""
+        path = self.path / "metrics.csv"
+        return (
+            max((step for rows in read_metrics(path).values() for step, _ in rows), default=0) if path.is_file() else 0
+        )
 
     def start_again(self) -> None:
         """Forget what was measured; the policies are replaced as the run goes on."""

@@ -411,6 +411,11 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self.run, run.config = run, self.config
         checkpoint = self._checkpoint = run.checkpoints.newest()
         if checkpoint is None:
+            if run.measured_until() >= 2 * self.parameters.checkpoint_interval or "final" in run.scores():
+                raise CheckpointError(
+                    f"{run.path} has got further than its first checkpoint, but there is none in "
+                    f"{run.checkpoints.folder}: it cannot be resumed. Train again, into another base_dir."
+                )
             run.start_again()
             warnings.warn(f"{run.path} has no checkpoint yet and starts from the beginning.", stacklevel=3)
             return

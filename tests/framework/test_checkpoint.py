@@ -135,6 +135,16 @@ def test_nor_if_all_manifests_are_missing(stopped):
         SAC.restore(run)
 
 
+def test_nor_if_they_were_removed(stopped):
+    run, _ = stopped
+    for file in (run / "checkpoints").iterdir():
+        file.unlink()
+    measured = (run / "metrics.csv").read_bytes()
+    with pytest.raises(CheckpointError, match="further than its first checkpoint, but there is none"):
+        SAC.restore(run)
+    assert (run / "metrics.csv").read_bytes() == measured
+
+
 def test_a_manifest_cannot_lead_out_of_its_folder(stopped, tmp_path):
     run, _ = stopped
     from workspace_rl.checkpoint import _checksum
