@@ -68,7 +68,8 @@ FONT = "DejaVu Sans, Verdana, sans-serif"
 
 def text_width(text: str, size: float = 11, bold: bool = False) -> float:
     """Return about how wide a text is, in pixels."""
-    return len(text) * size * (0.66 if bold else 0.6)
+    wide = sum(letter.isupper() or letter in "mw%" for letter in text)
+    return (len(text) + 0.3 * wide) * size * (0.66 if bold else 0.6)
 
 
 @dataclass
