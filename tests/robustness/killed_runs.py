@@ -55,8 +55,12 @@ def kill_somewhere(process: subprocess.Popen[str], run: Path, rng: random.Random
             process.kill()
             raise RuntimeError(f"the run wrote no two checkpoints:\n{process.communicate()[0]}")
     time.sleep(rng.uniform(0, 1))
-    while while_writing and process.poll() is None and not list(folder.glob(".*.tmp*")):
-        pass
+    while while_writing and process.poll() is None:
+        if list(folder.glob(".*.tmp*")):
+            process.send_signal(signal.SIGSTOP)  # by now it may have written it
+            if list(folder.glob(".*.tmp*")):
+                break
+            process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     if process.returncode != -signal.SIGKILL:
