@@ -27,7 +27,7 @@ from workspace_rl.finite import FiniteCheck, NonFinite
 from workspace_rl.make_env import Wrapper
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
 from workspace_rl.spaces import ActionAdapter, action_adapter, observation_leaves
-from workspace_rl.vectorization import Vectorization, make_vector_env
+from workspace_rl.vectorization import SyncEnvs, Vectorization, make_vector_env
 from workspace_rl.workspace import Workspace
 
 Frame = dict[str, Tensor]
@@ -137,6 +137,7 @@ class GymAgent(Agent):
             raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
         # Atari's vector environment returns new arrays, others may use their memory again at the next step.
         self._copy = not isinstance(self.vector_env, AtariVector)
+        self._copy_flags = self._copy and not isinstance(self.vector_env, SyncEnvs)
         self.n_envs = self.vector_env.num_envs
         self.observation_space = self.vector_env.single_observation_space
         self.action_space = self.vector_env.single_action_space
@@ -181,10 +182,9 @@ class GymAgent(Agent):
 
     def _write(self, frame: Frame, t: int) -> None:
         workspace: Any = self.running_workspace()
-        prefix, writer = self.output_prefix, self.name
+        prefix = self.output_prefix
         if isinstance(workspace, Workspace):  # the short way: eight variables a step
-            for name, value in frame.items():
-                workspace.set(prefix + name, t, value, writer=writer)
+            workspace.set_several({prefix + name: value for name, value in frame.items()}, t, writer=self.name)
         else:
             for name, value in frame.items():
                 self.set((prefix + name, t), value)
@@ -210,8 +210,8 @@ class GymAgent(Agent):
         except (Exception, SystemExit) as error:
             self._fail(error, self.n_envs, "at its reset", seeds)
         self._episodes = _Episodes(self.n_envs, seeds)
-        nothing = np.zeros(self.n_envs, dtype=bool)
-        return self._make_frame(self._episodes, observation, np.zeros(self.n_envs), nothing, nothing)
+        running = np.zeros((2, self.n_envs), dtype=bool)
+        return self._make_frame(self._episodes, observation, np.zeros(self.n_envs), *running)
 
     def _step(self, t: int) -> Frame:
         episodes = self._episodes
@@ -257,8 +257,8 @@ class GymAgent(Agent):
         for name, leaf in self._leaves.items():
             array = leaf(observation)
             frame[name] = torch.from_numpy(array.copy() if self._copy else array)
-        frame["terminated"] = torch.from_numpy(terminated.copy())
-        frame["truncated"] = torch.from_numpy(truncated.copy())
+        frame["terminated"] = torch.from_numpy(terminated.copy() if self._copy_flags else terminated)
+        frame["truncated"] = torch.from_numpy(truncated.copy() if self._copy_flags else truncated)
         frame["done"] = torch.from_numpy(episodes.done)
         frame["reward"] = torch.from_numpy(reward.astype(np.float32))
         frame["cumulated_reward"] = torch.from_numpy(episodes.cumulated_reward.astype(np.float32))

@@ -118,6 +118,14 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
         )
 
     from_zero = not first.any()
+    most = int(counts) - 1 if counts.ndim == 0 else None
+
+    def fits(array: np.ndarray) -> bool:
+        if most is not None and len(array) <= 64:  # Python is quicker with a few numbers
+            numbers = array.tolist()
+            return bool(min(numbers) >= 0 and max(numbers) <= most)
+        # Negative ones are large as unsigned numbers.
+        return not (array.astype(np.uint64, copy=False) >= counts).any()
 
     def adapt(action: Tensor, name: str, t: int) -> np.ndarray:
         array = _as_numpy(action)
@@ -126,8 +134,7 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
                 f"variable {name!r} at step {t} must hold integers of shape {list(shape)} for {space}, "
                 f"found {action.dtype} of shape {list(array.shape)}."
             )
-        # Negative ones are large as unsigned numbers.
-        if (array.astype(np.uint64, copy=False) >= counts).any():
+        if not fits(array):
             raise ActionError(
                 f"variable {name!r} at step {t} holds {array.tolist()}; {space} takes 0 to {(counts - 1).tolist()}."
             )

@@ -80,7 +80,7 @@ class SyncEnvs(SyncVectorEnv):
             envs: list[gym.Env[Any, Any]] = []
             for make in env_fns:
                 try:
-                    envs.append(make())
+                    envs.append(_without_order_enforcing(make()))
                 except WorkspaceRLError:
                     raise
                 except (Exception, SystemExit) as error:
@@ -88,8 +88,8 @@ class SyncEnvs(SyncVectorEnv):
                 undo.callback(envs[-1].close)
             super().__init__([iter(envs).__next__] * len(envs), copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
             undo.pop_all()
-        #: Of observations that have been looked at and found right.
-        self._usual_dtypes: set[np.dtype[Any]] = set()
+        #: Of an observation that has been looked at and found right.
+        self._usual_dtype: Any = None
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -115,6 +115,7 @@ class SyncEnvs(SyncVectorEnv):
         # Arrays are written where they belong, observations of several parts are put together at the end.
         in_place = isinstance(batch, np.ndarray)
         observations: Any = batch if in_place else self._env_obs
+        shape = self.single_observation_space.shape
         infos: dict[str, Any] = {}
         rewards, terminated, truncated = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         i = 0
@@ -130,13 +131,13 @@ class SyncEnvs(SyncVectorEnv):
                 else:
                     outcome = env.step(action)
                     observation, reward, ends, is_cut, info = outcome
-                    if in_place and not (
-                        type(observation) is np.ndarray
-                        and observation.shape == batch.shape[1:]
-                        and observation.dtype in self._usual_dtypes
+                    if in_place and (
+                        observation.__class__ is not np.ndarray
+                        or observation.shape != shape
+                        or observation.dtype is not self._usual_dtype
                     ):
                         check_observation(observation, self.single_observation_space)
-                        self._usual_dtypes.add(np.asarray(observation).dtype)
+                        self._usual_dtype = getattr(observation, "dtype", None)
                     observations[i] = observation
                     plain = ends is False and is_cut is False and type(reward) is float
                     if not plain and (type(reward), type(ends), type(is_cut), type(info)) not in USUAL_TYPES:
@@ -169,6 +170,19 @@ class SyncEnvs(SyncVectorEnv):
         with ExitStack() as stack:
             for env in self.envs:
                 stack.callback(env.close)
+
+
+def _without_order_enforcing(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Take away the wrapper that looks at every step whether there was a reset: here there always was one."""
+    if isinstance(env, gym.wrappers.OrderEnforcing):
+        return _without_order_enforcing(env.env)
+    outer = env
+    while isinstance(outer, gym.Wrapper):
+        if isinstance(outer.env, gym.wrappers.OrderEnforcing):
+            outer.env = outer.env.env
+        else:
+            outer = outer.env
+    return env
 
 
 class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):

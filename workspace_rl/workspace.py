@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, KeysView, Sequence
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import torch
@@ -201,6 +201,17 @@ class Workspace:
         else:
             variable.set(t, value)
         variable.writer = writer
+
+    def set_several(self, values: Mapping[str, Tensor], t: int, *, writer: str = "") -> None:
+        """Write the tensors of several variables at step `t`, each as `set` does."""
+        variables = self._variables
+        for name, value in values.items():
+            variable = variables.get(name)
+            if variable is None or not isinstance(value, Tensor):
+                self.set(name, t, value, writer=writer)
+            else:
+                variable.set(t, value)
+                variable.writer = writer
 
     def get(self, name: str, t: int) -> Tensor:
         """Return the tensor (`[B, ...]`) that was set at step `t` of variable `name`.

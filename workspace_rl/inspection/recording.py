@@ -315,7 +315,7 @@ class _Where:
     library: bool
 
 
-_DIRECT = {"get", "set", "get_full", "set_full", "__getitem__", "__setitem__", "<genexpr>"}
+_DIRECT = {"get", "set", "get_full", "set_full", "set_several", "__getitem__", "__setitem__", "<genexpr>"}
 
 
 def _where() -> _Where:
