@@ -33,7 +33,7 @@ types: $(VENV)/installed-dev
 	$(PIP) --no-deps --target build/types .
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p workspace_rl
 
-## Measure speed and memory side by side with other libraries, into benchmarks/results (about 15 minutes).
+## Measure speed and memory side by side with other libraries, into benchmarks/results (about 10 minutes).
 bench: $(VENV)/installed-dev $(BENCH)/installed
 	$(BIN)/python benchmarks/speed.py --sbx-python $(BENCH)/bin/python
 
