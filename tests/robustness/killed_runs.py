@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -57,7 +58,8 @@ def kill_somewhere(process: subprocess.Popen[str], run: Path, rng: random.Random
     time.sleep(rng.uniform(0, 1))
     while while_writing and process.poll() is None:
         if list(folder.glob(".*.tmp*")):
-            process.send_signal(signal.SIGSTOP)  # by now it may have written it
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)  # by the time it stands still it may have written it
             if list(folder.glob(".*.tmp*")):
                 break
             process.send_signal(signal.SIGCONT)
