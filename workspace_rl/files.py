@@ -83,7 +83,8 @@ def inside(folder: str | Path, name: str) -> Path:
     """
     folder = Path(folder)
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
+    # Not Path.resolve, which gives up on links that lead to each other.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise RunFolderError(f"{path} leads out of {folder}; it is not read.")
     return path
 

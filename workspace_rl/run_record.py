@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ class RunRecord:
     def file(self, name: str) -> Path | None:
         """Return a file of the run, None if it is not there, or a link leads out of the run's folder."""
         path = self.path / name
-        inside = path.resolve().is_relative_to(self.path.resolve())
+        inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path))
         return path if inside and path.is_file() else None
 
     def _json(self, name: str) -> dict[str, Any]:
