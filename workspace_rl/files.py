@@ -83,10 +83,15 @@ def inside(folder: str | Path, name: str) -> Path:
     """
     folder = Path(folder)
     path = folder / name
-    # Not Path.resolve, which gives up on links that lead to each other.
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+    if not is_inside(folder, path):
         raise RunFolderError(f"{path} leads out of {folder}; it is not read.")
     return path
+
+
+def is_inside(folder: Path, path: Path) -> bool:
+    """Return whether `path` lies in `folder` once all links are followed."""
+    # Not Path.resolve, which gives up on links that lead to each other.
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 class FolderLock:

@@ -45,6 +45,9 @@ class Logger:
             resumed_at: hide what TensorBoard has been told of later steps than this one.
             flush_seconds: `add_scalar` writes everything as soon as so many seconds have passed since the last time.
             flush_size: `add_scalar` writes everything as soon as more than so many scalars are waiting.
+
+        Raises:
+            RunFolderError: the file cannot be written.
         """
         self._path = Path(csv_path)
         self._flush_seconds, self._flush_size = flush_seconds, flush_size
@@ -55,9 +58,10 @@ class Logger:
         self._pending: list[tuple[int, str, float | Tensor, bool]] = []
         self._averages: dict[str, list[Tensor]] = {}
         self._writer: SummaryWriter | None = None
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if not self._path.exists():
-            self._path.write_text("step,name,value\n")
+        with told_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._path.exists():
+                self._path.write_text("step,name,value\n")
 
     def add_scalar(self, name: str, value: float | Tensor, step: int, *, csv: bool = True) -> None:
         """Record a scalar at `step`; with `csv=False` for TensorBoard only (times, speeds)."""

@@ -22,7 +22,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from workspace_rl.agent import Agent
 from workspace_rl.classes import class_path, find_class
 from workspace_rl.errors import ConfigError, PolicyFileError
-from workspace_rl.files import whole_file, write_text
+from workspace_rl.files import is_inside, whole_file, write_text
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
 from workspace_rl.seeding import RandomState
@@ -124,7 +124,7 @@ def policy_folder(path: str | Path) -> Path:
         )
     for folder in (path, path / "best", path / "latest"):
         if (folder / ARCHITECTURE).is_file():
-            if not folder.resolve().is_relative_to(path.resolve()):
+            if not is_inside(path, folder):
                 raise PolicyFileError(f"{folder} leads out of its folder, to {folder.resolve()}. Give that one.")
             return folder
     raise PolicyFileError(
@@ -138,7 +138,7 @@ def _part(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         raise PolicyFileError(f"the policy in {folder} is incomplete: there is no file {name}.")
-    if path.resolve().parent != folder.resolve():
+    if not is_inside(folder, path):
         raise PolicyFileError(
             f"{path} leads out of its folder, to {path.resolve()}. Copy the file into the folder if you trust it."
         )

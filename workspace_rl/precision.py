@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +79,7 @@ def fastest_accurate(seconds: Mapping[str, float], errors: Mapping[str, float]) 
     return fastest if seconds[fastest] * WORTH_IT <= seconds["highest"] else "highest"
 
 
-def layer_shapes(modules: Sequence[nn.Module], batch_size: int) -> list[tuple[int, int, int]]:
+def layer_shapes(modules: Iterable[nn.Module], batch_size: int) -> list[tuple[int, int, int]]:
     """Return (batch_size, in_features, out_features) of each linear layer in `modules`."""
     layers = [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
     return [(batch_size, layer.in_features, layer.out_features) for layer in layers]

@@ -30,7 +30,7 @@ from workspace_rl.gym_agent import GymAgent
 from workspace_rl.logger import read_metrics
 from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.provenance import provenance
-from workspace_rl.schema import resolve_config, to_yaml
+from workspace_rl.schema import flatten, resolve_config, to_yaml
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.threads import torch_threads
 from workspace_rl.video import record_video
@@ -78,7 +78,7 @@ class Run:
         if not (self.path / CONFIG).is_file():
             raise RunFolderError(f"{self.path} is not the folder of a run: it has no {CONFIG}.")
         config = load_config(inside(self.path, CONFIG))
-        written = _flat(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+        written = flatten(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
         if any(isinstance(value, str) and "${" in value for value in written.values()):
             # A run's own configuration is resolved. Few interpolations may stand for more text than fits into memory.
             raise ConfigError(f"{self.path / CONFIG} holds interpolations (${{...}}); no run has written it.")
@@ -164,7 +164,7 @@ class Run:
         Raises:
             ConfigError: they differ; the message names each parameter with both values.
         """
-        ours, theirs = _flat(dataclasses.asdict(self.config)), _flat(config)
+        ours, theirs = flatten(dataclasses.asdict(self.config)), flatten(config)
         differing = [
             f"{key}: {theirs[key]!r} in the checkpoint, {ours[key]!r} now"
             for key in sorted(ours.keys() & theirs.keys())  # a newer version may have more
@@ -331,13 +331,6 @@ def find_algorithm(name: object) -> type[OffPolicyAlgorithm[Any]]:
         hint = did_you_mean(name, known) if isinstance(name, str) else ""
         raise ConfigError(f"algo: one of {', '.join(known)} expected, {name!r} found.{hint}")
     return known[name]
-
-
-def _flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
-    return flat
 
 
 def _seed(config: Any) -> int:

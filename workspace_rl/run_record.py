@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from omegaconf import OmegaConf
 
 from workspace_rl.config import load_config
 from workspace_rl.errors import ConfigError, RunFolderError
+from workspace_rl.files import is_inside
 from workspace_rl.logger import read_metrics
 from workspace_rl.run import CONFIG, PROVENANCE, Which
+from workspace_rl.schema import flatten
 
 #: Options that say where and how something is written or computed, not what is learned; runs that differ in these
 #: alone have the same configuration.
@@ -127,8 +128,7 @@ class RunRecord:
     def file(self, name: str) -> Path | None:
         """Return a file of the run, None if it is not there, or a link leads out of the run's folder."""
         path = self.path / name
-        inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.path))
-        return path if inside and path.is_file() else None
+        return path if is_inside(self.path, path) and path.is_file() else None
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.file(name)
@@ -139,15 +139,6 @@ class RunRecord:
         if not isinstance(known, dict):
             raise RunFolderError(f"{self.path / name} is damaged: a dictionary expected.")
         return known
-
-
-def flatten(nested: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dictionaries in one level, their keys joined by dots; an empty one stays as it is."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
-    return flat
 
 
 def group_runs(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:

@@ -92,6 +92,15 @@ def to_yaml(config: Any) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
 
 
+def flatten(nested: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested dictionaries in one level, their keys joined by dots; an empty one stays as it is."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return flat
+
+
 def describe_schema(schema: type[Any], indent: str = "") -> str:
     """Return a text with every key of a schema, its default and its meaning."""
     lines = []

@@ -32,6 +32,7 @@ from workspace_rl.errors import (
     WorkspaceRLError,
 )
 from workspace_rl.evaluation import Evaluation, evaluate
+from workspace_rl.files import told_errors
 from workspace_rl.inspection.diagrams import diagram_of
 from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.interrupts import StopRequest
@@ -49,6 +50,7 @@ from workspace_rl.update_watch import UpdateWatch, all_finite, non_finite_tensor
 from workspace_rl.workspace import Workspace
 
 Config = TypeVar("Config", bound=RunConfig)
+Member = TypeVar("Member")
 
 #: What the updates' own verdict is called among their metrics.
 _FINITE = "finite"
@@ -203,13 +205,16 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers that `build` has made."""
-        return [one for one in vars(self).values() if isinstance(one, torch.optim.Optimizer)]
+        return list(self._members(torch.optim.Optimizer).values())
 
     def _chosen_precision(self) -> str:
         if self.config.matmul_precision != "auto":
             return self.config.matmul_precision
-        modules = [one for one in vars(self).values() if isinstance(one, torch.nn.Module)]
+        modules = self._members(torch.nn.Module).values()
         return choose_matmul_precision(layer_shapes(modules, self.parameters.batch_size), self.device)
+
+    def _members(self, kind: type[Member]) -> dict[str, Member]:
+        return {name: one for name, one in vars(self).items() if isinstance(one, kind)}
 
     def schedules(self, step: int) -> dict[str, float]:
         """Return what changes with the number of steps alone and is to be logged, for instance epsilon."""
@@ -324,7 +329,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             logger.add_scalar("time/steps_per_second", bar.format_dict["rate"], steps, csv=False)
         self._flush(logger)
         if self.config.collect_stats:
-            with (run.path / "eval_returns.csv").open("a") as file:
+            path = run.path / "eval_returns.csv"
+            with told_errors(path), path.open("a") as file:
                 file.write(",".join([str(steps), *map(repr, evaluation.returns)]) + "\n")
         self._evaluated_at = steps
         self._save_latest(run, evaluation)
@@ -442,8 +448,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     def _parts(self) -> dict[str, Any]:
         """Return the modules and optimisers that make up the algorithm's state."""
-        kinds = (torch.nn.Module, torch.optim.Optimizer)
-        return {name: one for name, one in vars(self).items() if isinstance(one, kinds)}
+        return {**self._members(torch.nn.Module), **self._members(torch.optim.Optimizer)}
 
     def _next_checkpoint(self) -> float:
         interval = self.parameters.checkpoint_interval
@@ -482,8 +487,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """Write what was measured, and stop if an update or a weight has gone wrong."""
         logger.flush(self.steps)
         self._check_updates()
-        modules = {name: one for name, one in self._parts().items() if isinstance(one, torch.nn.Module)}
-        broken = non_finite_tensors(modules)
+        broken = non_finite_tensors(self._members(torch.nn.Module))
         if broken:
             raise NonFiniteError(
                 f"after update {self.n_updates:,} (step {self.steps:,}), weights are not finite: {', '.join(broken)}. "

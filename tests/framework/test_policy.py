@@ -179,7 +179,9 @@ def test_weights_of_another_policy_are_noticed(saved, tmp_path):
 
 
 def test_files_lie_in_their_folder(saved, tmp_path):
-    policy, folder = saved
+    policy, _ = saved
+    folder = tmp_path / "policy"
+    save_policy(policy, folder)
     save_policy(policy, tmp_path / "elsewhere")
     (folder / "policy.safetensors").unlink()
     (folder / "policy.safetensors").symlink_to(tmp_path / "elsewhere" / "policy.safetensors")

@@ -8,7 +8,7 @@ from typing import Any
 
 from workspace_rl.errors import ConfigError
 from workspace_rl.run import find_algorithm
-from workspace_rl.run_record import flatten
+from workspace_rl.schema import flatten
 
 #: Options without a default worth the name: every run sets them.
 IN_EVERY_RUN = ("base_dir", "gym_env.env_name", "matmul_precision", "algorithm.total_steps", "algorithm.max_epochs")
