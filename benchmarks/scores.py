@@ -1,12 +1,13 @@
 """Learning scores: run a shipped configuration with several seeds, and keep the evidence.
 
     python benchmarks/scores.py run sac/pendulum [key=value ...] --seeds 1 2 3
+    python benchmarks/scores.py again sac-pendulum-S1
     python benchmarks/scores.py table
 
-`run` trains in `outputs/scores/<name>` (ignored by git) and keeps configuration, `metrics.csv`, evaluation, curve and
-a description of machine, versions and commit in `benchmarks/scores/<name>`. Started again after it was stopped, however
-that was, it goes on from the last checkpoint. `table` writes `benchmarks/README.md`, the first lines of the shipped
-configurations, and the scores on the algorithms' pages in `docs`, from what is there.
+`run` trains in `outputs/scores/<name>` (ignored by git) and keeps configuration, `metrics.csv`, evaluation, curve, film
+and a description of machine, versions and commit in `benchmarks/scores/<name>`, with the scores of a random policy on
+the same episodes. Started again after it was stopped, however that was, it goes on from the last checkpoint. `again`
+starts a kept run once more and compares what it measures, row by row. `table` writes what `score_tables` describes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -27,34 +29,43 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
+from score_tables import SCORES, write_tables
 
-from workspace_rl.config import apply_overrides, load_config, shipped_configs
+from workspace_rl.config import apply_overrides, load_config
+from workspace_rl.evaluation import evaluate
 from workspace_rl.logger import read_metrics
 from workspace_rl.provenance import installed_versions
-from workspace_rl.run import find_algorithm
+from workspace_rl.run import find_algorithm, make_env_agent
 
 ROOT = Path(__file__).parent.parent
-SCORES = ROOT / "benchmarks" / "scores"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run")
+    run = commands.add_parser("run", help="train, or go on, and keep the evidence")
     run.add_argument("config")
     run.add_argument("--name", help="the folder's name, without the seed (default: from the configuration's)")
     run.add_argument("--seeds", type=int, nargs="+", default=[1])
+    run.add_argument("--note", default="", help="what a reader of the table should know of this run")
     run.add_argument("overrides", nargs="*")
     run.set_defaults(command=run_seeds)
-    table = commands.add_parser("table")
-    table.set_defaults(command=lambda options: write_summaries())
+    again = commands.add_parser("again", help="start a kept run once more and compare its first measurements")
+    again.add_argument("name")
+    again.add_argument("--steps", type=int, default=20_000)
+    again.set_defaults(command=run_again)
+    random = commands.add_parser("random", help="score a random policy on the episodes of kept runs")
+    random.add_argument("names", nargs="+")
+    random.set_defaults(command=lambda options: [score_random_policy(SCORES / name) for name in options.names])
+    table = commands.add_parser("table", help="write the tables")
+    table.set_defaults(command=lambda options: write_tables())
     options = parser.parse_args()
+    os.chdir(ROOT)  # so that configurations hold no path of this machine
     options.command(options)
 
 
 def run_seeds(options: argparse.Namespace) -> None:
     commit = clean_commit()
-    os.chdir(ROOT)  # so that configurations hold no path of this machine
     for seed in options.seeds:
         name = f"{options.name or options.config.replace('/', '-').replace('_', '-').removesuffix('.yaml')}-S{seed}"
         folder = Path("outputs", "scores", name)
@@ -86,6 +97,7 @@ def run_seeds(options: argparse.Namespace) -> None:
             "configuration": options.config,
             "overrides": options.overrides,
             "seed": seed,
+            "note": options.note,
             "commit": commit,
             "steps": result.steps,
             "seconds": round(parts.seconds(), 1),
@@ -95,6 +107,7 @@ def run_seeds(options: argparse.Namespace) -> None:
         }
         (kept / "about.json").write_text(json.dumps(about, indent=1) + "\n")
         draw_curve(kept)
+        score_random_policy(kept)
         print(f"{name}: {result.final} in {parts.seconds():.0f} s", flush=True)
 
 
@@ -135,6 +148,45 @@ class Parts:
         self.path.write_text(json.dumps(self.known, indent=1) + "\n")
 
 
+def run_again(options: argparse.Namespace) -> None:
+    """Start a kept run from its configuration and seed; compare all that both measured up to some step."""
+    commit, kept = clean_commit(), SCORES / options.name
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "run")
+        # A little longer, so that what a run measures when it ends comes later than what is compared.
+        length = [f"algorithm.total_steps={options.steps + 1_000}", "algorithm.final_episodes=0", "record_best=false"]
+        config = apply_overrides(load_config(kept / "config.yaml"), [*length, f"base_dir={folder}"])
+        find_algorithm(config.algo)(config).train(progress=sys.stderr.isatty())
+        ours, theirs = (rows_until(path / "metrics.csv", options.steps) for path in (folder, kept))
+    differing = [pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]]
+    if differing or len(ours) != len(theirs) or not ours:
+        first = differing[0] if differing else f"{len(ours)} rows now, {len(theirs)} then"
+        raise SystemExit(f"{options.name} measures something else now: {first}")
+    verdict = {"commit": commit, "steps": options.steps, "equal_rows": len(ours)}
+    (kept / "again.json").write_text(json.dumps(verdict, indent=1) + "\n")
+    print(f"{options.name}: all {len(ours):,} rows of the first {options.steps:,} steps are the same")
+
+
+def rows_until(path: Path, step: int) -> list[str]:
+    return [row for row in path.read_text().splitlines()[1:] if int(row.partition(",")[0]) <= step]
+
+
+def score_random_policy(kept: Path) -> None:
+    """Score uniformly random actions on the very episodes that the run's best policy was scored on."""
+    scores = json.loads((kept / "eval.json").read_text())
+    with tempfile.TemporaryDirectory() as scratch:
+        config = apply_overrides(load_config(kept / "config.yaml"), [f"base_dir={scratch}/run"])
+        learner = find_algorithm(config.algo)(config)
+        learner.train_env.close()
+        env_agent = make_env_agent(learner.config.gym_env, 10, auto_reset=False)
+        try:
+            evaluation = evaluate(env_agent, learner.random_policy, scores["final"]["seeds"])
+        finally:
+            env_agent.close()
+    scores["random"] = evaluation.as_dict()
+    (kept / "eval.json").write_text(json.dumps(scores, indent=1) + "\n")
+
+
 def clean_commit() -> str:
     """Return the commit of the checkout, which must not have changes in the library."""
     changed = git("status", "--porcelain", "workspace_rl", "agents", "algos", "configs")
@@ -164,93 +216,6 @@ def draw_curve(folder: Path) -> None:
     axis.legend()
     figure.savefig(folder / "curve.png", dpi=80)
     plt.close(figure)
-
-
-def write_summaries() -> None:
-    runs = [
-        (folder, *(json.loads((folder / file).read_text()) for file in ("about.json", "eval.json")))
-        for folder in sorted(SCORES.iterdir())
-    ]
-    write_table(runs)
-    write_guides(runs)
-    for name in shipped_configs():
-        same = [(about, scores["final"]) for _, about, scores in runs if about["configuration"] == name]
-        full = [(about, final) for about, final in same if not about["overrides"]]
-        path = ROOT / "configs" / f"{name}.yaml"
-        lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join([f"# {summary(full, same)}\n", *lines[1:]]))
-
-
-def summary(full: list[Any], all_runs: list[Any]) -> str:
-    """Return what is known of a configuration's score, in one line."""
-    if full:
-        means = ", ".join(f"{final['mean']:.1f}" for _, final in full)
-        seeds = ", ".join(str(about["seed"]) for about, _ in full)
-        commits = ", ".join(dict.fromkeys(about["commit"] for about, _ in full))
-        about, final = full[0]
-        return (
-            f"Score {means} (seed {seeds}; mean return of {final['episodes']} fresh episodes, best policy of "
-            f"{about['steps']:,} steps; commit {commits})"
-        )
-    if all_runs:
-        about, final = all_runs[0]
-        short = f"{final['mean']:.1f} after {about['steps']:,} steps (commit {about['commit']})"
-        return f"Its full length is not yet measured; {short}"
-    return "not yet measured"
-
-
-def write_table(runs: list[Any]) -> None:
-    rows = []
-    for folder, about, scores in runs:
-        final, selection = scores["final"], scores["selection"]
-        cells = (
-            f"[{folder.name}](scores/{folder.name})",
-            f"{about['steps']:,}",
-            f"**{final['mean']:.1f}** ± {final['std']:.1f}",
-            final["episodes"],
-            f"{selection['mean']:.1f} at {scores['step']:,}",
-            f"{about['seconds']:.0f}",
-            f"{about['steps'] / about['seconds']:.0f}",
-            f"`{about['commit']}`",
-            " ".join(about["overrides"]),
-        )
-        rows.append(f"| {' | '.join(map(str, cells))} |")
-    (ROOT / "benchmarks" / "README.md").write_text(TABLE.format(rows="\n".join(rows)))
-
-
-def write_guides(runs: list[Any]) -> None:
-    """Put the scores of each algorithm at the end of its page, after the mark."""
-    for path in sorted((ROOT / "docs" / "algorithms").glob("*.md")):
-        lines = [GUIDE_HEADER]
-        for folder, about, scores in runs:
-            if folder.name.startswith(f"{path.stem}-"):
-                final, link = scores["final"], f"[{folder.name}](../../benchmarks/scores/{folder.name})"
-                score = f"**{final['mean']:.1f}** ± {final['std']:.1f}"
-                changed = " ".join(about["overrides"])
-                lines.append(f"| {link} | {about['steps']:,} | {score} | {final['episodes']} | {changed} |")
-        text, mark, _ = path.read_text().partition(GUIDE_MARK)
-        path.write_text(text + mark + "\n".join(lines) + "\n")
-
-
-GUIDE_MARK = "<!-- scores: written by `python benchmarks/scores.py table` -->\n\n"
-GUIDE_HEADER = "| run | steps | final return | episodes | changed |\n|---|---|---|---|---|"
-
-TABLE = """# Measured scores
-
-Each row is one run of a shipped configuration: `python benchmarks/scores.py run <configuration> --seeds <seed>`. Its
-folder holds the resolved configuration, everything that was measured (`metrics.csv`), the evaluation's episodes with
-their seeds (`eval.json`), the curve, a video of the best policy, and machine, versions and commit (`about.json`).
-
-The final score is that of the run's best policy, acting deterministically, on fresh episodes whose seeds selected
-nothing; the evaluation that chose it stands beside it, and is flattered by the choice. Seconds are wall time, final
-evaluation and video included, on two cores that several runs shared: an upper bound. Runs whose name ends in 20k or 50k
-only show that the configuration runs, with finite losses; their full length is still to be measured. This page is
-generated (`python benchmarks/scores.py table`).
-
-| run | steps | final return | episodes | chosen by | seconds | steps/s | commit | changed |
-|---|---|---|---|---|---|---|---|---|
-{rows}
-"""
 
 
 if __name__ == "__main__":
