@@ -161,6 +161,19 @@ def test_the_diagram_of_sac_fits_one_screen_and_says_what_the_critic_reads(tiny_
         picture.save(tmp_path / "sac.gif")
 
 
+def test_the_diagram_shows_what_an_agent_reads_of_its_own_step_before(env):
+    class Smooth(Agent):
+        """Moves slowly from action to action."""
+
+        def forward(self, t, **kwargs):
+            last = self.get(("action", t - 1)) if t else torch.zeros(2, 1)
+            self.set(("action", t), 0.9 * last)
+
+    lines = str(diagram(TemporalAgent(Agents(env, Smooth(name="smooth"))))).splitlines()
+    (line,) = [one for one in lines if one.strip().startswith("smooth at t+1")]
+    assert line.endswith("action at t [B, 1] float32 (fresh)")
+
+
 def test_texts_of_a_diagram_do_not_overlap(env, policy):
     for target in (TemporalAgent(Agents(env, policy)), ContinuousQAgent(3, [8], 1)):
         inputs = {"env/env_obs": torch.zeros(1, 4, 3), "action": torch.zeros(1, 4, 1)}

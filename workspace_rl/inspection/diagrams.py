@@ -158,8 +158,14 @@ def _is_shown(traced: Trace, access: Access) -> bool:
             return False
         return access.writes or call.name.rpartition(".")[2] not in ("update", traced.name)
     steps = {one.call.t for one in traced.recorder.accesses if one.call.environment and one.call.part == call.part}
-    # One step of the policy and the environment's answer tell it all.
-    return in_update or call.environment or len(steps) < 2 or call.t == min(one or 0 for one in steps)
+    # One step of the policy and the environment's answer tell it all, unless the policy looks back.
+    first = min((one or 0 for one in steps), default=0)
+    return in_update or call.environment or len(steps) < 2 or call.t == first or _looks_back(traced, call)
+
+
+def _looks_back(traced: Trace, call: Call) -> bool:
+    reads = [one.step for one in traced.recorder.accesses if one.call is call and not one.writes]
+    return call.t is not None and any(step is not None and step < call.t for step in reads)
 
 
 def _by_workspace(accesses: Sequence[Access]) -> list[list[Access]]:
