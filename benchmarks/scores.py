@@ -1,13 +1,16 @@
 """Learning scores: run a shipped configuration with several seeds, and keep the evidence.
 
     python benchmarks/scores.py run sac/pendulum [key=value ...] --seeds 1 2 3
+    python benchmarks/scores.py run sac/minitaur_bullet --after sac-minitaur-bullet-100k
     python benchmarks/scores.py again sac-pendulum-S1
     python benchmarks/scores.py table
 
 `run` trains in `outputs/scores/<name>` (ignored by git) and keeps configuration, `metrics.csv`, evaluation, curve, film
 and a description of machine, versions and commit in `benchmarks/scores/<name>`, with the scores of a random policy on
-the same episodes. Started again after it was stopped, however that was, it goes on from the last checkpoint. `again`
-starts a kept run once more and compares what it measures, row by row. `table` writes what `score_tables` describes.
+the same episodes. Started again after it was stopped, however that was, it goes on from the last checkpoint; with a
+greater `algorithm.total_steps`, or `--after` a shorter run of the same configuration, a finished run becomes longer.
+`again` starts a kept run once more and compares what it measures, row by row. `table` writes what `score_tables`
+describes.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ def main() -> None:
     run.add_argument("config")
     run.add_argument("--name", help="the folder's name, without the seed (default: from the configuration's)")
     run.add_argument("--seeds", type=int, nargs="+", default=[1])
+    run.add_argument("--after", metavar="NAME", help="begin where the run of that name ends, on a copy of its folder")
     run.add_argument("--note", default="", help="what a reader of the table should know of this run")
     run.add_argument("overrides", nargs="*")
     run.set_defaults(command=run_seeds)
@@ -72,9 +76,13 @@ def run_seeds(options: argparse.Namespace) -> None:
         overrides = [*options.overrides, f"algorithm.seed={seed}", f"base_dir={folder}"]
         config = apply_overrides(load_config(options.config), overrides)
         algorithm = find_algorithm(config.algo)
+        if options.after and not folder.exists():
+            shorter = folder.with_name(f"{options.after}-S{seed}")
+            shutil.copy(shorter.with_suffix(".parts.json"), folder.with_suffix(".parts.json"))
+            shutil.copytree(shorter, folder)
         parts = Parts(folder.with_suffix(".parts.json"), commit)
         if (folder / "config.yaml").is_file():
-            learner = algorithm.restore(folder)
+            learner = algorithm.restore(folder, [f"algorithm.total_steps={config.algorithm.total_steps}"])
             if parts.commit != commit:
                 raise SystemExit(
                     f"{name} was begun at commit {parts.commit}: go on with it from there, or remove {folder}"
@@ -85,7 +93,7 @@ def run_seeds(options: argparse.Namespace) -> None:
         print(f"{name}: from step {learner.steps:,}", flush=True)
         parts.begin(learner.steps)
         result = learner.train(progress=sys.stderr.isatty())
-        parts.end(result.steps)
+        parts.end(result.steps, "stopped" if result.interrupted else "complete")
         if result.interrupted:
             raise SystemExit(f"{name} was stopped at step {result.steps:,}; the same command goes on with it")
         kept = SCORES / name
@@ -135,9 +143,9 @@ class Parts:
         self.known.append({"commit": self._new_commit, "from": step, "begun": now})
         self._save()
 
-    def end(self, step: int) -> None:
+    def end(self, step: int, how: str) -> None:
         seconds = round(time.time() - self.known[-1]["begun"], 1)
-        self.known[-1] |= {"to": step, "seconds": seconds, "ended": "by itself"}
+        self.known[-1] |= {"to": step, "seconds": seconds, "ended": how}
         self._save()
 
     def seconds(self) -> float:
