@@ -28,7 +28,11 @@ class ContinuousQAgent(Agent):
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
     ) -> None:
-        """Build `n_critics` perceptrons that are evaluated together."""
+        """Build `n_critics` perceptrons that are evaluated together.
+
+        Raises:
+            ConfigError: `hidden_sizes` is empty.
+        """
         super().__init__(name)
         self.with_prefix("critic/")
         self.model = EnsembleMLP(observation_size + action_size, hidden_sizes, n_critics, activation)

@@ -9,6 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.errors import ConfigError
+
 
 def build_mlp(
     sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, output_activation: type[nn.Module] | None = None
@@ -42,10 +44,14 @@ class EnsembleMLP(nn.Module):
     def __init__(
         self, inputs: int, hidden_sizes: Sequence[int], n_members: int, activation: type[nn.Module] = nn.ReLU
     ) -> None:
-        """Build `n_members` perceptrons with `inputs` inputs and the given hidden layers (at least one)."""
+        """Build `n_members` perceptrons with `inputs` inputs and the given hidden layers.
+
+        Raises:
+            ConfigError: there is no hidden layer.
+        """
         super().__init__()
         if not hidden_sizes:
-            raise ValueError("hidden_sizes must name at least one hidden layer.")
+            raise ConfigError("hidden_sizes: at least one hidden layer expected, none found. Give its size: [64].")
         self.n_members = n_members
         self.first = nn.Linear(inputs, n_members * hidden_sizes[0])
         self.middle = nn.ModuleList(

@@ -180,7 +180,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
                 "algorithm.architecture.freeze_features: nothing to freeze. Give the run whose features are to stay: "
                 "algorithm.architecture.features_from=FOLDER."
             )
-        if sizes.features_from is not None:
+        if sizes.features_from is not None and not self.has_checkpoint:
             load_features(self.q_agent, sizes.features_from)
         self.q_agent.body.requires_grad_(not sizes.freeze_features)
         self.target_q_agent = copy.deepcopy(self.q_agent).with_prefix("target-q/").set_name("target-q")

@@ -12,10 +12,11 @@ from typing import Any
 
 import workspace_rl
 from workspace_rl import inspection
+from workspace_rl.algorithms import find_algorithm
 from workspace_rl.config import apply_overrides, load_config, shipped_configs
 from workspace_rl.envs.catalogue import list_environments
 from workspace_rl.errors import WorkspaceRLError
-from workspace_rl.run import Run, find_algorithm
+from workspace_rl.run import Run
 from workspace_rl.schema import describe_schema
 from workspace_rl.training import OffPolicyAlgorithm
 
@@ -72,7 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
         "resume",
         "go on with a run that was stopped, from its last checkpoint",
         """
-        It ends exactly as if it had never been stopped. A run that is complete becomes longer with
+        It ends exactly as if it had never been stopped. A run that is complete becomes longer, with new episodes from
+        where it ended, by
           workspace-rl resume RUN algorithm.total_steps=200000
         Like evaluate and record, this imports no module from the working directory.
         """,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workspace_rl.errors import ConfigError, MissingDependencyError, VariableMismatchError, did_you_mean
+from workspace_rl.errors import ConfigError, VariableMismatchError, did_you_mean
+from workspace_rl.intervals import scipy_stats
 from workspace_rl.plots import new_figure
 
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ def differ(first: Any, second: Any, test: str = "welch", alpha: float = 0.05) ->
     """
     if test not in TESTS:
         raise ConfigError(f"test: one of {', '.join(TESTS)} expected, {test!r} found.{did_you_mean(test, TESTS)}")
-    try:
-        from scipy import stats
-    except ImportError as error:
-        text = f'statistical tests need scipy ({error}). To install it: pip install "workspace-rl[plots]"'
-        raise MissingDependencyError(text) from error
-    return bool(TESTS[test](stats, _array(first), _array(second), alpha))
+    return bool(TESTS[test](scipy_stats(), _array(first), _array(second), alpha))
 
 
 def compare_curves(

@@ -11,6 +11,7 @@ from torch import nn
 
 from workspace_rl.agent import Agent, is_agent
 from workspace_rl.errors import CompositionError
+from workspace_rl.workspace import Variable
 
 
 class Agents(Agent):
@@ -153,12 +154,16 @@ class PrintAgent(Agent):
     def forward(self, t: int, **kwargs: Any) -> None:
         """Print step `t`; all variables that have it where no names were given."""
         variables = self.running_workspace().variables
-        names = self.names or [one for one, variable in variables.items() if t < variable.time_size()]
+        names = self.names or [one for one, variable in variables.items() if _has_step(variable, t)]
         for one in names:
             self._show(one, t)
 
     def _show(self, name: str, t: int) -> None:
         print(f"{name}[{t}] = {self.get((name, t))}")
+
+
+def _has_step(variable: Variable, t: int) -> bool:
+    return t < variable.time_size() and variable.peek(t) is not None
 
 
 class EpisodesDone(Agent):

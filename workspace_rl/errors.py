@@ -25,9 +25,10 @@ class WorkspaceRLError(Exception):
 class WorkspaceError(WorkspaceRLError):
     """Base class of what goes wrong between an agent and a workspace."""
 
-    #: The variable it is about, and the step (None for the whole variable), as far as they are known.
-    variable: str = ""
-    step: int | None = None
+    def __init__(self, message: str = "", *, variable: str = "", step: int | None = None) -> None:
+        """Say what went wrong: with which variable, and at which step (None for the whole variable), if known."""
+        super().__init__(message)
+        self.variable, self.step = variable, step
 
 
 class UnknownVariableError(WorkspaceError, KeyError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NoReturn, Self
 
@@ -132,6 +133,17 @@ class GymAgent(Agent):
         self._given_vector_env = isinstance(env, VectorEnv)
         self._make = partial(make_vector_env, env, n_envs, auto_reset, vectorization, wrappers, env_args or {}, timeout)
         self.vector_env = self._make_vector_env(n_envs)
+        with ExitStack() as if_it_fails:
+            if not self._given_vector_env:
+                if_it_fails.callback(self.vector_env.close)
+            self._look_at_environments(rescale_actions, clip_actions)
+            if_it_fails.pop_all()
+        self._next_seeds: list[int] | None = None
+        self._first_bad = self._finite_check(not allow_nonfinite_observations)
+        self.seed(seed)
+
+    def _look_at_environments(self, rescale_actions: bool, clip_actions: bool) -> None:
+        """Check that the environments can be used, and keep what is asked of them at every step."""
         mode = self.vector_env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if mode not in self._reset_modes:
             raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
@@ -146,9 +158,6 @@ class GymAgent(Agent):
         self._seeds_apart = isinstance(self.vector_env.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(
             self.vector_env, AtariVector
         )
-        self._next_seeds: list[int] | None = None
-        self._first_bad = self._finite_check(not allow_nonfinite_observations)
-        self.seed(seed)
 
     def _make_vector_env(self, n_envs: int) -> VectorEnv[Any, Any, Any]:
         try:

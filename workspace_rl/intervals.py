@@ -21,7 +21,7 @@ def interquartile_mean(scores: Any, axis: int = 0) -> Any:
     Raises:
         MissingDependencyError: scipy is not installed.
     """
-    return _scipy_stats().trim_mean(np.asarray(scores, dtype=float), 0.25, axis=axis)
+    return scipy_stats().trim_mean(np.asarray(scores, dtype=float), 0.25, axis=axis)
 
 
 def mean(scores: Any, axis: int = 0) -> Any:
@@ -65,7 +65,7 @@ def bootstrap_interval(
         unknown = np.full(samples[0].shape[1:], np.nan)
         return unknown, unknown
     interval = (
-        _scipy_stats()
+        scipy_stats()
         .bootstrap(
             samples,
             # scipy hands over the resamples with the runs on `axis`, the last one.
@@ -84,11 +84,16 @@ def bootstrap_interval(
     return interval.low, interval.high
 
 
-def _scipy_stats() -> Any:
+def scipy_stats() -> Any:
+    """Return `scipy.stats`.
+
+    Raises:
+        MissingDependencyError: scipy is not installed.
+    """
     try:
         from scipy import stats
     except ImportError as error:
         raise MissingDependencyError(
-            f'intervals need scipy ({error}). To install it: pip install "workspace-rl[plots]"'
+            f'this needs scipy ({error}). To install it: pip install "workspace-rl[plots]"'
         ) from error
     return stats

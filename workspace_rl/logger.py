@@ -76,12 +76,18 @@ class Logger:
         for name, value in metrics.items():
             self._averages.setdefault(name, []).append(value.detach().reshape(-1))
 
-    def flush(self, step: int | None = None) -> None:
-        """Write everything recorded so far; averages get `step`, which is that of the last scalar unless given."""
-        step = self._last_step if step is None else step
-        for name, values in self._averages.items():
-            self._pending.append((step, name, torch.cat(values).double().mean(), True))
-        self._averages.clear()
+    def flush(self, step: int | None = None, *, averages: bool = True) -> None:
+        """Write everything recorded so far; averages get `step`, which is that of the last scalar unless given.
+
+        Args:
+            step: of the averages.
+            averages: False writes single scalars only, and goes on collecting what is averaged.
+        """
+        if averages:
+            step = self._last_step if step is None else step
+            for name, values in self._averages.items():
+                self._pending.append((step, name, torch.cat(values).double().mean(), True))
+            self._averages.clear()
         self._flushed_at = time.monotonic()
         if not self._pending:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
 from workspace_rl.classes import instantiate_class
+from workspace_rl.errors import ConfigError
 
 
 def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter) -> torch.optim.Optimizer:
@@ -23,9 +23,17 @@ def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter)
         config: `{"classname": "torch.optim.Adam", "lr": 3e-4}` and the class's other arguments. Optimisers that have a
             fused implementation use it unless `fused` is given: it computes the same in one pass.
         *parts: modules or parameters.
+
+    Raises:
+        ConfigError: the class does not exist, refuses an argument, or has nothing to train: all parameters are frozen.
     """
     everything = [one for part in parts for one in ([part] if isinstance(part, nn.Parameter) else part.parameters())]
     parameters = [one for one in everything if one.requires_grad]
+    if not parameters:
+        raise ConfigError(
+            f"{config.get('classname', 'the optimiser')} was given no parameters to train: "
+            + ("all are frozen (requires_grad is False)." if everything else "its modules have none.")
+        )
 
     def build(optimizer_class: type[torch.optim.Optimizer], **arguments: Any) -> torch.optim.Optimizer:
         known = inspect.signature(optimizer_class).parameters
@@ -149,8 +157,8 @@ class _Group:
             )
 
 
-def _adam(*lists: Any, betas: tuple[float, float], decoupled: bool = False, **options: Any) -> None:
-    options |= {"beta1": betas[0], "beta2": betas[1], "decoupled_weight_decay": decoupled, "capturable": True}
+def _adam(*lists: Any, betas: tuple[float, float], **options: Any) -> None:
+    options |= {"beta1": betas[0], "beta2": betas[1], "capturable": True}
     adam(*lists, **options)
 
 
@@ -163,18 +171,15 @@ def _rmsprop(*lists: Any, **options: Any) -> None:
     rmsprop(*lists, **options)
 
 
+_ADAM = (
+    _adam,
+    ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"),
+    ("betas", "weight_decay", "eps", "amsgrad", "maximize", "decoupled_weight_decay"),
+)
 #: By class: the function, the names of its state in the order of its arguments, and the names of its settings.
 _FUNCTIONAL: dict[type, tuple[Callable[..., None], tuple[str, ...], tuple[str, ...]]] = {
-    torch.optim.Adam: (
-        _adam,
-        ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"),
-        ("betas", "weight_decay", "eps", "amsgrad", "maximize"),
-    ),
-    torch.optim.AdamW: (
-        functools.partial(_adam, decoupled=True),
-        ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step"),
-        ("betas", "weight_decay", "eps", "amsgrad", "maximize"),
-    ),
+    torch.optim.Adam: _ADAM,
+    torch.optim.AdamW: _ADAM,
     torch.optim.SGD: (_sgd, ("momentum_buffer",), ("weight_decay", "momentum", "dampening", "nesterov", "maximize")),
     torch.optim.RMSprop: (
         _rmsprop,

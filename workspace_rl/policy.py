@@ -16,7 +16,7 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from workspace_rl.agent import Agent
@@ -38,13 +38,13 @@ def save_policy(policy: Agent, folder: str | Path) -> None:
     what the folder holds is the old policy or the new one, if both are built alike.
 
     Raises:
-        PolicyFileError: an agent was built with an argument that cannot be written down.
+        PolicyFileError: see `check_savable`.
         RunFolderError: the files cannot be written.
     """
     folder = Path(folder)
     described = describe_agent(policy)
     # Copies, since an agent that stands twice in a composition would share its tensors, which the format cannot.
-    weights = {name: value.detach().cpu().contiguous().clone() for name, value in policy.state_dict().items()}
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(policy).items()}
     checksum = _checksum(described, weights)
     with contextlib.suppress(Exception):  # there are no older weights, or they are damaged
         _, older = _read_weights(folder)
@@ -53,6 +53,27 @@ def save_policy(policy: Agent, folder: str | Path) -> None:
     with whole_file(folder / WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={"checksum": checksum})
     write_text(folder / ARCHITECTURE, _to_yaml(described, [checksum]))
+
+
+def check_savable(policy: Agent) -> None:
+    """Tell now whether `save_policy` will be able to write a policy.
+
+    Raises:
+        PolicyFileError: an agent was built with an argument that cannot be written down, or has state besides tensors.
+    """
+    describe_agent(policy)
+    _tensors(policy)
+
+
+def _tensors(policy: Agent) -> dict[str, Tensor]:
+    state = policy.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise PolicyFileError(
+                f"{policy.description()}: {name!r}, of get_extra_state, is a {type(value).__name__}. A policy is saved "
+                "as tensors: keep it in a buffer (register_buffer), or return a tensor."
+            )
+    return dict(state)
 
 
 def _to_yaml(described: dict[str, Any], checksums: list[str]) -> str:

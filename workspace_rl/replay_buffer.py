@@ -333,6 +333,12 @@ class ReplayBuffer:
         if batch_size < 0 or window < 1:
             raise ReplayBufferError(f"{batch_size} windows of {window} frames cannot be sampled.")
         rank, count = self._ranks(window)
+        held = self._capacity_steps - self._history
+        if count <= 0 and 0 < held < window:
+            raise ReplayBufferError(
+                f"no window of {window} frames can ever be sampled: with {self._batch_size} environments, a capacity "
+                f"of {self.capacity:,} holds {held} frames of each. Give the buffer a larger capacity (buffer_size)."
+            )
         if count <= 0:
             raise ReplayBufferError(
                 f"no window of {window} frames can be sampled: {max(0, self._steps - self._history)} steps of "

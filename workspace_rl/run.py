@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.agent import Agent
+from workspace_rl.algorithms import find_algorithm
 from workspace_rl.checkpoint import Checkpoints
-from workspace_rl.config import EnvironmentConfig, RunConfig, apply_overrides, load_config
-from workspace_rl.errors import (
-    ConfigError,
-    EnvironmentFailedError,
-    PolicyFileError,
-    RenderingError,
-    RunFolderError,
-    did_you_mean,
-)
+from workspace_rl.config import RunConfig, apply_overrides, load_config
+from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import FolderLock, inside, write_bytes, write_text
-from workspace_rl.gym_agent import GymAgent
 from workspace_rl.logger import read_metrics
+from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.provenance import provenance
 from workspace_rl.schema import flatten, resolve_config, to_yaml
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.threads import torch_threads
 from workspace_rl.video import record_video
-
-if TYPE_CHECKING:
-    from workspace_rl.training import OffPolicyAlgorithm
 
 Which = Literal["best", "latest"]
 CONFIG, PROVENANCE, COMPOSITION = "config.yaml", "provenance.json", "composition.svg"
@@ -57,7 +47,6 @@ class Run:
     _changing = ("metrics.csv", "eval_returns.csv", *(f"best/{name}" for name in (WEIGHTS, ARCHITECTURE, "eval.json")))
     #: What may change when a run is resumed: nothing that its course depends on.
     _free = (
-        "base_dir",
         "logger.log_dir",
         "logger.verbose",
         "algorithm.total_steps",
@@ -149,7 +138,7 @@ class Run:
             key = override.partition("=")[0]
             if key not in self._free:
                 raise ConfigError(
-                    f"{key} cannot be changed when a run is resumed, only {', '.join(self._free[1:])}. "
+                    f"{key} cannot be changed when a run is resumed, only {', '.join(self._free)}. "
                     "Train anew to change other parameters."
                 )
         config = load_config(self.path / CONFIG)
@@ -168,7 +157,7 @@ class Run:
         differing = [
             f"{key}: {theirs[key]!r} in the checkpoint, {ours[key]!r} now"
             for key in sorted(ours.keys() & theirs.keys())  # a newer version may have more
-            if key not in self._free and ours[key] != theirs[key]
+            if key not in (*self._free, "base_dir") and ours[key] != theirs[key]
         ]
         if differing:
             raise ConfigError(
@@ -247,8 +236,11 @@ class Run:
         """Score a policy of the run on `n_episodes` fresh episodes, on seeds that selected nothing.
 
         Raises:
+            ConfigError: `n_episodes` is not positive.
             PolicyFileError: the run has no such policy, or it is damaged.
         """
+        if n_episodes < 1:
+            raise ConfigError(f"n_episodes: at least 1 expected, {n_episodes} found.")
         seed = _seed(self.config)
         seeds = episode_seeds(seed, FINAL_EPISODES, n=n_episodes)
         policy = self.policy(which, allow)
@@ -260,6 +252,10 @@ class Run:
                 return evaluate(env_agent, policy, seeds)
         finally:
             env_agent.close()
+
+    def film(self, which: Which = "best") -> Path:
+        """Return where the film of a policy is, if there is one."""
+        return self.path / which / f"{which}_agent.mp4"
 
     def record(
         self,
@@ -274,7 +270,7 @@ class Run:
             RenderingError: the environment cannot draw itself.
             PolicyFileError: the run has no such policy, or it is damaged.
         """
-        path = self.path / which / f"{which}_agent.mp4" if path is None else Path(path)
+        path = self.film(which) if path is None else Path(path)
         policy = self.policy(which, allow)
         env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
         try:
@@ -283,54 +279,6 @@ class Run:
             )
         finally:
             env_agent.close()
-
-
-def make_env_agent(
-    config: EnvironmentConfig, n_envs: int, *, auto_reset: bool, render: bool = False, **options: Any
-) -> GymAgent:
-    """Return the environments that a configuration describes, for training or for evaluation.
-
-    Raises:
-        RenderingError: `render` is asked of an environment that cannot draw itself.
-    """
-    env_args = config.constructor_arguments(scoring=not auto_reset) | ({"render_mode": "rgb_array"} if render else {})
-    vectorization: Any = config.vectorization
-    if render or (vectorization == "vector_entry_point" and config.atari is None and not auto_reset):
-        # Other vector classes than that of Atari games cannot draw, and have no seed for each of their copies.
-        vectorization = "sync"
-    try:
-        return GymAgent(
-            config.env_name,
-            n_envs,
-            auto_reset=auto_reset,
-            vectorization=vectorization,
-            env_args=env_args,
-            clip_actions=config.clip_actions,
-            timeout=config.timeout,
-            allow_nonfinite_observations=config.allow_nonfinite_observations,
-            **options,
-        )
-    except EnvironmentFailedError as error:
-        refused = error.__cause__
-        if not isinstance(refused, TypeError):
-            raise
-        if render:
-            raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({refused}).") from refused
-        raise ConfigError(f"gym_env.env_args: environment {config.env_name!r} refuses them: {refused}") from refused
-
-
-def find_algorithm(name: object) -> type[OffPolicyAlgorithm[Any]]:
-    """Return the algorithm called `name` in configurations ("sac").
-
-    Raises:
-        ConfigError: there is no such algorithm.
-    """
-    # Imported here, since algorithms import the framework.
-    known: dict[str, type[OffPolicyAlgorithm[Any]]] = importlib.import_module("workspace_rl.algos").ALGORITHMS
-    if not isinstance(name, str) or name not in known:
-        hint = did_you_mean(name, known) if isinstance(name, str) else ""
-        raise ConfigError(f"algo: one of {', '.join(known)} expected, {name!r} found.{hint}")
-    return known[name]
 
 
 def _seed(config: Any) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from omegaconf import OmegaConf
 
 from workspace_rl.config import load_config
 from workspace_rl.errors import ConfigError, RunFolderError
+from workspace_rl.evaluation import Evaluation
 from workspace_rl.files import is_inside
 from workspace_rl.logger import read_metrics
 from workspace_rl.run import CONFIG, PROVENANCE, Which
@@ -35,15 +35,6 @@ WITHOUT_EFFECT = (
 )
 #: Differing options that are named in a label; of others only the number.
 MOST_OPTIONS = 4
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The episodes of an evaluation: returns, and, where known, lengths in steps and seeds, one for each episode."""
-
-    returns: list[float]
-    lengths: list[int]
-    seeds: list[int]
 
 
 class RunRecord:
@@ -90,8 +81,10 @@ class RunRecord:
         file = self.file("metrics.csv")
         return {} if file is None else read_metrics(file)
 
-    def scores(self, which: Which, kind: str) -> Scores | None:
-        """Return the episodes of a policy's "selection" or "final" evaluation, None if there was none.
+    def scores(self, which: Which, kind: str) -> Evaluation | None:
+        """Return a policy's "selection" or "final" evaluation, None if there was none.
+
+        Lengths and seeds are empty where they are not known.
 
         Raises:
             RunFolderError: `eval.json` is damaged.
@@ -106,7 +99,7 @@ class RunRecord:
                 f"To score the policy anew, move it away: workspace-rl evaluate {self.path}"
             )
         returns, lengths, seeds = lists
-        return Scores([float(one) for one in returns], lengths, seeds)
+        return Evaluation([float(one) for one in returns], lengths, seeds)
 
     def policy_step(self, which: Which) -> int | None:
         """Return the step at which a policy was saved, None if it is not known."""

@@ -37,11 +37,12 @@ from workspace_rl.inspection.diagrams import diagram_of
 from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
+from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.notebook import shown_video
-from workspace_rl.policy import describe_agent, save_policy
+from workspace_rl.policy import check_savable, save_policy
 from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul_precision
 from workspace_rl.replay_buffer import ReplayBuffer
-from workspace_rl.run import COMPOSITION, Run, make_env_agent
+from workspace_rl.run import COMPOSITION, Run
 from workspace_rl.schema import resolve_config
 from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.threads import torch_threads
@@ -106,6 +107,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     random_policy: Agent
     #: The agent that is evaluated and saved.
     eval_policy: Agent
+    #: Whether weights are about to come from a checkpoint, so that `build` need not look for any to begin with.
+    has_checkpoint: bool = False
     #: The variables that the replay buffer stores.
     stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
 
@@ -146,7 +149,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     f"{self.train_env.action_space}. SAC, TD3 and DDPG are for continuous, DQN for discrete ones."
                 )
             self.build()
-            describe_agent(self.eval_policy)  # a policy that cannot be saved is told now
+            check_savable(self.eval_policy)
             # What is chosen here is kept in the run's configuration.
             self.config.matmul_precision = self._chosen_precision()
             if self.config.compile == "auto":
@@ -235,7 +238,6 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             CompositionError: what the algorithm is composed of does not fit together.
             NonFiniteError: a loss, gradient or weight has become NaN or infinite.
         """
-        parameters, due, checkpoint = self.parameters, self._due, self._checkpoint
         if self._trained:
             raise RunFolderError(f"this object has trained already, into {self.config.base_dir}. Create a new one.")
         try:
@@ -243,11 +245,22 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             if self.run is None:
                 self.run = Run.create(self.config)
                 diagram_of(traced).save(self.run.path / COMPOSITION)
-        except BaseException:
+            self._trained = True
+            interrupted = self._run_loop(self.run, progress)
             self._close_environments()
-            raise
-        run = self.run
-        self._trained, self._checkpoint = True, None
+            result = self._finish(self.run, interrupted=interrupted, progress=progress)
+        finally:
+            self._close_environments()
+            if self.run is not None:
+                self.run.unlock()
+        if progress:
+            print(result)
+        return result
+
+    def _run_loop(self, run: Run, progress: bool) -> bool:
+        """Collect and learn up to `total_steps`; return whether the user has stopped it earlier."""
+        parameters, due, checkpoint = self.parameters, self._due, self._checkpoint
+        self._checkpoint = None
         if checkpoint is not None:
             run.put_back(checkpoint.copies)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
@@ -283,8 +296,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     if self.steps >= due.log:
                         for name, value in self.schedules(self.steps).items():
                             logger.add_scalar(name, value, self.steps)
-                        self._flush(logger)
-                        due.log = self.steps + self.config.logger.log_interval
+                        self._log_all(logger)
                     if self.steps >= due.evaluation:
                         self._evaluate(run, logger, bar)
                         due.evaluation = self.steps + parameters.eval_interval
@@ -301,16 +313,11 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             raise
         finally:  # whatever ended the run: nothing that was measured or learned is lost
             with contextlib.ExitStack() as last:
-                last.callback(run.unlock)
-                last.callback(self._close_environments)
                 if self.steps > self._evaluated_at:
                     last.callback(self._save_latest, run, None)
                 last.callback(logger.close)
                 last.callback(logger.flush, self.steps)
-        result = self._finish(run, interrupted=stop.requested, progress=progress)
-        if progress:
-            print(result)
-        return result
+        return stop.requested
 
     def _log_episodes(self, logger: Logger, frames: Workspace) -> None:
         done = frames["env/done"]
@@ -318,6 +325,10 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             returns = frames["env/cumulated_reward"][done]
             lengths = frames["env/timestep"][done].float()
             logger.average({"train/episode_return": returns, "train/episode_length": lengths})
+
+    def _log_all(self, logger: Logger) -> None:
+        self._flush(logger, averages=True)
+        self._due.log = self.steps + self.config.logger.log_interval
 
     def _evaluate(self, run: Run, logger: Logger, bar: Any) -> None:
         """Score the current policy, log the score, and keep the policy as the latest and, if it is, as the best."""
@@ -327,7 +338,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         logger.add_scalar("eval/length_mean", sum(evaluation.lengths) / len(evaluation.lengths), steps)
         if bar.format_dict["rate"]:
             logger.add_scalar("time/steps_per_second", bar.format_dict["rate"], steps, csv=False)
-        self._flush(logger)
+        self._flush(logger, averages=False)  # which go on being collected until the next log is due
         if self.config.collect_stats:
             path = run.path / "eval_returns.csv"
             with told_errors(path), path.open("a") as file:
@@ -338,13 +349,14 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             self._best = (steps, evaluation)
             if self.config.save_best:
                 save_policy(self.eval_policy, run.path / "best")
+                run.film("best").unlink(missing_ok=True)  # that of an older one
                 run.save_scores("best", step=steps, selection=evaluation.as_dict(), final=None)
         bar.set_postfix(refresh=False, last=f"{evaluation.mean:.1f}", best=f"{self._best[1].mean:.1f}")
 
     def _save_latest(self, run: Run, evaluation: Evaluation | None) -> None:
         """Keep the current policy as the latest, with its score if it has one."""
         save_policy(self.eval_policy, run.path / "latest")
-        run.save_scores("latest", step=self.steps, selection=evaluation and evaluation.as_dict())
+        run.save_scores("latest", step=self.steps, selection=evaluation and evaluation.as_dict(), final=None)
 
     def _close_environments(self) -> None:
         with contextlib.ExitStack() as both:
@@ -360,14 +372,13 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """Score the best policy on fresh episodes and film it, unless the user is in a hurry."""
         final, video = None, None
         keeps_best = self._best is not None and self.config.save_best
-        allow = [type(module) for module in self.eval_policy.modules()]
         if keeps_best and not interrupted:
             try:
                 if self.parameters.final_episodes:
-                    final = run.evaluate(self.parameters.final_episodes, allow=allow)
+                    final = run.evaluate(self.parameters.final_episodes, allow=self._own_classes())
                     run.save_scores("best", final=final.as_dict())
                 if self.config.record_best:
-                    video = run.record(allow=allow)
+                    video = run.record(allow=self._own_classes())
             except RenderingError as error:
                 if progress:
                     print(f"no video: {error}")
@@ -381,6 +392,10 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
         return TrainingResult(run.path, self.steps, best_step, selection, final, video, tensorboard, interrupted)
 
+    def _own_classes(self) -> list[type]:
+        """Return the classes that the run's policies are built from: they are trusted, since they run already."""
+        return [type(module) for module in self.eval_policy.modules()]
+
     # ---- checkpoints ----------------------------------------------------------------------------------------------
 
     @classmethod
@@ -388,7 +403,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """Return the algorithm as it stood at the last checkpoint of a run; `train()` goes on from there.
 
         The run then ends exactly as if it had never been stopped. If it was stopped before its first checkpoint, it
-        starts again. The folder is locked until `train` has ended, or this process.
+        starts again. A complete run that becomes longer begins new episodes where it ended; it ends as if it had been
+        as long from the beginning if a checkpoint was due there. The folder is locked until `train` has ended, or this
+        process.
 
         Args:
             path: the folder of a run that is not complete, or shall become longer.
@@ -401,12 +418,14 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """
         run = Run(path)
         run.lock()
-        try:
-            algorithm = cls(run.resumed_config(overrides))
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.callback(run.unlock)
+            algorithm = cls.__new__(cls)
+            algorithm.has_checkpoint = bool(run.checkpoints.steps())
+            algorithm.__init__(run.resumed_config(overrides))  # type: ignore[misc]
+            if_it_fails.callback(algorithm._close_environments)
             algorithm._take_up(run)
-        except BaseException:
-            run.unlock()
-            raise
+            if_it_fails.pop_all()
         return algorithm
 
     def _take_up(self, run: Run) -> None:
@@ -458,7 +477,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """Write a checkpoint; the running episodes end here, since environments cannot be saved."""
         if self.parameters.checkpoint_interval is None or run.checkpoints.step == self.steps:
             return
-        self._flush(logger)
+        self._log_all(logger)
         buffer.end_episodes()
         tensors, plain = read_state(self._parts())
         tensors |= {_RANDOM + name: one.clone() for name, one in self.random_state.capture().items()}
@@ -483,9 +502,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     # ---- numbers that are not finite ------------------------------------------------------------------------------
 
-    def _flush(self, logger: Logger) -> None:
+    def _flush(self, logger: Logger, *, averages: bool) -> None:
         """Write what was measured, and stop if an update or a weight has gone wrong."""
-        logger.flush(self.steps)
+        logger.flush(self.steps, averages=averages)
         self._check_updates()
         broken = non_finite_tensors(self._members(torch.nn.Module))
         if broken:
@@ -537,13 +556,14 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
         Raises:
             RunFolderError: nothing has been trained yet.
+            PolicyFileError: no best policy was kept (`save_best` is false, or no evaluation took place).
             RenderingError: the environment cannot draw itself.
         """
         if self.run is None:
             raise RunFolderError("there is no best policy yet: call train() first.")
-        path = self.run.path / "best" / "best_agent.mp4"
+        path = self.run.film("best")
         if not path.is_file():
-            path = self.run.record()
+            path = self.run.record(allow=self._own_classes())
         return shown_video(path)
 
 

@@ -75,7 +75,9 @@ class Variable:
             if t + size < 0:
                 raise UnwrittenStepError(
                     f"cannot write step {t} of variable {self.name!r}: it has {size} steps. "
-                    "Negative steps count from the end."
+                    "Negative steps count from the end.",
+                    variable=self.name,
+                    step=t,
                 )
             t += size
         if t == size:
@@ -93,7 +95,8 @@ class Variable:
         size = self.time_size()
         if not -size <= t < size:
             written = f"steps 0 to {size - 1} were written" if size else "no step of it was written"
-            raise UnwrittenStepError(f"step {t} of variable {self.name!r} was read, but {written}.")
+            text = f"step {t} of variable {self.name!r} was read, but {written}."
+            raise UnwrittenStepError(text, variable=self.name, step=t)
         value = self.get_full()[t] if steps is None else steps[t]
         return self._unwritten(t) if value is None else value
 
@@ -138,7 +141,9 @@ class Variable:
     def _unwritten(self, t: int) -> Tensor:
         raise UnwrittenStepError(
             f"step {t} of variable {self.name!r} was read, but nobody wrote it. "
-            "Run the agent that writes it at that step first; reading the whole variable pads the gap with zeros."
+            "Run the agent that writes it at that step first; reading the whole variable pads the gap with zeros.",
+            variable=self.name,
+            step=t,
         )
 
     def _refuse(self, where: str, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> None:
@@ -343,8 +348,10 @@ class Workspace:
     def copy_time(self, from_time: int, to_time: int, n_steps: int, var_names: Sequence[str] | None = None) -> None:
         """Copy `n_steps` steps starting at `from_time` to those starting at `to_time`; the two may overlap.
 
+        Negative steps count from the end.
+
         Raises:
-            UnwrittenStepError: nobody has written one of the steps.
+            UnwrittenStepError: nobody has written one of the steps, or they run over the end to the beginning.
         """
         names = list(self._variables) if var_names is None else var_names
         self._variables.update(
@@ -354,6 +361,13 @@ class Workspace:
     def _with_copied_steps(self, name: str, from_time: int, to_time: int, n_steps: int) -> Variable:
         """Return a variable that takes the place of `name` if those of all others can be copied, too."""
         variable = self._variable(name).copy()
+        for start in (from_time, to_time):
+            if start < 0 < start + n_steps:
+                raise UnwrittenStepError(
+                    f"{n_steps} steps from step {start} of variable {name!r} run over its end to its beginning.",
+                    variable=name,
+                    step=start,
+                )
         values = [variable.get(from_time + k) for k in range(n_steps)]
         for k, value in enumerate(values):
             variable.set(to_time + k, value)
@@ -376,8 +390,10 @@ class Workspace:
 
         Raises:
             VariableMismatchError: a variable has another batch size than `t`.
-            UnwrittenStepError: a variable ends before one of the windows does.
+            UnwrittenStepError: a window begins before step 0, or a variable ends before one of the windows does.
         """
+        if _some(t < 0):
+            raise UnwrittenStepError(f"windows begin at step 0 or later, not at {t.tolist()}.")
         for name, variable in self._variables.items():
             if variable.shape[:1] != t.shape:
                 raise VariableMismatchError(
@@ -388,7 +404,8 @@ class Workspace:
             if _some(t + window_size > steps):
                 raise UnwrittenStepError(
                     f"variable {name!r} has {steps} steps, too few for windows of {window_size} steps that begin at "
-                    f"{t.tolist()}."
+                    f"{t.tolist()}.",
+                    variable=name,
                 )
         batch = torch.arange(t.shape[0], device=t.device)
         times = t.unsqueeze(0) + torch.arange(window_size, device=t.device).unsqueeze(1)
@@ -520,12 +537,12 @@ class Workspace:
         variable = self._variables.get(name)
         if variable is None:
             known = ", ".join(repr(one) for one in self._variables) or "none"
-            error = UnknownVariableError(
+            raise UnknownVariableError(
                 f"{'' if t is None else f'step {t} of '}variable {name!r} was read, but nobody has written it."
-                f"{did_you_mean(str(name), self._variables)} Variables written so far: {known}."
+                f"{did_you_mean(str(name), self._variables)} Variables written so far: {known}.",
+                variable=name,
+                step=t,
             )
-            error.variable, error.step = name, t
-            raise error
         return variable
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:

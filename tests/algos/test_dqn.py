@@ -457,6 +457,11 @@ def test_features_can_be_taken_from_another_run_and_frozen(tmp_path):
     free.train(progress=False)
     assert not all(torch.equal(value, source[name]) for name, value in free.q_agent.body.state_dict().items())
 
+    (tmp_path / "first").rename(tmp_path / "moved")  # a run goes on without it
+    longer = DQN.restore(tmp_path / "frozen", ["algorithm.total_steps=80"])
+    assert longer.train(progress=False).steps >= 80
+    (tmp_path / "moved").rename(tmp_path / "first")
+
     with pytest.raises(ConfigError, match="features_from=FOLDER"):
         DQN(config("nothing", freeze_features=True))
     with pytest.raises(PolicyFileError, match="do not fit"):

@@ -8,11 +8,11 @@ import shlex
 import pytest
 
 from tests.guides import PAGES, ROOT, Page
+from workspace_rl.algorithms import find_algorithm
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.cli import build_parser
 from workspace_rl.config import OffPolicyConfig, apply_overrides, load_config
 from workspace_rl.logger import read_metrics
-from workspace_rl.run import find_algorithm
 from workspace_rl.schema import resolve_config
 
 #: "bbrl" and "here" are programs of docs/from-bbrl.md, which tests/compat/test_guide.py runs.

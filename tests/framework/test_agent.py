@@ -162,6 +162,7 @@ def test_print_agent_shows_what_is_there_now(capsys):
     printer(workspace, t=0)
     other = Workspace()
     other.set("y", 0, torch.ones(1))
+    other.set("later", 1, torch.ones(1))
     printer(other, t=0)
     assert capsys.readouterr().out == "count[0] = tensor([0, 0])\ny[0] = tensor([1.])\n"
 

@@ -9,12 +9,12 @@ import torch
 
 from workspace_rl import Agent, Agents, GymAgent, TemporalAgent, Workspace, check, minimise, setup_optimizer
 from workspace_rl.agents import ContinuousQAgent, GreedyAgent, SquashedGaussianActor
+from workspace_rl.algorithms import find_algorithm
 from workspace_rl.algos import SAC
 from workspace_rl.algos.sac import actor_loss, critic_loss
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.errors import CompositionError
 from workspace_rl.returns import n_step_transitions
-from workspace_rl.run import find_algorithm
 
 FAST = {"compile": False, "matmul_precision": "highest"}
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "composition-mistakes.md"

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from tests.robustness.killed_runs import differences
+from workspace_rl import Run
 from workspace_rl.algos import SAC, TD3
 from workspace_rl.cli import main
 from workspace_rl.errors import CheckpointError, ConfigError, RunFolderError
+from workspace_rl.evaluation import Evaluation
 from workspace_rl.files import FolderLock, write_bytes
 
 
@@ -172,6 +174,8 @@ def test_what_would_change_the_course_cannot_be_overridden(stopped, capsys):
     run, _ = stopped
     assert main(["resume", str(run), "algorithm.batch_size=8"]) == 1
     assert "algorithm.batch_size cannot be changed when a run is resumed" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="base_dir cannot be changed"):
+        SAC.restore(run, ["base_dir=elsewhere"])
 
 
 def test_a_run_without_checkpoints_says_so(parameters, tmp_path):
@@ -194,7 +198,38 @@ def test_ctrl_c_ends_early_and_the_run_can_go_on(parameters, tmp_path, monkeypat
     assert differences(tmp_path / "run", tmp_path / "whole") == []
 
 
+def test_a_longer_run_forgets_scores_and_films_of_older_policies(parameters, tmp_path):
+    parameters["record_best"] = True
+    learner = SAC(parameters)
+    result = learner.train(progress=False)
+    run, film = result.run, learner.visualize_best()
+    Run(run).save_scores("latest", final={"mean": 0.0})
+    longer = SAC.restore(run, ["algorithm.total_steps=720", "record_best=false"])
+    longer._best = (0, Evaluation([-1e9], [1], [1]))  # so that the next policy is better
+    longer.train(progress=False)
+    assert Run(run).scores("latest")["step"] >= 720 and "final" not in Run(run).scores("latest")
+    assert not film.exists()
+    assert longer.visualize_best() == film and film.exists()
+
+
 # ---- one writer, whole files --------------------------------------------------------------------------------------
+
+
+def test_the_folder_is_locked_until_the_final_score_is_written_and_free_after_a_failure(stopped, monkeypatch):
+    run, _ = stopped
+    learner = SAC.restore(run)
+    with monkeypatch.context() as broken:
+        broken.setattr("workspace_rl.training.Logger", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            learner.train(progress=False)
+    assert learner.train_env.vector_env.closed
+    learner = SAC.restore(run)
+    evaluate, held = Run.evaluate, []
+    monkeypatch.setattr(
+        Run, "evaluate", lambda self, *args, **kw: [held.append(self._lock), evaluate(self, *args, **kw)][1]
+    )
+    learner.train(progress=False)
+    assert held[0] is not None and learner.run._lock is None
 
 
 def test_two_processes_cannot_train_in_one_folder(stopped):

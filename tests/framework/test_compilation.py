@@ -11,6 +11,7 @@ from torch import nn
 from workspace_rl import Agent, Workspace, minimise, setup_optimizer, soft_update
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate
+from workspace_rl.errors import ConfigError
 from workspace_rl.training import OffPolicyAlgorithm
 
 
@@ -75,6 +76,7 @@ def batches(n, size=8):
 OPTIMIZERS = [
     {"classname": "torch.optim.Adam", "lr": 0.01},
     {"classname": "torch.optim.Adam", "lr": 0.01, "weight_decay": 0.1, "amsgrad": True, "betas": [0.8, 0.95]},
+    {"classname": "torch.optim.Adam", "lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True},
     {"classname": "torch.optim.AdamW", "lr": 0.01},
     {"classname": "torch.optim.SGD", "lr": 0.1},
     {"classname": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9, "nesterov": True},
@@ -240,3 +242,9 @@ def test_a_run_is_compiled_from_its_configuration(tiny_sac):
     result = sac.train(progress=False)
     assert result.final is not None and not sac._compiled._eager
     assert "compile: true" in (result.run / "config.yaml").read_text()
+
+
+def test_an_optimiser_without_anything_to_train_is_refused():
+    layer = torch.nn.Linear(1, 1).requires_grad_(False)
+    with pytest.raises(ConfigError, match="Adam was given no parameters to train: all are frozen"):
+        setup_optimizer({"classname": "torch.optim.Adam"}, layer)

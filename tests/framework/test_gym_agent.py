@@ -1,5 +1,7 @@
+import multiprocessing
 import subprocess
 import sys
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -185,6 +187,9 @@ def test_infinite_bounds_cannot_be_rescaled():
     space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
     with pytest.raises(UnsupportedSpaceError, match="infinite bounds.*rescale_actions=False"):
         GymAgent(lambda: SpaceEnv(action_space=space))
+    with pytest.raises(UnsupportedSpaceError) as caught:
+        GymAgent(partial(SpaceEnv, action_space=space), 2, vectorization="async")
+    assert caught and not [one for one in multiprocessing.active_children() if "AsyncEnvs" in one.name]
     assert actions_seen(space, torch.tensor([[7.0]]), rescale_actions=False).tolist() == [7]
 
 

@@ -9,12 +9,12 @@ from torch import nn
 
 from workspace_rl import Agent, Agents, GymAgent, ReplayBuffer, TemporalAgent, Workspace, check, describe, diagram
 from workspace_rl.agents import ContinuousQAgent, RandomAgent, SquashedGaussianActor
+from workspace_rl.algorithms import find_algorithm
 from workspace_rl.algos import SAC
 from workspace_rl.cli import main
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import load_config, shipped_configs
 from workspace_rl.errors import CompositionError, MissingDependencyError, RenderingError
-from workspace_rl.run import find_algorithm
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from torch import nn
 from workspace_rl import Agent, Agents, KWAgentWrapper, Workspace, load_policy, save_policy
 from workspace_rl.agents import ContinuousQAgent, SquashedGaussianActor
 from workspace_rl.errors import PolicyFileError
+from workspace_rl.policy import check_savable
 
 
 class MyActor(Agent):
@@ -194,3 +195,24 @@ def test_files_lie_in_their_folder(saved, tmp_path):
         load_policy(run)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")  # the user's own
     load_policy(tmp_path / "link")
+
+
+class Counting(Agent):
+    """Keeps a number that is no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def get_extra_state(self):
+        return {"n": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_state_that_is_no_tensor_is_told_before_anything_starts(tmp_path):
+    with pytest.raises(PolicyFileError, match="'_extra_state', of get_extra_state, is a dict.*register_buffer"):
+        check_savable(Counting())
+    with pytest.raises(PolicyFileError, match="is a dict"):
+        save_policy(Counting(), tmp_path / "policy")

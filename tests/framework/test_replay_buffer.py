@@ -67,6 +67,16 @@ def test_random_programs_agree_with_a_list(seed):
                     buffer.sample(1, window)
 
 
+def test_a_window_that_can_never_fit_is_told_apart_from_one_that_is_not_there_yet():
+    buffer = ReplayBuffer(6, ["x"])
+    frames = Workspace()
+    frames.set_full("x", torch.zeros(8, 2))
+    frames.set_full("env/done", torch.zeros(8, 2, dtype=torch.bool))
+    buffer.put(frames)
+    with pytest.raises(ReplayBufferError, match="no window of 9 frames can ever be sampled.*frames of each"):
+        buffer.sample(1, 9)
+
+
 def test_sampling_is_uniform_over_transitions():
     torch.manual_seed(0)
     done = np.zeros((40, 3), dtype=bool)

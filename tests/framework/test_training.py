@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -22,6 +23,14 @@ def weights(algorithm):
         for name in ("actor", "critic", "target_critic")
         for key, value in getattr(algorithm, name).state_dict().items()
     }
+
+
+def test_averages_are_those_of_whole_intervals_whenever_the_policy_is_evaluated(tiny_sac):
+    tiny_sac["algorithm"]["eval_interval"] = 130
+    metrics = read_metrics(SAC(tiny_sac).train(progress=False).run)
+    steps = [step for step, _ in metrics["loss/critic"]]
+    assert len(metrics["eval/return_mean"]) >= 4
+    assert all(later - earlier >= 100 for earlier, later in itertools.pairwise(steps[:-1]))
 
 
 def test_a_run_leaves_everything_in_its_folder(tiny_sac, tmp_path):

@@ -6,8 +6,8 @@ from tests.toys import ConstantAgent, CountingEnv
 from workspace_rl import Agent, GymAgent
 from workspace_rl.algos import DQN, SAC
 from workspace_rl.errors import CompositionError, ConfigError, UnknownVariableError, VariableMismatchError
+from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.plots import episode_values, save_figure, value_plot
-from workspace_rl.run import make_env_agent
 
 
 class Writes(Agent):

@@ -221,6 +221,14 @@ def test_what_is_refused_names_the_variable_and_changes_nothing():
         UnwrittenStepError, match=r"'x' has 3 steps, too few for windows of 2 steps that begin at \[2\]"
     ):
         workspace.select_subtime(torch.tensor([2]), 2)
+    with pytest.raises(UnwrittenStepError, match=r"begin at step 0 or later, not at \[-1\]"):
+        workspace.select_subtime(torch.tensor([-1]), 2)
+    with pytest.raises(UnwrittenStepError, match="3 steps from step -2 of variable 'x' run over its end") as caught:
+        workspace.copy_time(-2, 0, 3, ["x"])
+    assert (caught.value.variable, caught.value.step) == ("x", -2)
+    with pytest.raises(UnwrittenStepError) as caught:
+        workspace.get("x", 7)
+    assert (caught.value.variable, caught.value.step) == ("x", 7)
 
 
 def test_batches_of_different_dtypes_are_not_joined():

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tests.robustness.fuzzing import examples
+from workspace_rl.algorithms import find_algorithm
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.config import RunConfig, apply_overrides, load_config
 from workspace_rl.errors import ConfigError, WorkspaceRLError
-from workspace_rl.run import find_algorithm
 from workspace_rl.schema import resolve_config, to_yaml
 
 ENV_NAMES = {"continuous": "Pendulum-v1", "discrete": "CartPole-v1"}

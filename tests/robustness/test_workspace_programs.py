@@ -47,7 +47,7 @@ def commands(draw):
         "remove_variable": lambda: (name,),
         "clear": lambda: (),
         "subtime": lambda: (draw(SLICE_ENDS), draw(SLICE_ENDS)),
-        "select_subtime": lambda: (draw(st.lists(st.integers(0, 4), min_size=1, max_size=3)), draw(st.integers(1, 3))),
+        "select_subtime": lambda: (draw(st.lists(st.integers(-1, 4), min_size=1, max_size=3)), draw(st.integers(1, 3))),
         "get_transitions": lambda: (draw(st.booleans()), "over"),
         "select_batch": lambda: (draw(st.lists(st.integers(0, 2), max_size=3)),),
         "cat_batch": lambda: (draw(st.lists(st.integers(0, 5), min_size=1, max_size=3)),),

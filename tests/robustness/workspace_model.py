@@ -122,6 +122,7 @@ class WorkspaceModel:
         def change(model):
             for name in list(model.variables) if names is None else names:
                 variable = model.variable(name)
+                require(not any(first < 0 < first + n for first in (start, to)), UnwrittenStepError)
                 values = [variable.get(start + k) for k in range(n)]
                 for k, value in enumerate(values):
                     variable.set(to + k, value)
@@ -147,7 +148,7 @@ class WorkspaceModel:
         for name, variable in self.variables.items():
             require(variable.shape[:1] == (len(starts),))
             steps = variable.padded()
-            require(all(start + window <= len(steps) for start in starts), UnwrittenStepError)
+            require(all(0 <= start <= len(steps) - window for start in starts), UnwrittenStepError)
             rows = [[steps[start + k][b].tolist() for b, start in enumerate(starts)] for k in range(window)]
             rows = torch.tensor(rows, dtype=variable.dtype).reshape(window, *variable.shape)
             selected[name] = Steps(variable.shape, variable.dtype, rows)

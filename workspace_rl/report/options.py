@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from workspace_rl.algorithms import find_algorithm
 from workspace_rl.errors import ConfigError
-from workspace_rl.run import find_algorithm
 from workspace_rl.schema import flatten
 
 #: Options without a default worth the name: every run sets them.

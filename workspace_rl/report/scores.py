@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from workspace_rl.evaluation import Evaluation
 from workspace_rl.intervals import bootstrap_interval, interquartile_mean, mean
 from workspace_rl.run import Which
-from workspace_rl.run_record import RunRecord, Scores
+from workspace_rl.run_record import RunRecord
 
 CONFIDENCE = 0.95
 
@@ -31,7 +32,7 @@ class Score:
 
     name: str
     note: str
-    scores: Scores
+    scores: Evaluation
 
     @property
     def returns(self) -> np.ndarray:

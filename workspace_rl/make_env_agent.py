@@ -1,0 +1,43 @@
+"""The environments that a configuration describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workspace_rl.config import EnvironmentConfig
+from workspace_rl.errors import ConfigError, EnvironmentFailedError, RenderingError
+from workspace_rl.gym_agent import GymAgent
+
+
+def make_env_agent(
+    config: EnvironmentConfig, n_envs: int, *, auto_reset: bool, render: bool = False, **options: Any
+) -> GymAgent:
+    """Return the environments that a configuration describes, for training or for evaluation.
+
+    Raises:
+        RenderingError: `render` is asked of an environment that cannot draw itself.
+    """
+    env_args = config.constructor_arguments(scoring=not auto_reset) | ({"render_mode": "rgb_array"} if render else {})
+    vectorization: Any = config.vectorization
+    if render or (vectorization == "vector_entry_point" and config.atari is None and not auto_reset):
+        # Other vector classes than that of Atari games cannot draw, and have no seed for each of their copies.
+        vectorization = "sync"
+    try:
+        return GymAgent(
+            config.env_name,
+            n_envs,
+            auto_reset=auto_reset,
+            vectorization=vectorization,
+            env_args=env_args,
+            clip_actions=config.clip_actions,
+            timeout=config.timeout,
+            allow_nonfinite_observations=config.allow_nonfinite_observations,
+            **options,
+        )
+    except EnvironmentFailedError as error:
+        refused = error.__cause__
+        if not isinstance(refused, TypeError):
+            raise
+        if render:
+            raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({refused}).") from refused
+        raise ConfigError(f"gym_env.env_args: environment {config.env_name!r} refuses them: {refused}") from refused
