@@ -6,17 +6,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from workspace_rl.config import shipped_configs
+from workspace_rl.algorithms import find_algorithm
+from workspace_rl.config import load_config, shipped_configs
+from workspace_rl.run_record import WITHOUT_EFFECT
+from workspace_rl.schema import flatten, resolve_config
 
 ROOT = Path(__file__).parent.parent
 SCORES = ROOT / "benchmarks" / "scores"
+LENGTH = "algorithm.total_steps"
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,26 @@ class KeptRun:
         final = self.scores["final"]
         return f"**{final['mean']:.1f}** ± {final['std']:.1f}"
 
+    @functools.cached_property
+    def differences(self) -> dict[str, Any]:
+        """Parameters in which the run differs from the configuration as it is shipped now, with the run's values."""
+        ran, shipped = load_config(self.folder / "config.yaml"), load_config(self.about["configuration"])
+        return differing(ran, shipped)
+
     @property
     def changed(self) -> str:
         """What differs from the shipped configuration."""
-        return " ".join(self.about["overrides"])
+        return " ".join(f"{key}={value}" for key, value in self.differences.items())
+
+
+def differing(first: DictConfig, second: DictConfig) -> dict[str, Any]:
+    """Return the values of `first` that `second` does not have, of what decides on how and how long a run learns."""
+    ours, theirs = (
+        flatten(dataclasses.asdict(resolve_config(find_algorithm(config.algo).config_class, config)))
+        for config in (first, second)
+    )
+    counts = [key for key in ours if not key.startswith(WITHOUT_EFFECT)]
+    return {key: ours[key] for key in counts if key not in theirs or ours[key] != theirs[key]}
 
 
 def kept_runs() -> list[KeptRun]:
@@ -103,7 +125,7 @@ def beside_published(configuration: str, published: dict[str, Any], runs: list[K
 
 def is_trial(run: KeptRun) -> bool:
     """Return whether a run only shows that its configuration runs."""
-    return run.about["steps"] < 60_000 and any("total_steps" in one for one in run.about["overrides"])
+    return run.about["steps"] < 60_000 and LENGTH in run.differences
 
 
 def protocol(run: KeptRun) -> str:
@@ -150,7 +172,8 @@ def row(run: KeptRun) -> str:
 
 def summary(runs: list[KeptRun]) -> str:
     """Return what is known of a configuration's score, in one line."""
-    full = [run for run in runs if not run.about["overrides"]]
+    full = [run for run in runs if not run.differences]
+    runs = [run for run in runs if run.differences.keys() <= {LENGTH}]
     if full:
         means = ", ".join(f"{run.scores['final']['mean']:.1f}" for run in full)
         seeds = ", ".join(str(run.about["seed"]) for run in full)
@@ -175,6 +198,8 @@ def guide(path: Path, runs: list[KeptRun]) -> str:
             episodes = run.scores["final"]["episodes"]
             lines.append(f"| {link} | {run.about['steps']:,} | {run.score} | {episodes} | {run.changed} |")
     text, mark, _ = path.read_text().partition(GUIDE_MARK)
+    if not mark:
+        raise ValueError(f"{path} does not say where its scores stand: {GUIDE_MARK.strip()}")
     return text + mark + "\n".join(lines) + "\n"
 
 

@@ -32,7 +32,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from score_tables import SCORES, write_tables
+from score_tables import LENGTH, SCORES, differing, write_tables
 
 from workspace_rl.algorithms import find_algorithm
 from workspace_rl.config import apply_overrides, load_config
@@ -83,11 +83,15 @@ def run_seeds(options: argparse.Namespace) -> None:
             shutil.copytree(shorter, folder)
         parts = Parts(folder.with_suffix(".parts.json"), commit)
         if (folder / "config.yaml").is_file():
-            learner = algorithm.restore(folder, [f"algorithm.total_steps={config.algorithm.total_steps}"])
+            if changed := differing(config, load_config(folder / "config.yaml")).keys() - {LENGTH}:
+                raise SystemExit(
+                    f"{name} was begun with another {', '.join(changed)}: give a --name, or remove {folder}"
+                )
             if parts.commit != commit:
                 raise SystemExit(
                     f"{name} was begun at commit {parts.commit}: go on with it from there, or remove {folder}"
                 )
+            learner = algorithm.restore(folder, [f"{LENGTH}={config.algorithm.total_steps}"])
         else:
             parts.forget()
             learner = algorithm(config)
@@ -135,11 +139,11 @@ class Parts:
         self.known = []
 
     def begin(self, step: int) -> None:
-        """Note that the run goes on from `step`; of a stretch that was killed, what its checkpoint kept counts."""
+        """Note that the run goes on from `step`; a stretch that was killed lasted until it measured something last."""
         now = time.time()
         if self.known and "seconds" not in self.known[-1]:
-            checkpoint = self.path.with_suffix("").with_suffix("") / "checkpoints" / f"checkpoint-{step}.json"
-            end = checkpoint.stat().st_mtime if checkpoint.is_file() else self.known[-1]["begun"]
+            metrics = self.path.with_suffix("").with_suffix("") / "metrics.csv"
+            end = max(metrics.stat().st_mtime if metrics.is_file() else 0, self.known[-1]["begun"])
             self.known[-1] |= {"to": step, "seconds": round(end - self.known[-1]["begun"], 1), "ended": "killed"}
         self.known.append({"commit": self._new_commit, "from": step, "begun": now})
         self._save()
