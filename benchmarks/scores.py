@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import matplotlib
 
 matplotlib.use("Agg")
@@ -103,9 +104,10 @@ def run_seeds(options: argparse.Namespace) -> None:
             raise SystemExit(f"{name} was stopped at step {result.steps:,}; the same command goes on with it")
         kept = SCORES / name
         kept.mkdir(parents=True, exist_ok=True)
-        for file in ("config.yaml", "metrics.csv", "best/eval.json", "best/best_agent.mp4"):
-            if (folder / file).is_file():
-                shutil.copy(folder / file, kept / Path(file).name)
+        for file in ("config.yaml", "metrics.csv", "best/eval.json"):
+            shutil.copy(folder / file, kept / Path(file).name)
+        if result.video is not None:
+            keep_film(result.video, kept)
         about = {
             "configuration": options.config,
             "overrides": options.overrides,
@@ -217,6 +219,12 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def keep_film(film: Path, kept: Path) -> None:
+    """Keep the first seconds of a film, as they are."""
+    cut = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", film, "-t", "10", "-c", "copy"]
+    subprocess.run([*cut, kept / film.name], check=True)
 
 
 def draw_curve(folder: Path) -> None:

@@ -62,6 +62,8 @@ def make_env(
     if spec.entry_point == "bbrl_gymnasium.envs:ContinuousCartPoleEnv":
         # It calls float() on an array with one element, which NumPy >= 2.4 refuses.
         env = gym.wrappers.TransformAction(env, _first_element, env.action_space)
+    if not given.keys() & {"camera_id", "camera_name", "default_camera_config"}:
+        _let_camera_follow(env)
     for wrapper in wrappers:
         env = wrapper(env)
     return env
@@ -85,6 +87,17 @@ def configure_headless_rendering() -> None:
                 continue
             os.environ["MUJOCO_GL"] = backend
             break
+
+
+def _let_camera_follow(env: gym.Env[Any, Any]) -> None:
+    """Take the camera that goes along with MuJoCo's robots: out of the sight of gymnasium's own they run away."""
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    if renderer is not None:
+        import mujoco
+
+        camera = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
+        if camera != -1:
+            renderer.camera_id = camera
 
 
 def _first_element(action: Any) -> Any:
