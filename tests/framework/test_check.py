@@ -2,12 +2,24 @@
 
 import copy
 import re
+import types
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from workspace_rl import Agent, Agents, GymAgent, TemporalAgent, Workspace, check, minimise, setup_optimizer
+from workspace_rl import (
+    Agent,
+    Agents,
+    GymAgent,
+    TemporalAgent,
+    Workspace,
+    check,
+    minimise,
+    setup_optimizer,
+    soft_update,
+)
 from workspace_rl.agents import ContinuousQAgent, GreedyAgent, SquashedGaussianActor
 from workspace_rl.algos import SAC
 from workspace_rl.algos.sac import actor_loss, critic_loss
@@ -327,6 +339,46 @@ def test_nothing_happens_to_agents_environments_or_random_numbers():
     assert torch.equal(torch.get_rng_state(), state)
     assert type(Workspace()._new_variable("x", torch.ones(1))).__name__ == "Variable"
     env.close()
+
+
+class Learner:
+    """Holds what it trains, and changes it by itself."""
+
+    def __init__(self):
+        self.critic, self.target = critic(), critic(name="target-critic")
+        self.optimizer = setup_optimizer({"classname": "torch.optim.Adam", "lr": 1e-3}, self.critic)
+
+    def update(self, batch):
+        soft_update(self.target, self.critic, 0.5)
+        self.critic(batch, t=0)
+        return minimise(batch.get("critic/q_values", 0).square().mean(), self.optimizer)
+
+
+@pytest.mark.parametrize("reached_by", ["object", "method", "partial", "default", "closure", "module"])
+def test_what_a_function_trains_is_not_changed_however_it_is_reached(reached_by, env):
+    learner, module = Learner(), types.ModuleType("module")
+    module.learner = learner
+    inner = lambda batch: learner.update(batch)  # noqa: E731
+    part = partial(Learner.update, learner)
+    update = {
+        "object": lambda batch: Learner.update(learner, batch),
+        "method": learner.update,
+        "partial": lambda batch: part(batch),
+        "default": lambda batch, learner=learner: learner.update(batch),
+        "closure": lambda batch: inner(batch),
+        "module": lambda batch: module.learner.update(batch),
+    }[reached_by]
+    before = copy.deepcopy([*learner.critic.parameters(), *learner.target.parameters()])
+    problems = check(update, inputs={"env/env_obs": env.observation_space, "action": env.action_space})
+    after = [*learner.critic.parameters(), *learner.target.parameters()]
+    assert all(torch.equal(a, b) and b.grad is None for a, b in zip(before, after, strict=True))
+    assert not learner.optimizer.state and not problems
+    # A module's variables are out of reach, which is said.
+    assert [*map(str, problems.notes)] == (
+        []
+        if reached_by != "module"
+        else ["function 'Learner.update' was not traced to its end: it runs agents that are out of the trace's reach."]
+    )
 
 
 def test_strict_raises_and_names_all(env):

@@ -89,9 +89,12 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
     doubtful = [one for one in traced.failures if one.untraceable or not isinstance(one.error, WorkspaceError)]
     if not doubtful:
         return traced
-    # Fake tensors cannot do everything that real ones can: what fails with both is wrong.
-    real = _Tracer(fake=False).run(target, inputs, kwargs)
-    confirmed = {(one.call.name, one.call.t, one.call.part) for one in real.failures if not one.untraceable}
+    # Fake tensors cannot do everything that real ones can: what fails with both is wrong. A function that reaches what
+    # was not copied would change it.
+    reaches = any(isinstance(one.error, UntraceableError | NoWorkspaceError) for one in doubtful)
+    again = is_agent(target) or hasattr(target, "train_env") or not reaches
+    failures = _Tracer(fake=False).run(target, inputs, kwargs).failures if again else []
+    confirmed = {(one.call.name, one.call.t, one.call.part) for one in failures if not one.untraceable}
     for failure in doubtful:
         call = failure.call
         if (call.name, call.t, call.part) not in confirmed:
@@ -288,20 +291,11 @@ class _Tracer:
 
     def _function(self, function: Callable[..., Any], inputs: Inputs, kwargs: dict[str, Any]) -> None:
         self._begin("update")
-        twin: Any = self.twins.of_callable(function)
-        owner = getattr(twin, "__self__", None)
-        values = [*vars(owner).items()] if owner is not None else []
-        if owner is None:
-            values = [*twin.__globals__.items()]
-            cells = zip(twin.__code__.co_freevars, twin.__closure__ or (), strict=True)
-            values += [(name, cell.cell_contents) for name, cell in cells]
-        copied = {id(one) for one in self.twins._memo.values()}
-        for name, value in values:
-            for one in _flat(value):
-                if id(one) in copied and isinstance(one, torch.nn.Module):
-                    self._watch(one)
-                elif id(one) in copied and isinstance(one, torch.optim.Optimizer):
-                    self._watch_optimizer(one, name)
+        twin = self.twins.of_callable(function)
+        for _, module in self.twins.found(torch.nn.Module).values():
+            self._watch(module)
+        for name, optimizer in self.twins.found(torch.optim.Optimizer).values():
+            self._watch_optimizer(optimizer, name)
         batch = self._given(inputs, REPLAYED)
         self.trace.window = max((batch.time_size(name) for name in batch), default=0)
         self._call(twin, batch, kwargs)
@@ -395,16 +389,6 @@ def _scalar(space: gym.Space[Any]) -> Any:
 def _mark(workspace: Workspace, kind: str) -> None:
     for variable in workspace.variables.values():
         variable.sources = dict.fromkeys(range(variable.time_size()), Source(kind))  # type: ignore[attr-defined]
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for one in value:
-            yield from _flat(one)
-    else:
-        yield value
 
 
 def _runs_over_time(agent: Any) -> bool:
