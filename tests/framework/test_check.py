@@ -22,6 +22,7 @@ from workspace_rl import (
 )
 from workspace_rl.agents import ContinuousQAgent, GreedyAgent, SquashedGaussianActor
 from workspace_rl.algos import SAC
+from workspace_rl.algos.ddpg import critic_loss as ddpg_loss
 from workspace_rl.algos.sac import actor_loss, critic_loss
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.errors import CompositionError
@@ -155,6 +156,43 @@ def test_9_a_target_of_the_replayed_next_action(tiny_sac, n_steps):
     tiny_sac["algorithm"]["n_step_return"] = n_steps
     problems = check(NoNextAction(tiny_sac))
     expect(problems, 9, "stale", "'target-critic'", "'action' at step 1", "run it in the update at t=1 first")
+
+
+def batch(n_steps=1):
+    shape = (n_steps + 1, 5)
+    actions = {"action": torch.zeros(*shape, 1), "action_logprobs": torch.zeros(shape)}
+    flags = {f"env/{name}": torch.zeros(shape, dtype=torch.bool) for name in ("terminated", "done")}
+    return {"env/env_obs": torch.zeros(*shape, 3), "env/reward": torch.zeros(shape), **actions, **flags}
+
+
+def learning(*at_the_next_step, needs_log_probabilities=True):
+    """Return an update that runs these agents at t=1, all of them in its closure."""
+    judge = critic()
+    target = judge.clone().with_prefix("target-critic/").set_name("target-critic")
+    optimizer = setup_optimizer({"classname": "torch.optim.Adam", "lr": 1e-3}, judge)
+
+    def update(batch):
+        workspace = n_step_transitions(batch, 0.99)
+        with torch.no_grad():
+            for agent in (*at_the_next_step, target):
+                agent(workspace, t=1)
+        judge(workspace, t=0)
+        loss = critic_loss(workspace, torch.tensor(0.1)) if needs_log_probabilities else ddpg_loss(workspace)
+        return {"loss": minimise(loss, optimizer)}
+
+    return update
+
+
+def test_8_in_a_function_of_a_batch():
+    problems = check(learning(KWAgentWrapper(actor(), log_prob=False)), inputs=batch())
+    expect(problems, 8, "stale", "function 'critic_loss'", "'action_logprobs' at step 1", "fresh one of agent 'actor'")
+    assert not check(learning(KWAgentWrapper(actor(), log_prob=True)), inputs=batch())
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_9_in_a_function_of_a_batch(n_steps):
+    problems = check(learning(needs_log_probabilities=False), inputs=batch(n_steps))
+    expect(problems, 9, "stale", "'target-critic'", "'action' at step 1", "what the policy chose")
 
 
 class WrongStep(SAC):

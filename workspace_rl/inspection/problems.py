@@ -19,6 +19,9 @@ from workspace_rl.errors import (
 from workspace_rl.inspection.recording import REPLAYED, Access, Call
 from workspace_rl.inspection.tracing import Failure, Inputs, Trace, trace
 
+#: What environments write, behind their prefix.
+ENVIRONMENT_VARIABLES = {"env_obs", "reward", "terminated", "truncated", "done", "timestep"}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -308,11 +311,7 @@ def _overwritten(traced: Trace) -> Iterator[Problem]:
 
 def _stale(traced: Trace) -> Iterator[Problem]:
     """Yield stored values of the policy that are used where fresh ones are meant."""
-    policy = {
-        one.variable: one.call.name
-        for one in traced.recorder.accesses
-        if one.writes and one.call.part == "collecting" and not one.call.environment
-    }
+    policy = _policy_variables(traced)
     siblings = _written_together(traced)
     fresh: dict[tuple[int, str, int | None], Call] = {}
     # Longer windows may be sequences, whose stored actions are inputs like any other.
@@ -337,20 +336,34 @@ def _stale(traced: Trace) -> Iterator[Problem]:
                 False,
             )
         elif transitions and access.step == 1 and access.variable in policy:
-            writer_name = policy[access.variable]
             yield Problem(
                 "stale",
                 f"{access.call} reads the stored (replayed) {access.variable!r} at step {access.step}, what "
-                f"{writer_name!r} chose when it was collected. Targets ask what the policy would do now: run it in the "
-                f"update at t={access.step} first.",
+                f"{policy[access.variable]} chose when it was collected. Targets ask what the policy would do now: run "
+                f"it in the update at t={access.step} first.",
                 False,
             )
+
+
+def _policy_variables(traced: Trace) -> dict[str, str]:
+    """Return the names of what the policy has chosen, each with who did."""
+    accesses = traced.recorder.accesses
+    if "collecting" in traced.parts:
+        collected = [one for one in accesses if one.writes and one.call.part == "collecting"]
+        return {one.variable: repr(one.call.name) for one in collected if not one.call.environment}
+    # A function is given a batch alone: what no environment writes is the policy's.
+    names = {one.variable for one in accesses if one.source is not None and one.source.kind == REPLAYED}
+    prefixes = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in ENVIRONMENT_VARIABLES}
+    return {name: "the policy" for name in names if prefixes and name.rpartition("/")[0] not in prefixes}
 
 
 def _written_together(traced: Trace) -> dict[str, set[str]]:
     """Return for each variable those that a single call writes beside it."""
     together: dict[str, set[str]] = {}
-    by_call: dict[int, set[str]] = {}
+    names = {one.variable for one in traced.recorder.accesses}
+    # The log-probabilities of `x` are those of the same draw, whoever wrote them.
+    pairs = ((name, name.removesuffix("_logprobs")) for name in names)
+    by_call: dict[Any, set[str]] = {name: {name, drawn} for name, drawn in pairs if name != drawn}
     for access in traced.recorder.accesses:
         if access.writes and not access.call.environment and not access.call.is_function:
             by_call.setdefault(id(access.call), set()).add(access.variable)
