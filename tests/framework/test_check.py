@@ -248,6 +248,46 @@ def test_13_the_reward_of_the_action_before(tiny_sac):
     expect(check(EarlyReward(tiny_sac)), 13, "time", "'env/reward' at step 0", "read step 1")
 
 
+@pytest.mark.parametrize(
+    ("reward", "kinds", "noted"),
+    [
+        (lambda reward: reward[1], [], []),
+        (lambda reward: reward[1:].squeeze(0), [], []),
+        (lambda reward: reward[0, :5], ["time"], []),
+        (lambda reward: reward[-2], ["time"], []),
+        (lambda reward: reward.clamp(-1, 1)[0], [], ["'env/reward'"]),
+    ],
+)
+def test_13_by_the_steps_of_a_whole_variable(reward, kinds, noted):
+    problems = check(using(lambda batch, q_values: q_values[0].amin(-1) - reward(batch["env/reward"])), inputs=batch())
+    assert [one.kind for one in problems] == kinds
+    assert len(problems.notes) == len(noted) and all(map(str.__contains__, problems.notes, noted))
+
+
+def using(loss):
+    """Return an update that minimises a function of the batch and of the critic's whole variable."""
+    judge = critic()
+    optimizer = setup_optimizer({"classname": "torch.optim.Adam", "lr": 1e-3}, judge)
+
+    def update(batch):
+        judge(batch, t=0)
+        return {"loss": minimise(loss(batch, batch["critic/q_values"]).mean(), optimizer)}
+
+    return update
+
+
+def test_10_by_the_steps_of_a_whole_variable():
+    judge = critic(name="target-critic").with_prefix("target-critic/")
+
+    def error(batch, q_values):
+        with torch.no_grad():
+            judge(batch, t=1)
+        return q_values[0] - batch["env/reward"][1].unsqueeze(-1) - batch["target-critic/q_values"][0]
+
+    problem = check(using(error), inputs=batch())[-1]
+    assert "uses step 0 of variable 'target-critic/q_values', which nobody writes: it is zeros" in problem.message
+
+
 def test_14_forward_without_further_arguments(tiny_sac):
     class Strict(Agent):
         def forward(self, t):

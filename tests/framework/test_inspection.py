@@ -174,6 +174,35 @@ def test_the_diagram_shows_what_an_agent_reads_of_its_own_step_before(env):
     assert line.endswith("action at t [B, 1] float32 (fresh)")
 
 
+def test_the_diagram_has_the_steps_of_whole_variables_that_a_loss_uses():
+    critic = ContinuousQAgent(3, [8], 1, name="critic")
+
+    def loss(batch):
+        action, reward = batch["action", "env/reward"]
+        return (batch["critic/q_values"][0] - reward[1].unsqueeze(-1)).mean() + action.mean()
+
+    def update(batch):
+        critic(batch, t=0)
+        batch["critic/q_values"][0].mean()  # for its metrics
+        return loss(batch)
+
+    def inline(batch):
+        critic(batch, t=0)
+        return batch["critic/q_values"][0].mean()
+
+    inputs = {"env/env_obs": torch.zeros(2, 4, 3), "action": torch.zeros(2, 4, 1), "env/reward": torch.zeros(2, 4)}
+    marks = {
+        function.__name__: {(step.label, *mark.value) for step in phase.steps for mark in step.marks if not mark.writes}
+        for function in (update, inline)
+        for phase in diagram(function, inputs=inputs).phases
+    }
+    of_critic = {("critic", "env/env_obs", 0), ("critic", "action", 0)}
+    of_loss = {("loss", "critic/q_values", 0), ("loss", "env/reward", 1), ("loss", "action", None)}
+    assert marks["update"] == of_critic | of_loss
+    assert marks["inline"] == of_critic | {("inline", "critic/q_values", 0)}
+    assert "all steps" in texts(diagram(update, inputs=inputs).svg())
+
+
 def test_texts_of_a_diagram_do_not_overlap(env, policy):
     for target in (TemporalAgent(Agents(env, policy)), ContinuousQAgent(3, [8], 1)):
         inputs = {"env/env_obs": torch.zeros(1, 4, 3), "action": torch.zeros(1, 4, 1)}

@@ -121,7 +121,7 @@ def check_before_training(algorithm: Any) -> Trace:
 
 
 def _problems_of(traced: Trace) -> Problems:
-    return Problems(traced.name, list(find_problems(traced)), describe_untraced(traced))
+    return Problems(traced.name, list(find_problems(traced)), [*describe_untraced(traced), *_unseen_steps(traced)])
 
 
 def find_problems(traced: Trace) -> Iterator[Problem]:
@@ -130,6 +130,7 @@ def find_problems(traced: Trace) -> Iterator[Problem]:
     yield from _missing_stored(traced)
     yield from _overwritten(traced)
     yield from _stale(traced)
+    yield from _padded(traced)
     yield from _rewards_too_early(traced)
     for idle in traced.idle_steps:
         yield Problem(
@@ -153,6 +154,20 @@ def describe_untraced(traced: Trace) -> list[str]:
     """Return one sentence for each thing that could not be traced."""
     calls = {(call.name, call.untraced): call for call in traced.recorder.calls if call.untraced}
     return [*traced.notes, *(f"{call} was not traced to its end: {call.untraced}." for call in calls.values())]
+
+
+def _unseen_steps(traced: Trace) -> list[str]:
+    """Return one sentence for each whole variable whose steps have a meaning that was not looked at."""
+    if not _has_transitions(traced):
+        return []
+    policy = _policy_variables(traced)
+    names: dict[tuple[str, str], None] = {}
+    for access in traced.recorder.accesses:
+        whole = access.step is None and not access.writes and access.call.part.startswith("update")
+        meant = access.variable in policy or access.variable.endswith("/reward")
+        if whole and meant and access.call.is_function and not prepares(access.call):
+            names[str(access.call), access.variable] = None
+    return [f"which steps of the whole variable {name!r} {call} means." for call, name in names]
 
 
 # ---- what would fail ----------------------------------------------------------------------------------------------
@@ -314,15 +329,14 @@ def _stale(traced: Trace) -> Iterator[Problem]:
     policy = _policy_variables(traced)
     siblings = _written_together(traced)
     fresh: dict[tuple[int, str, int | None], Call] = {}
-    # Longer windows may be sequences, whose stored actions are inputs like any other.
-    transitions = traced.window == 2 or any(call.name == "n_step_transitions" for call in traced.recorder.calls)
+    transitions = _has_transitions(traced)
     for access in traced.recorder.accesses:
         if not access.call.part.startswith("update"):
             continue
         if access.writes:
             fresh[access.workspace, access.variable, access.step] = access.call
             continue
-        if access.source is None or access.source.kind != REPLAYED or access.step is None or _prepares(access.call):
+        if access.source is None or access.source.kind != REPLAYED or access.step is None or prepares(access.call):
             continue
         mixed = [one for one in siblings.get(access.variable, ()) if (access.workspace, one, access.step) in fresh]
         if mixed:
@@ -343,6 +357,11 @@ def _stale(traced: Trace) -> Iterator[Problem]:
                 f"it in the update at t={access.step} first.",
                 False,
             )
+
+
+def _has_transitions(traced: Trace) -> bool:
+    """Return whether step 1 is what follows step 0; longer windows may be sequences, whose actions are all inputs."""
+    return traced.window == 2 or any(call.name == "n_step_transitions" for call in traced.recorder.calls)
 
 
 def _policy_variables(traced: Trace) -> dict[str, str]:
@@ -373,15 +392,29 @@ def _written_together(traced: Trace) -> dict[str, set[str]]:
     return together
 
 
-def _prepares(call: Call) -> bool:
+def prepares(call: Call) -> bool:
+    """Return whether a call is one of this library's functions that put what is stored into the form of transitions."""
     return call.is_function and call.name in ("n_step_transitions", "clip_rewards")
+
+
+def _padded(traced: Trace) -> Iterator[Problem]:
+    """Yield steps of whole variables that are used and that nobody has written."""
+    for access in traced.recorder.accesses:
+        update = access.call.part.startswith("update")
+        if update and not access.writes and access.step is not None and access.source is None:
+            yield Problem(
+                "unwritten step",
+                f"{access.call} uses step {access.step} of variable {access.variable!r}, which nobody writes: it is "
+                f"zeros there. Run the agent that writes it at t={access.step}, too, or use the step that is meant.",
+                False,
+            )
 
 
 def _rewards_too_early(traced: Trace) -> Iterator[Problem]:
     for access in traced.recorder.accesses:
         stored = access.source is not None and access.source.kind == REPLAYED
         reward = access.variable.endswith("/reward") and access.step == 0 and not access.writes
-        if reward and stored and access.call.is_function and not _prepares(access.call):
+        if reward and stored and access.call.is_function and not prepares(access.call):
             yield Problem(
                 "time",
                 f"{access.call} reads {access.variable!r} at step 0, the reward for the action before. The reward for "

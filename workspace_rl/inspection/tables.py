@@ -131,8 +131,10 @@ def _at(access: Access) -> str:
     return step_name(access.step - (0 if in_update or access.call.t is None else access.call.t))
 
 
-def step_name(offset: int) -> str:
-    """Return "t", "t+1", "t-1"."""
+def step_name(offset: int | None) -> str:
+    """Return "t", "t+1", "t-1"; "all steps" for None."""
+    if offset is None:
+        return "all steps"
     return f"t{offset:+d}" if offset else "t"
 
 

@@ -20,6 +20,7 @@ from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceErr
 from workspace_rl.inspection.broadcasting import Broadcast, BroadcastWatch
 from workspace_rl.inspection.environments import frame, is_environment
 from workspace_rl.inspection.recording import GIVEN, REPLAYED, Access, Call, Recorder, Source, UntraceableError
+from workspace_rl.inspection.steps import StepWatch
 from workspace_rl.inspection.twins import Twins
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.workspace import Workspace
@@ -305,7 +306,7 @@ class _Tracer:
         watch = BroadcastWatch(batch.batch_size(next(iter(batch))) if len(batch) else 0)
         watch.here = lambda frame: self.recorder.running or self.recorder.of_function(frame)
         try:
-            with watch:
+            with watch, StepWatch(self.recorder):
                 update(batch, **kwargs)
         except Exception as error:
             where = watch.failing_function(error)
