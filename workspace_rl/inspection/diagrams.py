@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from workspace_rl.errors import RenderingError
@@ -13,8 +14,9 @@ from workspace_rl.files import write_text
 from workspace_rl.inspection.drawing import Circle, Drawing, Line, Rectangle, Text, text_width
 from workspace_rl.inspection.problems import layout, prepares
 from workspace_rl.inspection.recording import GIVEN, REPLAYED, Access, Call
-from workspace_rl.inspection.tables import shown_parts, step_name
+from workspace_rl.inspection.tables import notes_of, shown_parts, step_name
 from workspace_rl.inspection.tracing import Inputs, Trace, trace
+from workspace_rl.text_table import aligned
 
 #: Columns: one value, a variable at a step, None for all of its steps.
 Value = tuple[str, int | None]
@@ -27,7 +29,7 @@ COLOURS = {
     GIVEN: "#6e4fb3",
     "mixed": "#57606a",
 }
-INK, FAINT, PALE = "#1b1f24", "#6e7781", "#d0d7de"
+FAINT, PALE, WARNING = "#6e7781", "#d0d7de", "#a40e26"
 #: Lengths in pixels. A column's line stands `INDENT` from its left side, and its texts to the right of it.
 BOX, ROW, HEADER, MARGIN, GAP, INDENT = 176, 38, 54, 20, 14, 16
 
@@ -67,21 +69,17 @@ class Phase:
 class Diagram:
     """The picture: SVG in a notebook, text in a terminal, and a file by `save`."""
 
-    def __init__(self, name: str, phases: Sequence[Phase]) -> None:
-        """Draw the phases of what is called `name`."""
-        self.name, self.phases = name, list(phases)
+    def __init__(self, name: str, phases: Sequence[Phase], notes: Sequence[str] = ()) -> None:
+        """Draw the phases of what is called `name`; `notes` say what is missing in them."""
+        self.name, self.phases, self.notes = name, list(phases), list(notes)
 
     def __str__(self) -> str:
         """Return the diagram as text."""
         lines = [self.name]
         for phase in self.phases:
-            lines += ["", phase.title]
-            width = max((len(f"{step.label} {step.detail}") for step in phase.steps), default=0)
-            for step in phase.steps:
-                lines.append(f"  {f'{step.label} {step.detail}':{width}}  {_listed(phase, step, False)}".rstrip())
-                if any(mark.writes for mark in step.marks):
-                    lines.append(f"  {'':{width}}  -> {_listed(phase, step, True)}")
-        return "\n".join(lines)
+            cells = [line for step in phase.steps for line in _cells(phase, step)]
+            lines += ["", phase.title, *(f"  {line}" for line in aligned(cells))]
+        return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
 
     __repr__ = __str__
 
@@ -90,7 +88,7 @@ class Diagram:
 
     def svg(self) -> str:
         """Return the diagram as SVG."""
-        return draw(self.name, self.phases).svg()
+        return draw(self.name, self.phases, self.notes).svg()
 
     def save(self, path: str | Path) -> Path:
         """Write the diagram to a file, whole or not at all, and return its path; its name ends in .svg or .png.
@@ -108,7 +106,7 @@ class Diagram:
             return path
         from workspace_rl.plots import save_figure
 
-        return save_figure(draw(self.name, self.phases).figure(), path)
+        return save_figure(draw(self.name, self.phases, self.notes).figure(), path)
 
 
 def diagram(target: Any, inputs: Inputs = None, **kwargs: Any) -> Diagram:
@@ -126,7 +124,7 @@ def diagram(target: Any, inputs: Inputs = None, **kwargs: Any) -> Diagram:
 
 def diagram_of(traced: Trace) -> Diagram:
     """Return the picture of a trace."""
-    return Diagram(traced.name, phases_of(traced))
+    return Diagram(traced.name, phases_of(traced), notes_of(traced))
 
 
 # ---- from a trace to rows and columns -----------------------------------------------------------------------------
@@ -263,21 +261,22 @@ def _add_storing(phase: Phase, traced: Trace) -> None:
     phase.steps.append(Step("replay buffer", "keeps the frame at t", marks, True, "stores"))
 
 
-def _listed(phase: Phase, step: Step, writes: bool) -> str:
-    texts = []
-    for mark in step.marks:
-        if mark.writes == writes:
-            name, t = mark.value
-            origin = "" if writes else f" ({mark.kind})"
-            texts.append(f"{name} at {step_name(t)} {phase.values[mark.value]}".rstrip() + origin)
-    return ", ".join(texts)
+def _cells(phase: Phase, step: Step) -> list[tuple[str, ...]]:
+    """Return the texts of a row, one tuple for each value: what is read comes first."""
+    lines: list[tuple[str, ...]] = []
+    for mark in sorted(step.marks, key=lambda one: one.writes):
+        name, t = mark.value
+        agent = "" if lines else f"{step.label} {step.detail}".strip()
+        verb, origin = ("writes", "") if mark.writes else (step.verb, mark.kind)
+        lines.append((agent, verb, name, step_name(t), phase.values[mark.value], origin))
+    return lines
 
 
 # ---- the picture --------------------------------------------------------------------------------------------------
 
 
-def draw(name: str, phases: Sequence[Phase]) -> Drawing:
-    """Lay the phases out one below the other."""
+def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = ()) -> Drawing:
+    """Lay the phases out one below the other, and the notes below them."""
     drawing = Drawing()
     widths = {id(phase): _column_width(phase) for phase in phases}
     drawing.width = max(
@@ -289,6 +288,9 @@ def draw(name: str, phases: Sequence[Phase]) -> Drawing:
     y = 44.0
     for phase in phases:
         y = _draw_phase(drawing, phase, y, widths[id(phase)]) + GAP
+    for line in (line for note in notes for line in wrap(note, int((drawing.width - 2 * MARGIN) / text_width("x")))):
+        drawing.add(Text(MARGIN, y + 6, line, 11, WARNING))
+        y += 18
     drawing.height = y
     return drawing
 

@@ -241,7 +241,7 @@ def _other_failure(failure: Failure) -> Problem:
         kind = "mismatch" if isinstance(error, WorkspaceError) else "composition"
         text = " ".join(str(one) for one in error.args)
         return Problem(kind, f"{call}{at}: {text}", True)
-    first = (str(error) or type(error).__name__).splitlines()[0]
+    first = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     if isinstance(error, TypeError) and "unexpected keyword argument" in first:
         return Problem(
             "arguments",

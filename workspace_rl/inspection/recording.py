@@ -230,7 +230,7 @@ class Recorder:
     def use(self, value: Tensor, steps: Sequence[int] | None) -> None:
         """Note that these steps of a tensor are used, None for all, if it is a whole variable that was read."""
         read = next((one for one in reversed(self.whole_reads or []) if one.value is value), None)
-        if read is None:
+        if read is None or self._quiet:  # variables look into themselves, too
             return
         read.as_a_whole |= steps is None
         read.steps = read.steps or set()

@@ -405,7 +405,8 @@ def _name_of(target: Any) -> str:
 
 
 def _listed(flags: Sequence[tuple[str, Any]]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in flags)
+    words = {True: "{}", False: "not {}"}
+    return ", ".join(words.get(value, "{}={}").format(name, value) for name, value in flags)
 
 
 def _is_about_values(error: BaseException) -> bool:

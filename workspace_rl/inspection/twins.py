@@ -80,7 +80,7 @@ class Twins:
         try:
             twin = object.__new__(type(owner))
         except TypeError:  # classes that are written in C have their own
-            twin = type(owner).__new__(type(owner))
+            twin = copy.copy(owner)
         self._memo[id(owner)] = twin
         self.holders.append(twin.__dict__)
         for name, value in vars(owner).items():
