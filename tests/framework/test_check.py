@@ -467,6 +467,7 @@ def test_strict_raises_and_names_all(env):
 def test_inputs_may_be_spaces_tensors_workspaces_and_environments(env):
     spaces = {"env/env_obs": env.observation_space, "action": env.action_space}
     assert not check(critic(), inputs=spaces)
+    assert not check(critic(), inputs=spaces | {"action": torch.zeros(2, 5, 1)})  # of the tensors' batch size
     workspace = Workspace()
     workspace.set("env/env_obs", 0, torch.zeros(4, 3))
     assert not check(actor(), inputs=workspace) and not check(actor(), inputs=env)

@@ -366,10 +366,12 @@ def _layouts(inputs: Inputs) -> dict[str, Tensor]:
             "inputs must be a workspace, a replay buffer, an environment agent, or a mapping of names to tensors "
             f"[T, B, ...] or spaces; {type(inputs).__name__} was given."
         )
-    return {name: _layout(name, value) for name, value in inputs.items()}
+    sizes = (value.shape[1] for value in inputs.values() if isinstance(value, Tensor) and value.ndim > 1)
+    batch_size = next(sizes, BATCH)
+    return {name: _layout(name, value, batch_size) for name, value in inputs.items()}
 
 
-def _layout(name: str, value: Any) -> Tensor:
+def _layout(name: str, value: Any, batch_size: int) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             return value
@@ -377,7 +379,7 @@ def _layout(name: str, value: Any) -> Tensor:
     if isinstance(value, gym.Space) and value.shape is not None:
         dtype = torch.from_numpy(value.sample()[None] if value.shape else _scalar(value)).dtype
         dtype = torch.float32 if dtype == torch.float64 else dtype
-        return torch.empty(STEPS, BATCH, *value.shape, dtype=dtype)
+        return torch.empty(STEPS, batch_size, *value.shape, dtype=dtype)
     raise CompositionError(f"input {name!r} must be a tensor [T, B, ...] or a gymnasium space, {value!r} was given.")
 
 
