@@ -181,9 +181,11 @@ def test_the_diagram_shows_what_an_agent_reads_of_its_own_step_before(env):
             last = self.get(("action", t - 1)) if t else torch.zeros(2, 1)
             self.set(("action", t), 0.9 * last)
 
-    lines = str(diagram(TemporalAgent(Agents(env, Smooth(name="smooth"))))).splitlines()
+    critic = ContinuousQAgent(3, [8], 1, name="critic")
+    lines = str(diagram(TemporalAgent(Agents(env, Smooth(name="smooth"), critic)))).splitlines()
     (line,) = [one.split() for one in lines if one.strip().startswith("smooth at t+1")]
     assert line[3:] == ["reads", "action", "t", "[B,", "1]", "float32", "fresh"]
+    assert any(one.strip().startswith("critic at t+1") for one in lines)  # and all that runs with it
 
 
 def test_the_diagram_of_a_delayed_update_says_so_and_has_no_rows_for_metrics():

@@ -161,7 +161,7 @@ def _is_shown(traced: Trace, access: Access) -> bool:
             return False
         return access.writes or not _only_measures(traced, call)
     steps = {one.call.t for one in traced.recorder.accesses if one.call.environment and one.call.part == call.part}
-    # One step of the policy and the environment's answer tell it all, unless the policy looks back.
+    # One step of the policy and the environment's answer tell it all, unless an agent looks back.
     first = min((one or 0 for one in steps), default=0)
     return in_update or call.environment or len(steps) < 2 or call.t == first or _looks_back(traced, call)
 
@@ -183,8 +183,12 @@ def _order(step: int | None) -> tuple[bool, int]:
 
 
 def _looks_back(traced: Trace, call: Call) -> bool:
-    reads = [one.step for one in traced.recorder.accesses if one.call is call and not one.writes]
-    return call.t is not None and any(step is not None and step < call.t for step in reads)
+    """Return whether an agent that runs at the step of `call` reads what was written at one before."""
+    for one in traced.recorder.accesses:
+        alike = one.call.part == call.part and one.call.t == call.t and not one.call.environment and not one.writes
+        if alike and call.t is not None and one.step is not None and one.step < call.t:
+            return True
+    return False
 
 
 def _by_workspace(accesses: Sequence[Access]) -> list[list[Access]]:
