@@ -78,8 +78,7 @@ def plot_variable(
         axes.plot(finished, values[finished, element], "o", color=line.get_color(), markersize=5)
     axes.set(xlabel="time step", ylabel=name if component is None else f"{name}, component {component}")
     axes.set_title(title or name)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.yaxis.get_major_locator().set_params(integer=whole_numbers)
+    axes.locator_params(axis="both" if whole_numbers else "x", integer=True)
     axes.grid(alpha=0.3)
     if len(chosen) > 1:
         legend = "batch element" + (" (dots: ends of episodes)" if ends.any() else "")
