@@ -18,6 +18,7 @@ from workspace_rl.envs.catalogue import list_environments
 from workspace_rl.errors import WorkspaceRLError
 from workspace_rl.run import Run
 from workspace_rl.schema import describe_schema
+from workspace_rl.text_table import aligned
 from workspace_rl.training import OffPolicyAlgorithm
 
 
@@ -265,9 +266,7 @@ def _envs(options: argparse.Namespace) -> int:
         (entry.name, entry.observation or "(not installed)", entry.action or "", entry.extra)
         for entry in list_environments()
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\n".join(aligned(rows)))
     return 0
 
 

@@ -31,7 +31,8 @@ def plot_variable(
         plot_variable(workspace, "env/reward")
         workspace.plot("env/env_obs", component=2)
 
-    A line is interrupted where an episode ends: what follows belongs to another one.
+    A line is interrupted where an episode ends: what follows belongs to another one, or is its last frame again.
+    Integers and truth values are drawn as steps.
 
     Args:
         workspace: holds the variable, `[T, B]` or `[T, B, ...]`.
@@ -47,25 +48,37 @@ def plot_variable(
             range.
         MissingDependencyError: matplotlib is not installed.
     """
-    values = workspace.get_full(name).detach().cpu().float().numpy()  # bfloat16 has no arrays
+    variable = workspace.get_full(name).detach().cpu()
+    whole_numbers = not (variable.is_floating_point() or variable.is_complex())
+    values = variable.float().numpy()  # bfloat16 has no arrays
     values = _component(values[:, None] if values.ndim == 1 else values, name, component)
     n_elements = values.shape[1]
     chosen = list(range(min(MOST_LINES, n_elements))) if batch is None else list(batch)
     if any(not -n_elements <= one < n_elements for one in chosen):
         raise VariableMismatchError(f"variable {name!r} has {n_elements} batch elements, but {chosen} were asked for.")
-    ends = _ends(workspace, done_variable, values.shape)
+    done = _done(workspace, done_variable, values.shape)
+    ends = done.copy()
+    ends[1:] &= ~done[:-1]
+    # Evaluation environments that have finished repeat their last frame.
+    values = np.where(done & ~ends, np.nan, values)
     figure = new_figure(8, 3.6)
     axes = figure.add_subplot()
     steps = np.arange(len(values), dtype=float)
     for element in chosen:
         xs, ys = _interrupted(steps, values[:, element], ends[:, element])
         (line,) = axes.plot(
-            xs, ys, label=str(element % n_elements), linewidth=1.4, marker="" if len(steps) > 1 else "o"
+            xs,
+            ys,
+            label=str(element % n_elements),
+            linewidth=1.4,
+            marker="" if len(steps) > 1 else "o",
+            drawstyle="steps-mid" if whole_numbers else "default",
         )
         finished = ends[:, element].nonzero()[0]
         axes.plot(finished, values[finished, element], "o", color=line.get_color(), markersize=5)
     axes.set(xlabel="time step", ylabel=name if component is None else f"{name}, component {component}")
     axes.set_title(title or name)
+    axes.locator_params(axis="both" if whole_numbers else "x", integer=True)
     axes.grid(alpha=0.3)
     if len(chosen) > 1:
         legend = "batch element" + (" (dots: ends of episodes)" if ends.any() else "")
@@ -90,21 +103,17 @@ def _component(values: np.ndarray, name: str, component: int | tuple[int, ...] |
     return values[place]  # type: ignore[no-any-return]
 
 
-def _ends(workspace: Workspace, done_variable: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return `[T, B]`, where episodes end: the first of successive frames that are done."""
-    ends = np.zeros(shape[:2], dtype=bool)
-    if done_variable not in workspace:
-        return ends
-    done = workspace.get_full(done_variable).detach().cpu().numpy().astype(bool)
-    if done.ndim != 2 or done.shape[1] != shape[1]:
-        return ends
-    done = done[: shape[0]].copy()
-    done[1:] &= ~done[:-1]  # evaluation environments stay done
-    ends[: len(done)] = done
-    return ends
+def _done(workspace: Workspace, done_variable: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return `[T, B]`, the frames at which environments are done; none if nobody says so."""
+    done = np.zeros(shape[:2], dtype=bool)
+    if done_variable in workspace:
+        known = workspace.get_full(done_variable).detach().cpu().numpy().astype(bool)[: shape[0]]
+        if known.ndim == 2 and known.shape[1] == shape[1]:
+            done[: len(known)] = known
+    return done
 
 
 def _interrupted(steps: np.ndarray, values: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Put a gap after each end of an episode."""
     gaps = ends.nonzero()[0] + 1
-    return np.insert(steps, gaps, np.nan), np.insert(values.astype(float), gaps, np.nan)
+    return np.insert(steps, gaps, steps[gaps - 1]), np.insert(values.astype(float), gaps, np.nan)

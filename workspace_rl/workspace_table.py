@@ -6,6 +6,8 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from workspace_rl.text_table import aligned
+
 if TYPE_CHECKING:
     from workspace_rl.workspace import Variable
 
@@ -18,10 +20,7 @@ def as_text(variables: Mapping[str, Variable]) -> str:
     """Return the table as lines of text."""
     if not variables:
         return "Workspace (empty)"
-    rows = [COLUMNS, *_rows(variables)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "Workspace\n" + "\n".join(f"  {line}".rstrip() for line in lines)
+    return "\n  ".join(["Workspace", *aligned([COLUMNS, *_rows(variables)])])
 
 
 def as_html(variables: Mapping[str, Variable]) -> str:

@@ -2,15 +2,28 @@
 
 import copy
 import re
+import types
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from workspace_rl import Agent, Agents, GymAgent, TemporalAgent, Workspace, check, minimise, setup_optimizer
+from workspace_rl import (
+    Agent,
+    Agents,
+    GymAgent,
+    TemporalAgent,
+    Workspace,
+    check,
+    minimise,
+    setup_optimizer,
+    soft_update,
+)
 from workspace_rl.agents import ContinuousQAgent, GreedyAgent, SquashedGaussianActor
 from workspace_rl.algorithms import find_algorithm
 from workspace_rl.algos import SAC
+from workspace_rl.algos.ddpg import critic_loss as ddpg_loss
 from workspace_rl.algos.sac import actor_loss, critic_loss
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.errors import CompositionError
@@ -145,6 +158,43 @@ def test_9_a_target_of_the_replayed_next_action(tiny_sac, n_steps):
     expect(problems, 9, "stale", "'target-critic'", "'action' at step 1", "run it in the update at t=1 first")
 
 
+def batch(n_steps=1):
+    shape = (n_steps + 1, 5)
+    actions = {"action": torch.zeros(*shape, 1), "action_logprobs": torch.zeros(shape)}
+    flags = {f"env/{name}": torch.zeros(shape, dtype=torch.bool) for name in ("terminated", "done")}
+    return {"env/env_obs": torch.zeros(*shape, 3), "env/reward": torch.zeros(shape), **actions, **flags}
+
+
+def learning(*at_the_next_step, needs_log_probabilities=True):
+    """Return an update that runs these agents at t=1, all of them in its closure."""
+    judge = critic()
+    target = judge.clone().with_prefix("target-critic/").set_name("target-critic")
+    optimizer = setup_optimizer({"classname": "torch.optim.Adam", "lr": 1e-3}, judge)
+
+    def update(batch):
+        workspace = n_step_transitions(batch, 0.99)
+        with torch.no_grad():
+            for agent in (*at_the_next_step, target):
+                agent(workspace, t=1)
+        judge(workspace, t=0)
+        loss = critic_loss(workspace, torch.tensor(0.1)) if needs_log_probabilities else ddpg_loss(workspace)
+        return {"loss": minimise(loss, optimizer)}
+
+    return update
+
+
+def test_8_in_a_function_of_a_batch():
+    problems = check(learning(KWAgentWrapper(actor(), log_prob=False)), inputs=batch())
+    expect(problems, 8, "stale", "function 'critic_loss'", "'action_logprobs' at step 1", "fresh one of agent 'actor'")
+    assert not check(learning(KWAgentWrapper(actor(), log_prob=True)), inputs=batch())
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_9_in_a_function_of_a_batch(n_steps):
+    problems = check(learning(needs_log_probabilities=False), inputs=batch(n_steps))
+    expect(problems, 9, "stale", "'target-critic'", "'action' at step 1", "what the policy chose")
+
+
 class WrongStep(SAC):
     def update(self, batch):
         workspace = n_step_transitions(batch, 0.99)
@@ -196,6 +246,46 @@ class EarlyReward(SAC):
 
 def test_13_the_reward_of_the_action_before(tiny_sac):
     expect(check(EarlyReward(tiny_sac)), 13, "time", "'env/reward' at step 0", "read step 1")
+
+
+@pytest.mark.parametrize(
+    ("reward", "kinds", "noted"),
+    [
+        (lambda reward: reward[1], [], []),
+        (lambda reward: reward[1:].squeeze(0), [], []),
+        (lambda reward: reward[0, :5], ["time"], []),
+        (lambda reward: reward[-2], ["time"], []),
+        (lambda reward: reward.clamp(-1, 1)[0], [], ["'env/reward'"]),
+    ],
+)
+def test_13_by_the_steps_of_a_whole_variable(reward, kinds, noted):
+    problems = check(using(lambda batch, q_values: q_values[0].amin(-1) - reward(batch["env/reward"])), inputs=batch())
+    assert [one.kind for one in problems] == kinds
+    assert len(problems.notes) == len(noted) and all(map(str.__contains__, problems.notes, noted))
+
+
+def using(loss):
+    """Return an update that minimises a function of the batch and of the critic's whole variable."""
+    judge = critic()
+    optimizer = setup_optimizer({"classname": "torch.optim.Adam", "lr": 1e-3}, judge)
+
+    def update(batch):
+        judge(batch, t=0)
+        return {"loss": minimise(loss(batch, batch["critic/q_values"]).mean(), optimizer)}
+
+    return update
+
+
+def test_10_by_the_steps_of_a_whole_variable():
+    judge = critic(name="target-critic").with_prefix("target-critic/")
+
+    def error(batch, q_values):
+        with torch.no_grad():
+            judge(batch, t=1)
+        return q_values[0] - batch["env/reward"][1].unsqueeze(-1) - batch["target-critic/q_values"][0]
+
+    problem = check(using(error), inputs=batch())[-1]
+    assert "uses step 0 of variable 'target-critic/q_values', which nobody writes: it is zeros" in problem.message
 
 
 def test_14_forward_without_further_arguments(tiny_sac):
@@ -329,6 +419,46 @@ def test_nothing_happens_to_agents_environments_or_random_numbers():
     env.close()
 
 
+class Learner:
+    """Holds what it trains, and changes it by itself."""
+
+    def __init__(self):
+        self.critic, self.target = critic(), critic(name="target-critic")
+        self.optimizer = setup_optimizer({"classname": "torch.optim.Adam", "lr": 1e-3}, self.critic)
+
+    def update(self, batch):
+        soft_update(self.target, self.critic, 0.5)
+        self.critic(batch, t=0)
+        return minimise(batch.get("critic/q_values", 0).square().mean(), self.optimizer)
+
+
+@pytest.mark.parametrize("reached_by", ["object", "method", "partial", "default", "closure", "module"])
+def test_what_a_function_trains_is_not_changed_however_it_is_reached(reached_by, env):
+    learner, module = Learner(), types.ModuleType("module")
+    module.learner = learner
+    inner = lambda batch: learner.update(batch)  # noqa: E731
+    part = partial(Learner.update, learner)
+    update = {
+        "object": lambda batch: Learner.update(learner, batch),
+        "method": learner.update,
+        "partial": lambda batch: part(batch),
+        "default": lambda batch, learner=learner: learner.update(batch),
+        "closure": lambda batch: inner(batch),
+        "module": lambda batch: module.learner.update(batch),
+    }[reached_by]
+    before = copy.deepcopy([*learner.critic.parameters(), *learner.target.parameters()])
+    problems = check(update, inputs={"env/env_obs": env.observation_space, "action": env.action_space})
+    after = [*learner.critic.parameters(), *learner.target.parameters()]
+    assert all(torch.equal(a, b) and b.grad is None for a, b in zip(before, after, strict=True))
+    assert not learner.optimizer.state and not problems
+    # A module's variables are out of reach, which is said.
+    assert [*map(str, problems.notes)] == (
+        []
+        if reached_by != "module"
+        else ["function 'Learner.update' was not traced to its end: it runs agents that are out of the trace's reach."]
+    )
+
+
 def test_strict_raises_and_names_all(env):
     with pytest.raises(CompositionError, match=r"(?s)1 problem found.*'env/obs'"):
         check(TemporalAgent(Agents(env, Reads("env/obs"))), strict=True)
@@ -337,6 +467,7 @@ def test_strict_raises_and_names_all(env):
 def test_inputs_may_be_spaces_tensors_workspaces_and_environments(env):
     spaces = {"env/env_obs": env.observation_space, "action": env.action_space}
     assert not check(critic(), inputs=spaces)
+    assert not check(critic(), inputs=spaces | {"action": torch.zeros(2, 5, 1)})  # of the tensors' batch size
     workspace = Workspace()
     workspace.set("env/env_obs", 0, torch.zeros(4, 3))
     assert not check(actor(), inputs=workspace) and not check(actor(), inputs=env)

@@ -36,7 +36,16 @@ def test_a_line_for_each_element_with_gaps_and_dots_where_episodes_end(workspace
 def test_a_component_and_some_elements(workspace):
     lines = drawn(workspace.plot("env/env_obs", component=2, batch=[1]))
     assert len(lines) == 2
-    np.testing.assert_array_equal(lines[0][1], [5, 11, np.nan, 17, 23, 29])
+    np.testing.assert_array_equal(lines[0][1], [5, 11, *[np.nan] * 4])  # the last frame again is not drawn
+
+
+def test_integers_are_steps_and_time_has_whole_ticks(workspace):
+    workspace["count"] = torch.arange(10).view(5, 2) // 4
+    for name, style in (("count", "steps-mid"), ("env/done", "steps-mid"), ("env/reward", "default")):
+        axes = workspace.plot(name, batch=[0]).axes[0]
+        assert axes.get_lines()[0].get_drawstyle() == style
+        for ticks in [axes.get_xticks()] + [axes.get_yticks()] * (style != "default"):
+            np.testing.assert_array_equal(ticks, np.round(ticks))
 
 
 def test_other_dtypes_and_graphs_can_be_drawn(workspace):

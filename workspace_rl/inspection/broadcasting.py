@@ -66,5 +66,5 @@ class BroadcastWatch(TorchFunctionMode):
 
 
 def _is_inside(module: str) -> bool:
-    inside = ("torch.", "workspace_rl.inspection", "contextlib", "workspace_rl.workspace")
-    return module == "torch" or module.startswith(inside)
+    ours = tuple(f"workspace_rl.{one}" for one in ("inspection", "workspace", "agent", "composition"))
+    return module == "torch" or module.startswith(("torch.", "contextlib", *ours))

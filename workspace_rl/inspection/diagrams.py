@@ -6,22 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from workspace_rl.errors import RenderingError
 from workspace_rl.files import write_text
 from workspace_rl.inspection.drawing import Circle, Drawing, Line, Rectangle, Text, text_width
-from workspace_rl.inspection.problems import layout
+from workspace_rl.inspection.problems import layout, prepares
 from workspace_rl.inspection.recording import GIVEN, REPLAYED, Access, Call
-from workspace_rl.inspection.tables import shown_parts, step_name
+from workspace_rl.inspection.tables import notes_of, shown_parts, step_name
 from workspace_rl.inspection.tracing import Inputs, Trace, trace
+from workspace_rl.text_table import aligned
 
-#: Columns: one value, a variable at a step.
-Value = tuple[str, int]
+#: Columns: one value, a variable at a step, None for all of its steps.
+Value = tuple[str, int | None]
 
 EXPLANATION = "rows: what runs, in order; columns: variables at a step"
-COLOURS = {REPLAYED: "#1f6feb", "fresh": "#1a7f37", "environment": "#bc4c00", GIVEN: "#6e4fb3"}
-INK, FAINT, PALE = "#1b1f24", "#6e7781", "#d0d7de"
+COLOURS = {
+    REPLAYED: "#1f6feb",
+    "fresh": "#1a7f37",
+    "environment": "#bc4c00",
+    GIVEN: "#6e4fb3",
+    "mixed": "#57606a",
+}
+FAINT, PALE, WARNING = "#6e7781", "#d0d7de", "#a40e26"
 #: Lengths in pixels. A column's line stands `INDENT` from its left side, and its texts to the right of it.
 BOX, ROW, HEADER, MARGIN, GAP, INDENT = 176, 38, 54, 20, 14, 16
 
@@ -61,21 +69,17 @@ class Phase:
 class Diagram:
     """The picture: SVG in a notebook, text in a terminal, and a file by `save`."""
 
-    def __init__(self, name: str, phases: Sequence[Phase]) -> None:
-        """Draw the phases of what is called `name`."""
-        self.name, self.phases = name, list(phases)
+    def __init__(self, name: str, phases: Sequence[Phase], notes: Sequence[str] = ()) -> None:
+        """Draw the phases of what is called `name`; `notes` say what is missing in them."""
+        self.name, self.phases, self.notes = name, list(phases), list(notes)
 
     def __str__(self) -> str:
         """Return the diagram as text."""
         lines = [self.name]
         for phase in self.phases:
-            lines += ["", phase.title]
-            width = max((len(f"{step.label} {step.detail}") for step in phase.steps), default=0)
-            for step in phase.steps:
-                lines.append(f"  {f'{step.label} {step.detail}':{width}}  {_listed(phase, step, False)}".rstrip())
-                if any(mark.writes for mark in step.marks):
-                    lines.append(f"  {'':{width}}  -> {_listed(phase, step, True)}")
-        return "\n".join(lines)
+            cells = [line for step in phase.steps for line in _cells(phase, step)]
+            lines += ["", phase.title, *(f"  {line}" for line in aligned(cells))]
+        return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
 
     __repr__ = __str__
 
@@ -84,7 +88,7 @@ class Diagram:
 
     def svg(self) -> str:
         """Return the diagram as SVG."""
-        return draw(self.name, self.phases).svg()
+        return draw(self.name, self.phases, self.notes).svg()
 
     def save(self, path: str | Path) -> Path:
         """Write the diagram to a file, whole or not at all, and return its path; its name ends in .svg or .png.
@@ -102,7 +106,7 @@ class Diagram:
             return path
         from workspace_rl.plots import save_figure
 
-        return save_figure(draw(self.name, self.phases).figure(), path)
+        return save_figure(draw(self.name, self.phases, self.notes).figure(), path)
 
 
 def diagram(target: Any, inputs: Inputs = None, **kwargs: Any) -> Diagram:
@@ -120,7 +124,7 @@ def diagram(target: Any, inputs: Inputs = None, **kwargs: Any) -> Diagram:
 
 def diagram_of(traced: Trace) -> Diagram:
     """Return the picture of a trace."""
-    return Diagram(traced.name, phases_of(traced))
+    return Diagram(traced.name, phases_of(traced), notes_of(traced))
 
 
 # ---- from a trace to rows and columns -----------------------------------------------------------------------------
@@ -141,7 +145,7 @@ def phases_of(traced: Trace) -> list[Phase]:
                 _add_step(phase, traced, call, list(own), used)
             if part == "collecting" and traced.stored:
                 _add_storing(phase, traced)
-            phase.values = dict(sorted(phase.values.items(), key=lambda one: one[0][1]))
+            phase.values = dict(sorted(phase.values.items(), key=lambda one: _order(one[0][1])))
             phases.append(phase)
     return phases
 
@@ -150,22 +154,41 @@ def _is_shown(traced: Trace, access: Access) -> bool:
     call = access.call
     in_update = call.part.startswith("update")
     if call.is_function:
-        # Whole variables that are put in place again say nothing; what the update itself reads is for its metrics.
-        moved = {
-            one.variable for one in traced.recorder.accesses if one.call is call and one.writes and one.step is None
-        }
-        if access.step is None and access.variable in moved:
+        own = [one for one in traced.recorder.accesses if one.call is call]
+        moved = {one.variable for one in own if one.writes and one.step is None}
+        # Whole variables that are put in place again say nothing.
+        if access.variable in moved and (access.step is None or not access.writes):
             return False
-        return access.writes or call.name.rpartition(".")[2] not in ("update", traced.name)
+        return access.writes or not _only_measures(traced, call)
     steps = {one.call.t for one in traced.recorder.accesses if one.call.environment and one.call.part == call.part}
-    # One step of the policy and the environment's answer tell it all, unless the policy looks back.
+    # One step of the policy and the environment's answer tell it all, unless an agent looks back.
     first = min((one or 0 for one in steps), default=0)
     return in_update or call.environment or len(steps) < 2 or call.t == first or _looks_back(traced, call)
 
 
+def _only_measures(traced: Trace, call: Call) -> bool:
+    """Return whether an update reads, for its metrics, what losses read and nothing else."""
+    name = call.name.rpartition(".")[2]
+    if not name.startswith("update") and name != traced.name.rpartition(".")[2]:
+        return False
+    reads: dict[bool, set[Value]] = {True: set(), False: set()}
+    for one in traced.recorder.accesses:
+        if one.call.is_function and one.call.part == call.part and not one.writes and not prepares(one.call):
+            reads[one.call.name == call.name].add((one.variable, one.step))
+    return reads[True] <= reads[False]
+
+
+def _order(step: int | None) -> tuple[bool, int]:
+    return step is None, step or 0
+
+
 def _looks_back(traced: Trace, call: Call) -> bool:
-    reads = [one.step for one in traced.recorder.accesses if one.call is call and not one.writes]
-    return call.t is not None and any(step is not None and step < call.t for step in reads)
+    """Return whether an agent that runs at the step of `call` reads what was written at one before."""
+    for one in traced.recorder.accesses:
+        alike = one.call.part == call.part and one.call.t == call.t and not one.call.environment and not one.writes
+        if alike and call.t is not None and one.step is not None and one.step < call.t:
+            return True
+    return False
 
 
 def _by_workspace(accesses: Sequence[Access]) -> list[list[Access]]:
@@ -192,23 +215,23 @@ def _title(part: str, group: Sequence[Access], number: int) -> str:
         return "Agents in the order in which they run"
     if part == "collecting":
         return "Collecting: the environment and the policy, step by step"
-    losses = dict.fromkeys(one.call.name for one in group if one.call.is_function and not one.writes)
-    names = [one for one in losses if one not in ("n_step_transitions", "clip_rewards")]
-    which = f" of {', '.join(names)}" if names else ""
+    reads = [one for one in group if one.call.is_function and not one.writes and not prepares(one.call)]
+    losses = dict.fromkeys(one.call.name for one in reads)
+    which = f" of {', '.join(losses)}" if losses else ""
     flags = part.removeprefix("update")
     return f"Update{flags}: the agents{which}, on a replayed batch of transitions"
 
 
 def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access], used: set[str]) -> None:
     marks: list[Mark] = []
-    unread: dict[int, int] = {}
+    unread: dict[int | None, int] = {}
     for access in accesses:
-        step = access.step if access.step is not None else min(1, max(0, traced.window - 1))
+        step = access.step
         if access.writes and access.variable not in used and call.environment:
             unread[step] = unread.get(step, 0) + 1
             continue
         value = (access.variable, step)
-        phase.values.setdefault(value, layout(access).replace("[T, ", "["))
+        phase.values.setdefault(value, layout(access))
         mark = Mark(value, access.writes, _kind(traced, access))
         if mark not in marks:
             marks.append(mark)
@@ -229,7 +252,7 @@ def _kind(traced: Trace, access: Access) -> str:
         return "environment" if access.call.environment else "fresh"
     source = access.source
     if source is None:
-        return GIVEN
+        return GIVEN if access.step is not None else "mixed"
     if source.fresh:
         environments = {one.name for one in traced.recorder.calls if one.environment}
         return "environment" if source.name in environments else "fresh"
@@ -242,21 +265,22 @@ def _add_storing(phase: Phase, traced: Trace) -> None:
     phase.steps.append(Step("replay buffer", "keeps the frame at t", marks, True, "stores"))
 
 
-def _listed(phase: Phase, step: Step, writes: bool) -> str:
-    texts = []
-    for mark in step.marks:
-        if mark.writes == writes:
-            name, t = mark.value
-            origin = "" if writes else f" ({mark.kind})"
-            texts.append(f"{name} at {step_name(t)} {phase.values[mark.value]}".rstrip() + origin)
-    return ", ".join(texts)
+def _cells(phase: Phase, step: Step) -> list[tuple[str, ...]]:
+    """Return the texts of a row, one tuple for each value: what is read comes first."""
+    lines: list[tuple[str, ...]] = []
+    for mark in sorted(step.marks, key=lambda one: one.writes):
+        name, t = mark.value
+        agent = "" if lines else f"{step.label} {step.detail}".strip()
+        verb, origin = ("writes", "") if mark.writes else (step.verb, mark.kind)
+        lines.append((agent, verb, name, step_name(t), phase.values[mark.value], origin))
+    return lines
 
 
 # ---- the picture --------------------------------------------------------------------------------------------------
 
 
-def draw(name: str, phases: Sequence[Phase]) -> Drawing:
-    """Lay the phases out one below the other."""
+def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = ()) -> Drawing:
+    """Lay the phases out one below the other, and the notes below them."""
     drawing = Drawing()
     widths = {id(phase): _column_width(phase) for phase in phases}
     drawing.width = max(
@@ -268,6 +292,9 @@ def draw(name: str, phases: Sequence[Phase]) -> Drawing:
     y = 44.0
     for phase in phases:
         y = _draw_phase(drawing, phase, y, widths[id(phase)]) + GAP
+    for line in (line for note in notes for line in wrap(note, int((drawing.width - 2 * MARGIN) / text_width("x")))):
+        drawing.add(Text(MARGIN, y + 6, line, 11, WARNING))
+        y += 18
     drawing.height = y
     return drawing
 
@@ -297,6 +324,7 @@ def _legend(phases: Sequence[Phase]) -> list[tuple[str, str]]:
         "fresh": "fresh: computed here",
         "environment": "from the environment",
         GIVEN: "given from outside",
+        "mixed": "not all steps alike",
     }
     return [(kind, word) for kind, word in words.items() if kind in kinds]
 
@@ -340,7 +368,15 @@ def _draw_times(drawing: Drawing, columns: dict[Value, float], top: float, botto
         start, stop = xs[0] - INDENT + 2, xs[-1] - INDENT + width - 2
         drawing.add(
             Rectangle(start, top, stop - start, bottom - top - 2, ("#ffffff", "#fbf7ec")[index % 2], PALE, 6),
-            Text((start + stop) / 2, top + 15, f"time {step_name(t)}", 11.5, FAINT, True, "middle"),
+            Text(
+                (start + stop) / 2,
+                top + 15,
+                step_name(t) if t is None else f"time {step_name(t)}",
+                11.5,
+                FAINT,
+                True,
+                "middle",
+            ),
         )
 
 

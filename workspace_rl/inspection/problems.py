@@ -19,6 +19,9 @@ from workspace_rl.errors import (
 from workspace_rl.inspection.recording import REPLAYED, Access, Call
 from workspace_rl.inspection.tracing import Failure, Inputs, Trace, trace
 
+#: What environments write, behind their prefix.
+ENVIRONMENT_VARIABLES = {"env_obs", "reward", "terminated", "truncated", "done", "timestep"}
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -118,7 +121,7 @@ def check_before_training(algorithm: Any) -> Trace:
 
 
 def _problems_of(traced: Trace) -> Problems:
-    return Problems(traced.name, list(find_problems(traced)), describe_untraced(traced))
+    return Problems(traced.name, list(find_problems(traced)), [*describe_untraced(traced), *_unseen_steps(traced)])
 
 
 def find_problems(traced: Trace) -> Iterator[Problem]:
@@ -127,6 +130,7 @@ def find_problems(traced: Trace) -> Iterator[Problem]:
     yield from _missing_stored(traced)
     yield from _overwritten(traced)
     yield from _stale(traced)
+    yield from _padded(traced)
     yield from _rewards_too_early(traced)
     for idle in traced.idle_steps:
         yield Problem(
@@ -150,6 +154,20 @@ def describe_untraced(traced: Trace) -> list[str]:
     """Return one sentence for each thing that could not be traced."""
     calls = {(call.name, call.untraced): call for call in traced.recorder.calls if call.untraced}
     return [*traced.notes, *(f"{call} was not traced to its end: {call.untraced}." for call in calls.values())]
+
+
+def _unseen_steps(traced: Trace) -> list[str]:
+    """Return one sentence for each whole variable whose steps have a meaning that was not looked at."""
+    if not _has_transitions(traced):
+        return []
+    policy = _policy_variables(traced)
+    names: dict[tuple[str, str], None] = {}
+    for access in traced.recorder.accesses:
+        whole = access.step is None and not access.writes and access.call.part.startswith("update")
+        meant = access.variable in policy or access.variable.endswith("/reward")
+        if whole and meant and access.call.is_function and not prepares(access.call):
+            names[str(access.call), access.variable] = None
+    return [f"which steps of the whole variable {name!r} {call} means." for call, name in names]
 
 
 # ---- what would fail ----------------------------------------------------------------------------------------------
@@ -223,7 +241,7 @@ def _other_failure(failure: Failure) -> Problem:
         kind = "mismatch" if isinstance(error, WorkspaceError) else "composition"
         text = " ".join(str(one) for one in error.args)
         return Problem(kind, f"{call}{at}: {text}", True)
-    first = (str(error) or type(error).__name__).splitlines()[0]
+    first = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     if isinstance(error, TypeError) and "unexpected keyword argument" in first:
         return Problem(
             "arguments",
@@ -308,22 +326,17 @@ def _overwritten(traced: Trace) -> Iterator[Problem]:
 
 def _stale(traced: Trace) -> Iterator[Problem]:
     """Yield stored values of the policy that are used where fresh ones are meant."""
-    policy = {
-        one.variable: one.call.name
-        for one in traced.recorder.accesses
-        if one.writes and one.call.part == "collecting" and not one.call.environment
-    }
+    policy = _policy_variables(traced)
     siblings = _written_together(traced)
     fresh: dict[tuple[int, str, int | None], Call] = {}
-    # Longer windows may be sequences, whose stored actions are inputs like any other.
-    transitions = traced.window == 2 or any(call.name == "n_step_transitions" for call in traced.recorder.calls)
+    transitions = _has_transitions(traced)
     for access in traced.recorder.accesses:
         if not access.call.part.startswith("update"):
             continue
         if access.writes:
             fresh[access.workspace, access.variable, access.step] = access.call
             continue
-        if access.source is None or access.source.kind != REPLAYED or access.step is None or _prepares(access.call):
+        if access.source is None or access.source.kind != REPLAYED or access.step is None or prepares(access.call):
             continue
         mixed = [one for one in siblings.get(access.variable, ()) if (access.workspace, one, access.step) in fresh]
         if mixed:
@@ -337,20 +350,39 @@ def _stale(traced: Trace) -> Iterator[Problem]:
                 False,
             )
         elif transitions and access.step == 1 and access.variable in policy:
-            writer_name = policy[access.variable]
             yield Problem(
                 "stale",
                 f"{access.call} reads the stored (replayed) {access.variable!r} at step {access.step}, what "
-                f"{writer_name!r} chose when it was collected. Targets ask what the policy would do now: run it in the "
-                f"update at t={access.step} first.",
+                f"{policy[access.variable]} chose when it was collected. Targets ask what the policy would do now: run "
+                f"it in the update at t={access.step} first.",
                 False,
             )
+
+
+def _has_transitions(traced: Trace) -> bool:
+    """Return whether step 1 is what follows step 0; longer windows may be sequences, whose actions are all inputs."""
+    return traced.window == 2 or any(call.name == "n_step_transitions" for call in traced.recorder.calls)
+
+
+def _policy_variables(traced: Trace) -> dict[str, str]:
+    """Return the names of what the policy has chosen, each with who did."""
+    accesses = traced.recorder.accesses
+    if "collecting" in traced.parts:
+        collected = [one for one in accesses if one.writes and one.call.part == "collecting"]
+        return {one.variable: repr(one.call.name) for one in collected if not one.call.environment}
+    # A function is given a batch alone: what no environment writes is the policy's.
+    names = {one.variable for one in accesses if one.source is not None and one.source.kind == REPLAYED}
+    prefixes = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in ENVIRONMENT_VARIABLES}
+    return {name: "the policy" for name in names if prefixes and name.rpartition("/")[0] not in prefixes}
 
 
 def _written_together(traced: Trace) -> dict[str, set[str]]:
     """Return for each variable those that a single call writes beside it."""
     together: dict[str, set[str]] = {}
-    by_call: dict[int, set[str]] = {}
+    names = {one.variable for one in traced.recorder.accesses}
+    # The log-probabilities of `x` are those of the same draw, whoever wrote them.
+    pairs = ((name, name.removesuffix("_logprobs")) for name in names)
+    by_call: dict[Any, set[str]] = {name: {name, drawn} for name, drawn in pairs if name != drawn}
     for access in traced.recorder.accesses:
         if access.writes and not access.call.environment and not access.call.is_function:
             by_call.setdefault(id(access.call), set()).add(access.variable)
@@ -360,15 +392,29 @@ def _written_together(traced: Trace) -> dict[str, set[str]]:
     return together
 
 
-def _prepares(call: Call) -> bool:
+def prepares(call: Call) -> bool:
+    """Return whether a call is one of this library's functions that put what is stored into the form of transitions."""
     return call.is_function and call.name in ("n_step_transitions", "clip_rewards")
+
+
+def _padded(traced: Trace) -> Iterator[Problem]:
+    """Yield steps of whole variables that are used and that nobody has written."""
+    for access in traced.recorder.accesses:
+        update = access.call.part.startswith("update")
+        if update and not access.writes and access.step is not None and access.source is None:
+            yield Problem(
+                "unwritten step",
+                f"{access.call} uses step {access.step} of variable {access.variable!r}, which nobody writes: it is "
+                f"zeros there. Run the agent that writes it at t={access.step}, too, or use the step that is meant.",
+                False,
+            )
 
 
 def _rewards_too_early(traced: Trace) -> Iterator[Problem]:
     for access in traced.recorder.accesses:
         stored = access.source is not None and access.source.kind == REPLAYED
         reward = access.variable.endswith("/reward") and access.step == 0 and not access.writes
-        if reward and stored and access.call.is_function and not _prepares(access.call):
+        if reward and stored and access.call.is_function and not prepares(access.call):
             yield Problem(
                 "time",
                 f"{access.call} reads {access.variable!r} at step 0, the reward for the action before. The reward for "

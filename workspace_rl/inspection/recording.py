@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -91,6 +91,18 @@ class Access:
     workspace: int = 0
 
 
+@dataclass(eq=False)
+class WholeRead:
+    """A whole variable that was read, and what became of it."""
+
+    value: Tensor
+    access: Access
+    sources: dict[int, Source]
+    #: The single steps that were used; None as long as nothing was.
+    steps: set[int] | None = None
+    as_a_whole: bool = False
+
+
 @dataclass
 class Recorder:
     """What happens on all workspaces that are created while it is active."""
@@ -101,6 +113,8 @@ class Recorder:
     part: str = ""
     #: Whether what is traced runs on fake tensors.
     fake: bool = True
+    #: Of the running program, while its steps are watched: see `StepWatch`.
+    whole_reads: list[WholeRead] | None = None
     _stack: list[Call] = field(default_factory=list)
     _function: tuple[Any, Call] | None = None
     _quiet: int = 0
@@ -180,7 +194,7 @@ class Recorder:
         finally:
             self._quiet -= 1
 
-    def note(self, variable: _Recorded, step: int | None, writes: bool) -> None:
+    def note(self, variable: _Recorded, step: int | None, writes: bool, value: Tensor | None = None) -> None:
         """Record an access that has just happened, or is about to for writes."""
         if self._quiet:
             return
@@ -199,6 +213,10 @@ class Recorder:
         old = variable.source(step)
         shape = tuple(variable.shape) if step is not None else (variable.time_size(), *variable.shape)
         access = Access(call, name, step, writes, shape, variable.dtype, old, self._number(where.workspace))
+        if value is not None and self.whole_reads is not None:
+            if any(one.value is value and one.access.call is call for one in self.whole_reads):
+                return
+            self.whole_reads.append(WholeRead(value, access, dict(variable.sources)))
         self.accesses.append(access)
         if not writes:
             self._last_full[name] = dict(variable.sources)
@@ -208,6 +226,25 @@ class Recorder:
         else:
             source = Source("function" if call.is_function else "agent", call.name)
             self._keep(variable, step, {0: source})
+
+    def use(self, value: Tensor, steps: Sequence[int] | None) -> None:
+        """Note that these steps of a tensor are used, None for all, if it is a whole variable that was read."""
+        read = next((one for one in reversed(self.whole_reads or []) if one.value is value), None)
+        if read is None or self._quiet:  # variables look into themselves, too
+            return
+        read.as_a_whole |= steps is None
+        read.steps = read.steps or set()
+        for step in set(steps or ()) - read.steps:
+            whole = read.access
+            single = replace(whole, step=step, shape=whole.shape[1:], source=read.sources.get(step))
+            self.accesses.insert(self.accesses.index(whole), single)
+        read.steps.update(steps or ())
+
+    def settle(self) -> None:
+        """Drop the reads of whole variables of which single steps, or shapes alone, were used."""
+        dropped = {id(one.access) for one in self.whole_reads or () if one.steps is not None and not one.as_a_whole}
+        self.accesses = [one for one in self.accesses if id(one) not in dropped]
+        self.whole_reads = None
 
     def _keep(self, variable: _Recorded, step: int | None, sources: dict[int, Source]) -> None:
         if not sources:
@@ -273,7 +310,7 @@ class _Recorded(Variable):
     def get_full(self) -> Tensor:
         with self._reporting(None):
             value = super().get_full()
-        self.recorder.note(self, None, writes=False)
+        self.recorder.note(self, None, writes=False, value=value)
         return value
 
     @contextlib.contextmanager

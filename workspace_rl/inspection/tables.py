@@ -5,11 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from workspace_rl.inspection.problems import describe_untraced, layout
+from workspace_rl.inspection.problems import describe_untraced, find_problems, layout
 from workspace_rl.inspection.recording import Access
 from workspace_rl.inspection.tracing import Inputs, Trace, trace
+from workspace_rl.text_table import aligned
 
 COLUMNS = ("agent", "", "variable", "at", "shape", "dtype", "where from")
 
@@ -50,16 +52,16 @@ class Description:
 
     def __str__(self) -> str:
         """Return the table as text."""
-        columns = zip(COLUMNS, *(row.cells() for row in self.rows), strict=True)
-        widths = [max(map(len, column)) for column in columns]
+        cells: list[tuple[str, ...]] = [COLUMNS]
+        before = ("", "")
+        for row in self.rows:
+            agent = (row.part, row.agent)
+            cells.append(row.cells() if agent != before else ("", *row.cells()[1:]))
+            before = agent
+        head, *rows = (f"  {line}" for line in aligned(cells))
         lines = [self.name]
-        for part, rows in self._parts().items():
-            lines += ["", part, _line(COLUMNS, widths)]
-            before = ""
-            for row in rows:
-                agent = "" if row.agent == before else row.agent
-                lines.append(_line((agent, *row.cells()[1:]), widths))
-                before = row.agent
+        for part, own in groupby(zip(self.rows, rows, strict=True), key=lambda one: one[0].part):
+            lines += ["", part, head, *(line for _, line in own)]
         return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
 
     __repr__ = __str__
@@ -92,7 +94,7 @@ def describe(target: Any, inputs: Inputs = None, **kwargs: Any) -> Description:
     accesses = [one for one in traced.recorder.accesses if one.call.part in shown]
     # Steps that are alike are one row; an update may do the same on several workspaces, which are several.
     rows = list({(one.workspace, _row(one)): _row(one) for one in accesses}.values())
-    return Description(traced.name, rows, [*describe_untraced(traced), *_broken(traced)])
+    return Description(traced.name, rows, notes_of(traced))
 
 
 def shown_parts(traced: Trace) -> list[str]:
@@ -101,12 +103,9 @@ def shown_parts(traced: Trace) -> list[str]:
     return [one for one in traced.parts if one in ("running", "collecting")] + updates[-1:]
 
 
-def _broken(traced: Trace) -> list[str]:
-    errors = {str(one.call): one.error for one in traced.failures if not one.untraceable}
-    return [
-        f"{name} fails: {error.args[0] if error.args else error} check(...) says more."
-        for name, error in errors.items()
-    ]
+def notes_of(traced: Trace) -> list[str]:
+    """Return why a table or a picture may end early, one sentence each: what could not be traced, and what fails."""
+    return [*describe_untraced(traced), *(str(one) for one in find_problems(traced) if one.fatal)]
 
 
 def _row(access: Access) -> Row:
@@ -131,10 +130,8 @@ def _at(access: Access) -> str:
     return step_name(access.step - (0 if in_update or access.call.t is None else access.call.t))
 
 
-def step_name(offset: int) -> str:
-    """Return "t", "t+1", "t-1"."""
+def step_name(offset: int | None) -> str:
+    """Return "t", "t+1", "t-1"; "all steps" for None."""
+    if offset is None:
+        return "all steps"
     return f"t{offset:+d}" if offset else "t"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return ("  " + "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))).rstrip()

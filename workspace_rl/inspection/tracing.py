@@ -20,6 +20,7 @@ from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceErr
 from workspace_rl.inspection.broadcasting import Broadcast, BroadcastWatch
 from workspace_rl.inspection.environments import frame, is_environment
 from workspace_rl.inspection.recording import GIVEN, REPLAYED, Access, Call, Recorder, Source, UntraceableError
+from workspace_rl.inspection.steps import StepWatch
 from workspace_rl.inspection.twins import Twins
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.workspace import Workspace
@@ -89,9 +90,12 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
     doubtful = [one for one in traced.failures if one.untraceable or not isinstance(one.error, WorkspaceError)]
     if not doubtful:
         return traced
-    # Fake tensors cannot do everything that real ones can: what fails with both is wrong.
-    real = _Tracer(fake=False).run(target, inputs, kwargs)
-    confirmed = {(one.call.name, one.call.t, one.call.part) for one in real.failures if not one.untraceable}
+    # Fake tensors cannot do everything that real ones can: what fails with both is wrong. A function that reaches what
+    # was not copied would change it.
+    reaches = any(isinstance(one.error, UntraceableError | NoWorkspaceError) for one in doubtful)
+    again = is_agent(target) or hasattr(target, "train_env") or not reaches
+    failures = _Tracer(fake=False).run(target, inputs, kwargs).failures if again else []
+    confirmed = {(one.call.name, one.call.t, one.call.part) for one in failures if not one.untraceable}
     for failure in doubtful:
         call = failure.call
         if (call.name, call.t, call.part) not in confirmed:
@@ -288,20 +292,11 @@ class _Tracer:
 
     def _function(self, function: Callable[..., Any], inputs: Inputs, kwargs: dict[str, Any]) -> None:
         self._begin("update")
-        twin: Any = self.twins.of_callable(function)
-        owner = getattr(twin, "__self__", None)
-        values = [*vars(owner).items()] if owner is not None else []
-        if owner is None:
-            values = [*twin.__globals__.items()]
-            cells = zip(twin.__code__.co_freevars, twin.__closure__ or (), strict=True)
-            values += [(name, cell.cell_contents) for name, cell in cells]
-        copied = {id(one) for one in self.twins._memo.values()}
-        for name, value in values:
-            for one in _flat(value):
-                if id(one) in copied and isinstance(one, torch.nn.Module):
-                    self._watch(one)
-                elif id(one) in copied and isinstance(one, torch.optim.Optimizer):
-                    self._watch_optimizer(one, name)
+        twin = self.twins.of_callable(function)
+        for _, module in self.twins.found(torch.nn.Module).values():
+            self._watch(module)
+        for name, optimizer in self.twins.found(torch.optim.Optimizer).values():
+            self._watch_optimizer(optimizer, name)
         batch = self._given(inputs, REPLAYED)
         self.trace.window = max((batch.time_size(name) for name in batch), default=0)
         self._call(twin, batch, kwargs)
@@ -311,7 +306,7 @@ class _Tracer:
         watch = BroadcastWatch(batch.batch_size(next(iter(batch))) if len(batch) else 0)
         watch.here = lambda frame: self.recorder.running or self.recorder.of_function(frame)
         try:
-            with watch:
+            with watch, StepWatch(self.recorder):
                 update(batch, **kwargs)
         except Exception as error:
             where = watch.failing_function(error)
@@ -371,10 +366,12 @@ def _layouts(inputs: Inputs) -> dict[str, Tensor]:
             "inputs must be a workspace, a replay buffer, an environment agent, or a mapping of names to tensors "
             f"[T, B, ...] or spaces; {type(inputs).__name__} was given."
         )
-    return {name: _layout(name, value) for name, value in inputs.items()}
+    sizes = (value.shape[1] for value in inputs.values() if isinstance(value, Tensor) and value.ndim > 1)
+    batch_size = next(sizes, BATCH)
+    return {name: _layout(name, value, batch_size) for name, value in inputs.items()}
 
 
-def _layout(name: str, value: Any) -> Tensor:
+def _layout(name: str, value: Any, batch_size: int) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             return value
@@ -382,7 +379,7 @@ def _layout(name: str, value: Any) -> Tensor:
     if isinstance(value, gym.Space) and value.shape is not None:
         dtype = torch.from_numpy(value.sample()[None] if value.shape else _scalar(value)).dtype
         dtype = torch.float32 if dtype == torch.float64 else dtype
-        return torch.empty(STEPS, BATCH, *value.shape, dtype=dtype)
+        return torch.empty(STEPS, batch_size, *value.shape, dtype=dtype)
     raise CompositionError(f"input {name!r} must be a tensor [T, B, ...] or a gymnasium space, {value!r} was given.")
 
 
@@ -395,16 +392,6 @@ def _scalar(space: gym.Space[Any]) -> Any:
 def _mark(workspace: Workspace, kind: str) -> None:
     for variable in workspace.variables.values():
         variable.sources = dict.fromkeys(range(variable.time_size()), Source(kind))  # type: ignore[attr-defined]
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for one in value:
-            yield from _flat(one)
-    else:
-        yield value
 
 
 def _runs_over_time(agent: Any) -> bool:
@@ -420,7 +407,8 @@ def _name_of(target: Any) -> str:
 
 
 def _listed(flags: Sequence[tuple[str, Any]]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in flags)
+    words = {True: "{}", False: "not {}"}
+    return ", ".join(words.get(value, "{}={}").format(name, value) for name, value in flags)
 
 
 def _is_about_values(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,9 @@ from workspace_rl.agent import is_agent
 from workspace_rl.composition import PrintAgent
 from workspace_rl.inspection.environments import stand_in
 from workspace_rl.inspection.recording import UntraceableError
+
+#: Packages whose functions use no agents that they are not given.
+FOREIGN = ("torch", "workspace_rl", "numpy", "gymnasium")
 
 
 class StillEnvironment:
@@ -49,6 +53,9 @@ class Twins:
         # Agents may hold tensors where no copy reaches, in closures for instance.
         self.mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else None
         self._memo: dict[int, Any] = {}
+        self._namespaces: dict[int, dict[str, Any]] = {}
+        #: Names of copies, as the functions and objects that use them have them.
+        self.holders: list[dict[str, Any]] = []
 
     def of(self, original: Any) -> Any:
         """Return the copy of an agent, a module, an optimiser, or any other object.
@@ -70,11 +77,16 @@ class Twins:
 
     def of_owner(self, owner: Any) -> Any:
         """Return a copy of an object that has agents as attributes; attributes that cannot be copied are shared."""
-        twin = object.__new__(type(owner))
+        try:
+            twin = object.__new__(type(owner))
+        except TypeError:  # classes that are written in C have their own
+            twin = copy.copy(owner)
         self._memo[id(owner)] = twin
+        self.holders.append(twin.__dict__)
         for name, value in vars(owner).items():
             try:
-                twin.__dict__[name] = self.of(value)
+                used = _learns(value) or isinstance(value, types.FunctionType)
+                twin.__dict__[name] = self._of_used(value) if used else self.of(value)
             except UntraceableError:
                 if _learns(value):
                     raise
@@ -82,28 +94,55 @@ class Twins:
         return twin
 
     def of_callable(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that uses copies of the agents and optimisers among its globals and its closure."""
-        owner = getattr(function, "__self__", None)
-        if owner is not None and isinstance(function, types.MethodType):
-            return types.MethodType(function.__func__, self.of_owner(owner))
-        if not isinstance(function, types.FunctionType):
+        """Return a function that uses copies of the agents and optimisers that it reaches.
+
+        It reaches them by its globals and its closure, by objects that hold them, and by functions that do.
+        """
+        if not isinstance(function, types.MethodType | types.FunctionType):
             raise UntraceableError("it is no Python function")
-        used = {name: function.__globals__[name] for name in _names(function.__code__) & function.__globals__.keys()}
-        replaced = {name: self.of(value) for name, value in used.items() if _learns(value)}
-        for value in used.values():  # functions beside it use the same ones
-            if isinstance(value, types.FunctionType) and value.__module__ == function.__module__ is not None:
-                inner = _names(value.__code__) & value.__globals__.keys()
-                replaced |= {one: self.of(value.__globals__[one]) for one in inner if _learns(value.__globals__[one])}
-        namespace = {**function.__globals__, **replaced}
-        for name, value in used.items():
-            if isinstance(value, types.FunctionType) and value.__globals__ is function.__globals__:
-                namespace[name] = _rebuilt(value, namespace, value.__closure__)
-        cells = tuple(
-            types.CellType(self.of(cell.cell_contents)) if _learns(cell.cell_contents) else cell
-            for cell in function.__closure__ or ()
-        )
-        rebuilt: Callable[..., Any] = _rebuilt(function, namespace, cells or None)
-        return rebuilt
+        twin: Callable[..., Any] = self._of_used(function)
+        return twin
+
+    def _of_used(self, value: Any) -> Any:
+        """Return the copy of what a program uses, or the value itself if nothing in it can learn."""
+        if id(value) in self._memo:
+            return self._memo[id(value)]
+        if isinstance(value, types.MethodType):
+            return types.MethodType(self._of_used(value.__func__), self._of_used(value.__self__))
+        if isinstance(value, types.FunctionType):
+            return self._of_function(value)
+        if isinstance(value, functools.partial):
+            arguments = {name: self._of_used(one) for name, one in value.keywords.items()}
+            return functools.partial(self._of_used(value.func), *map(self._of_used, value.args), **arguments)
+        if not _learns(value):
+            return value
+        return self.of_owner(value) if _is_owner(value) else self.of(value)
+
+    def _of_function(self, function: types.FunctionType) -> Any:
+        if (function.__module__ or "").partition(".")[0] in FOREIGN:
+            return function
+        known = function.__globals__
+        namespace = self._namespaces.setdefault(id(known), {**known})
+        cells = tuple(types.CellType() for _ in function.__closure__ or ())
+        twin = types.FunctionType(function.__code__, namespace, function.__name__, None, cells or None)
+        twin.__module__ = function.__module__
+        self._memo[id(function)] = twin
+        twin.__defaults__ = tuple(map(self._of_used, function.__defaults__ or ()))
+        twin.__kwdefaults__ = {name: self._of_used(one) for name, one in (function.__kwdefaults__ or {}).items()}
+        used = _names(function.__code__)
+        copied = {name: self._of_used(value) for name, value in known.items() if name in used}
+        namespace.update(copied)
+        for name, cell, original in zip(function.__code__.co_freevars, cells, function.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # an empty cell
+                cell.cell_contents = copied[name] = self._of_used(original.cell_contents)
+        self.holders.append(copied)
+        return twin
+
+    def found(self, kind: type) -> dict[int, tuple[str, Any]]:
+        """Return the copies of a class, each with the name that the program has for it."""
+        copies = [one for one in self._memo.values() if isinstance(one, kind)]
+        names = {id(one): name for holder in self.holders for name, value in holder.items() for one in flat(value)}
+        return {id(one): (names.get(id(one), kind.__name__), one) for one in copies}
 
     @contextlib.contextmanager
     def copying(self) -> Iterator[None]:
@@ -129,20 +168,36 @@ def _silence(agent: PrintAgent) -> None:
     agent.__dict__["_show"] = lambda name, t: agent.get((name, t))
 
 
-def _learns(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_learns(one) for one in value)
+def flat(value: Any) -> Iterator[Any]:
+    """Yield what is in lists, tuples and the values of mappings, however deep."""
     if isinstance(value, dict):
-        return any(_learns(one) for one in value.values())
-    return is_agent(value) or isinstance(value, nn.Module | torch.optim.Optimizer | nn.Parameter)
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from flat(one)
+    else:
+        yield value
+
+
+def _learns(value: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Return whether a value is, or an object holds, something that a program could change: it has to be copied."""
+    for one in flat(value):
+        if is_agent(one) or isinstance(one, nn.Module | torch.optim.Optimizer | nn.Parameter):
+            return True
+        if isinstance(one, types.MethodType):
+            one = one.__self__
+        if len(seen) < 3 and id(one) not in seen and _is_owner(one):
+            if any(_learns(inner, seen | {id(one)}) for inner in list(vars(one).values())):
+                return True
+    return False
+
+
+def _is_owner(value: Any) -> bool:
+    """Return whether a value is an object of the user's own making."""
+    no_owner = nn.Module | torch.optim.Optimizer | torch.Tensor | type | types.ModuleType | types.FunctionType
+    return hasattr(value, "__dict__") and not isinstance(value, no_owner | list | tuple | dict)
 
 
 def _names(code: types.CodeType) -> set[str]:
     inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
     return set(code.co_names).union(*(_names(one) for one in inner))
-
-
-def _rebuilt(function: Any, namespace: dict[str, Any], cells: Any) -> Any:
-    twin = types.FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, cells)
-    twin.__kwdefaults__ = function.__kwdefaults__
-    return twin

@@ -4,14 +4,11 @@ from workspace_rl.plots.curves import learning_curves, loss_curves
 from workspace_rl.plots.figures import new_figure, save_figure, show_figure
 from workspace_rl.plots.maps import critic_map, policy_map
 from workspace_rl.plots.running import Runnable
-from workspace_rl.plots.scales import MOST_TICKS
-from workspace_rl.plots.section import LARGEST_BOUND, MOST_NAMED, Ranges
+from workspace_rl.plots.section import LARGEST_BOUND, Ranges
 from workspace_rl.plots.values import EpisodeValues, episode_values, value_plot
 
 __all__ = [
     "LARGEST_BOUND",
-    "MOST_NAMED",
-    "MOST_TICKS",
     "EpisodeValues",
     "Ranges",
     "Runnable",

@@ -10,8 +10,15 @@ from workspace_rl.algorithms import find_algorithm
 from workspace_rl.errors import ConfigError
 from workspace_rl.schema import flatten
 
-#: Options without a default worth the name: every run sets them.
-IN_EVERY_RUN = ("base_dir", "gym_env.env_name", "matmul_precision", "algorithm.total_steps", "algorithm.max_epochs")
+#: Options without a default worth the name: every run sets them, or stores what `auto` has chosen.
+IN_EVERY_RUN = (
+    "base_dir",
+    "gym_env.env_name",
+    "compile",
+    "matmul_precision",
+    "algorithm.total_steps",
+    "algorithm.max_epochs",
+)
 
 #: An option's name within its table, its value, and whether it differs from its default.
 Row = tuple[str, Any, bool]
