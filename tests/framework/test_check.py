@@ -431,6 +431,10 @@ class Learner:
         self.critic(batch, t=0)
         return minimise(batch.get("critic/q_values", 0).square().mean(), self.optimizer)
 
+    def fail(self, batch):
+        soft_update(self.target, self.critic, 0.5)
+        return batch.get("action", 0) @ torch.zeros(7, 7)
+
 
 @pytest.mark.parametrize("reached_by", ["object", "method", "partial", "default", "closure", "module"])
 def test_what_a_function_trains_is_not_changed_however_it_is_reached(reached_by, env):
@@ -451,12 +455,18 @@ def test_what_a_function_trains_is_not_changed_however_it_is_reached(reached_by,
     after = [*learner.critic.parameters(), *learner.target.parameters()]
     assert all(torch.equal(a, b) and b.grad is None for a, b in zip(before, after, strict=True))
     assert not learner.optimizer.state and not problems
-    # A module's variables are out of reach, which is said.
-    assert [*map(str, problems.notes)] == (
-        []
-        if reached_by != "module"
-        else ["function 'Learner.update' was not traced to its end: it runs agents that are out of the trace's reach."]
-    )
+    notes = [
+        "function 'soft_update' was not traced to its end: it changes parameters that are out of the trace's reach."
+    ]
+    assert problems.notes == (notes if reached_by == "module" else [])
+
+
+def test_what_is_out_of_reach_is_not_changed_to_see_whether_an_error_is_real(env):
+    module = types.ModuleType("module")
+    module.learner = learner = Learner()
+    before = copy.deepcopy([*learner.target.parameters()])
+    assert check(lambda batch: module.learner.fail(batch), inputs={"action": env.action_space}).notes
+    assert all(map(torch.equal, before, learner.target.parameters()))
 
 
 def test_strict_raises_and_names_all(env):

@@ -22,6 +22,10 @@ class UntraceableError(CompositionError):
     """An agent does something that cannot be done without consequences."""
 
 
+class OutOfReachError(UntraceableError):
+    """A program uses agents or parameters that were not copied: run on real tensors, it would change them."""
+
+
 #: Where a value comes from that no agent has computed in the traced program.
 REPLAYED, GIVEN = "replayed", "given"
 
@@ -158,14 +162,14 @@ class Recorder:
         """Return who runs in `frame`: an agent, or else a function.
 
         Raises:
-            UntraceableError: it is an agent that was not copied.
+            OutOfReachError: it is an agent that was not copied.
         """
         if frame is None:
             return None
         agent = frame.f_locals.get("self")
         if is_agent(agent) and "_watched" not in vars(agent):  # made by the program that is traced, or not copied
             if any(not is_fake(one) for one in agent.parameters()) and self.fake:
-                raise UntraceableError("it runs agents that are out of the trace's reach")
+                raise OutOfReachError("it runs agents that are out of the trace's reach")
             name = str(getattr(agent, "_name", None) or type(agent).__name__)
             return self._once(id(agent), name, type(agent).__name__)
         return self.running or self.of_function(frame)

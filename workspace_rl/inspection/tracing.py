@@ -19,9 +19,18 @@ from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceError
 from workspace_rl.inspection.broadcasting import Broadcast, BroadcastWatch
 from workspace_rl.inspection.environments import frame, is_environment
-from workspace_rl.inspection.recording import GIVEN, REPLAYED, Access, Call, Recorder, Source, UntraceableError
+from workspace_rl.inspection.recording import (
+    GIVEN,
+    REPLAYED,
+    Access,
+    Call,
+    OutOfReachError,
+    Recorder,
+    Source,
+    UntraceableError,
+)
 from workspace_rl.inspection.steps import StepWatch
-from workspace_rl.inspection.twins import Twins
+from workspace_rl.inspection.twins import Guard, Twins
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.workspace import Workspace
 
@@ -90,11 +99,9 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
     doubtful = [one for one in traced.failures if one.untraceable or not isinstance(one.error, WorkspaceError)]
     if not doubtful:
         return traced
-    # Fake tensors cannot do everything that real ones can: what fails with both is wrong. A function that reaches what
-    # was not copied would change it.
-    reaches = any(isinstance(one.error, UntraceableError | NoWorkspaceError) for one in doubtful)
-    again = is_agent(target) or hasattr(target, "train_env") or not reaches
-    failures = _Tracer(fake=False).run(target, inputs, kwargs).failures if again else []
+    # Fake tensors cannot do everything that real ones can: what fails with both is wrong.
+    reaches = any(isinstance(one.error, OutOfReachError | NoWorkspaceError) for one in doubtful)
+    failures = [] if reaches else _Tracer(fake=False).run(target, inputs, kwargs).failures
     confirmed = {(one.call.name, one.call.t, one.call.part) for one in failures if not one.untraceable}
     for failure in doubtful:
         call = failure.call
@@ -152,6 +159,7 @@ class _Tracer:
                 stack.enter_context(self.recorder.active())
                 if self.twins.mode is not None:
                     stack.enter_context(self.twins.mode)
+                    stack.enter_context(Guard())
                 yield
         finally:
             logger.disabled = disabled

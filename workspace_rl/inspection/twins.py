@@ -6,18 +6,19 @@ import contextlib
 import copy
 import functools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
 import torch
 from gymnasium.vector import VectorEnv
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from workspace_rl.agent import is_agent
 from workspace_rl.composition import PrintAgent
 from workspace_rl.inspection.environments import stand_in
-from workspace_rl.inspection.recording import UntraceableError
+from workspace_rl.inspection.recording import OutOfReachError, UntraceableError, is_fake
 
 #: Packages whose functions use no agents that they are not given.
 FOREIGN = ("torch", "workspace_rl", "numpy", "gymnasium")
@@ -41,6 +42,20 @@ class StillEnvironment:
     def __deepcopy__(self, memo: dict[int, Any]) -> StillEnvironment:
         """Return the same one."""
         return self
+
+
+class Guard(TorchFunctionMode):
+    """Refuses, while fake tensors are in use, to change parameters that were not copied."""
+
+    def __torch_function__(
+        self, function: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run `function`, unless it changes a real parameter."""
+        name = getattr(function, "__name__", "")
+        in_place = name in ("__set__", "__setitem__") or (name.endswith("_") and not name.endswith("__"))
+        if in_place and any(isinstance(one, nn.Parameter) and not is_fake(one) for one in flat([*args])):
+            raise OutOfReachError("it changes parameters that are out of the trace's reach")
+        return function(*args, **(kwargs or {}))
 
 
 class Twins:
