@@ -42,7 +42,7 @@ def check_windows(buffer, model, length):
     if length == 2:
         assert len(buffer) == len(allowed)
     if not allowed:
-        with pytest.raises(ReplayBufferError, match=f"no window of {length} frames can be sampled"):
+        with pytest.raises(ReplayBufferError, match=f"no window of {length} frames can (ever )?be sampled"):
             buffer.sample(3, length)
         return
     # So many draws that less than once in a billion an allowed window is missing.
