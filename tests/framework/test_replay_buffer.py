@@ -73,7 +73,9 @@ def test_a_window_that_can_never_fit_is_told_apart_from_one_that_is_not_there_ye
     frames.set_full("x", torch.zeros(8, 2))
     frames.set_full("env/done", torch.zeros(8, 2, dtype=torch.bool))
     buffer.put(frames)
-    with pytest.raises(ReplayBufferError, match="no window of 9 frames can ever be sampled.*frames of each environment"):
+    with pytest.raises(
+        ReplayBufferError, match="no window of 9 frames can ever be sampled.*frames of each environment"
+    ):
         buffer.sample(1, 9)
 
 
