@@ -337,7 +337,8 @@ class ReplayBuffer:
         if count <= 0 and 0 < held < window:
             raise ReplayBufferError(
                 f"no window of {window} frames can ever be sampled: a capacity of {self.capacity:,} holds {held} "
-                f"frames of each environment (there are {self._batch_size}). Give the buffer a larger capacity (buffer_size)."
+                f"frames of each environment (there are {self._batch_size}). Give the buffer a larger capacity "
+                "(buffer_size)."
             )
         if count <= 0:
             raise ReplayBufferError(
