@@ -120,6 +120,7 @@ def beside_published(configuration: str, published: dict[str, Any], runs: list[K
     for theirs in published["scores"]:
         cells = (theirs["return"], theirs["steps"], theirs["whose"], theirs.get("time", ""), theirs["differs"])
         lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += [line for text in published.get("tried", []) for line in ("", f"Tried, too: {text}")]
     return "\n".join(lines)
 
 
