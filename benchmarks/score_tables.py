@@ -23,6 +23,8 @@ from workspace_rl.schema import flatten, resolve_config
 ROOT = Path(__file__).parent.parent
 SCORES = ROOT / "benchmarks" / "scores"
 LENGTH = "algorithm.total_steps"
+#: What a configuration that freezes features leaves to its user.
+FEATURES = "algorithm.architecture.features_from"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class KeptRun:
         """Parameters in which the run differs from the configuration as it is shipped now, with the run's values."""
         ran, shipped = load_config(self.folder / "config.yaml"), load_config(self.about["configuration"])
         return differing(ran, shipped)
+
+    @property
+    def unlike_shipped(self) -> set[str]:
+        """The names of these parameters, without one whose value the shipped configuration leaves to its user."""
+        architecture = load_config(self.about["configuration"]).algorithm.get("architecture", {})
+        return self.differences.keys() - ({FEATURES} if architecture.get("freeze_features") else set())
 
     @property
     def changed(self) -> str:
@@ -173,8 +181,8 @@ def row(run: KeptRun) -> str:
 
 def summary(runs: list[KeptRun]) -> str:
     """Return what is known of a configuration's score, in one line."""
-    full = [run for run in runs if not run.differences]
-    runs = [run for run in runs if run.differences.keys() <= {LENGTH}]
+    full = [run for run in runs if not run.unlike_shipped]
+    runs = [run for run in runs if run.unlike_shipped <= {LENGTH}]
     if full:
         means = ", ".join(f"{run.scores['final']['mean']:.1f}" for run in full)
         seeds = ", ".join(str(run.about["seed"]) for run in full)
