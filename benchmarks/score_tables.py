@@ -120,7 +120,7 @@ def beside_published(configuration: str, published: dict[str, Any], runs: list[K
         "|---|---|---|---|---|",
     ]
     for run in runs:
-        if run.about["configuration"] == configuration and not is_trial(run):
+        if run.about["configuration"] == configuration:
             lines.append(
                 f"| {run.score} | {run.about['steps']:,} | [{run.folder.name}]({run.folder.name}) | "
                 f"{duration(run.about['seconds'])} | {protocol(run)} |"
@@ -130,11 +130,6 @@ def beside_published(configuration: str, published: dict[str, Any], runs: list[K
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += [line for text in published.get("tried", []) for line in ("", f"Tried, too: {text}")]
     return "\n".join(lines)
-
-
-def is_trial(run: KeptRun) -> bool:
-    """Return whether a run only shows that its configuration runs."""
-    return run.about["steps"] < 60_000 and LENGTH in run.differences
 
 
 def protocol(run: KeptRun) -> str:
@@ -231,8 +226,6 @@ went on from its last checkpoint, and steps done twice count twice. This page is
 {beside}
 
 ## All runs
-
-Runs whose name ends in 20k or 50k only show that the configuration runs, with finite losses.
 
 | run | steps | final return | episodes | chosen by | seconds | steps/s | commit | changed |
 |---|---|---|---|---|---|---|---|---|
