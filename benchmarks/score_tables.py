@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class KeptRun:
 
     @property
     def unlike_shipped(self) -> set[str]:
-        """The names of these parameters, without one whose value the shipped configuration leaves to its user."""
+        """The names of `differences`, without a parameter that the shipped configuration leaves to its user."""
         architecture = load_config(self.about["configuration"]).algorithm.get("architecture", {})
         return self.differences.keys() - ({FEATURES} if architecture.get("freeze_features") else set())
 
@@ -138,9 +139,10 @@ def protocol(run: KeptRun) -> str:
     if random is not None:
         texts.append(f"a random policy on the same ones {random['mean']:.1f}, at most {max(random['returns']):.1f}")
     parts = run.about.get("parts", [])
-    if len(parts) > 1:
-        at = ", ".join(f"{part['from']:,}" for part in parts[1:])
-        texts.append(f"stopped and resumed (from step {at})")
+    for how, complete in (("stopped and resumed", False), ("went on after a shorter run had ended", True)):
+        at = [f"{after['from']:,}" for before, after in pairwise(parts) if (before["ended"] == "complete") == complete]
+        if at:
+            texts.append(f"{how} (from step {', '.join(at)})")
     if run.again is not None:
         texts.append(
             f"started again, the first {run.again['steps']:,} steps measure the same "
