@@ -5,22 +5,25 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import Autoreset
 from torch import Tensor, nn
 
 from workspace_rl import gym_agent, video
 from workspace_rl import make_env as library_make_env
 from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
+from workspace_rl.compat.bbrl.agents.frames import actions_of_each, in_one_batch, kept, observation_parts
 from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent
 from workspace_rl.compat.bbrl.agents.utils import TemporalAgent
-from workspace_rl.errors import EnvironmentFailedError, UnsupportedSpaceError
+from workspace_rl.errors import CompositionError, UnsupportedSpaceError, WorkspaceError
 from workspace_rl.seeding import VIDEO_EPISODES, episode_seeds
 
 
@@ -126,13 +129,14 @@ class GymAgent(TimeAgent, SeedableAgent, SerializableAgent):
 
 
 class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
-    """The library's `GymAgent` with BBRL's seeds, dtypes and actions (in the environment's own units, unchecked).
+    """The library's `GymAgent` with BBRL's seeds, dtypes and actions (in the environment's own units).
 
-    The environments reset themselves if they have gymnasium's `Autoreset` wrapper. Then `include_last_state=False`
-    shows the next episode's first observation in place of the last one.
+    Observations, rewards and actions pass as they are: the spaces are not asked. The environments reset themselves if
+    they have gymnasium's `Autoreset` wrapper. Then `include_last_state=False` shows the next episode's first
+    observation in place of the last one.
     """
 
-    _reset_modes = (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP)
+    envs: list[Any]
 
     def __init__(
         self,
@@ -145,65 +149,152 @@ class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
         """Make `num_envs` environments by `make_env_fn(**make_env_args)`; `options` are those of `GymAgent`."""
         if num_envs < 1:
             raise AssertionError(f"n_envs must be > 0, {num_envs} was given.")
-        envs = [make_env_fn(**(make_env_args or {})) for _ in range(num_envs)]
-        auto_reset = _resets_itself(envs[0])
-        source: Any = iter(envs).__next__
-        if auto_reset and not options.get("include_last_state", True):
-            source = SyncVectorEnv([source] * num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-        super().__init__(source, num_envs, auto_reset=auto_reset, rescale_actions=False, name=options.pop("name", None))
-        self.envs, self.num_envs, self.make_env_fn = envs, num_envs, make_env_fn
+        self._make_one = partial(make_env_fn, **(make_env_args or {}))
+        super().__init__(self._make_one, num_envs, rescale_actions=False, name=options.pop("name", None))
+        self.num_envs, self.make_env_fn = num_envs, make_env_fn
         self._set_options(**options)
-        self.include_last_state |= not auto_reset
+        self.include_last_state |= not self.auto_reset
         self.seed(self.default_seed if seed is None else seed)
+
+    def _make_vector_env(self, n_envs: int) -> VectorEnv[Any, Any, Any]:
+        return _Copies([self._make_one() for _ in range(n_envs)])
+
+    def _look_at_environments(self, rescale_actions: bool, clip_actions: bool) -> None:
+        self.envs = self.vector_env.envs  # type: ignore[attr-defined]
+        self.n_envs = len(self.envs)
+        self.observation_space = self.vector_env.single_observation_space
+        self.action_space = self.vector_env.single_action_space
+        self.auto_reset = _resets_itself(self.envs[0])
+        self._played: _Played | None = None
+
+    def _finite_check(self, observations: bool) -> Any:
+        return None  # BBRL looks at no numbers
 
     def _reset_seeds(self) -> list[int]:
         self._n_resets += 1
         return [self.num_envs * (self._n_resets + 1) * self._seed + k + 1 for k in range(self.num_envs)]
 
-    def _observation_leaves(self) -> dict[str, Any]:
-        leaves = super()._observation_leaves()
-        return {name: lambda observation, leaf=leaf: _as_bbrl(leaf(observation)) for name, leaf in leaves.items()}
-
-    def _finite_check(self, observations: bool) -> Any:
-        return lambda *frame: None  # BBRL looks at no numbers
-
-    def _fail(self, error: BaseException, *context: Any) -> NoReturn:
-        original = error.__cause__ if isinstance(error, EnvironmentFailedError) and error.__cause__ else error
-        raise original from original.__cause__  # as the environment raised it
-
-    def _action_adapter(self, rescale: bool, clip: bool) -> Any:
-        return self._as_actions
-
-    def _as_actions(self, action: Tensor) -> Any:
-        """Return what the vector environment takes for `[B, ...]`: float64 arrays, or a list of choices."""
-        if len(action) != self.num_envs:
-            raise AssertionError(f"Incompatible number of envs ({len(action)} vs {self.num_envs})")
-        if action.ndim > 1:
-            array = action.detach().cpu().numpy()
-            return array.astype(np.float64) if action.is_floating_point() else array
-        if action.is_floating_point():
-            raise AssertionError(f"{action.tolist()} are not integers, as an action [B] must hold.")
-        return action.tolist()
-
-    def _read_action(self, t: int) -> Any:
-        return self._read_part(self.action_space, self.input, t)
-
-    def _read_part(self, space: gym.Space[Any], name: str, t: int) -> Any:
-        if isinstance(space, gym.spaces.Dict):
-            return {key: self._read_part(part, f"{name}/{key}", t) for key, part in space.items()}
-        return self._as_actions(self.get((name, t)))
+    def _reset(self) -> dict[str, Tensor]:
+        seeds = self._reset_seeds() if self._next_seeds is None else self._next_seeds
+        self._next_seeds = None
+        self._played = played = _Played(self.num_envs)
+        for k, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
+            observation, _ = env.reset(seed=seed)
+            played.parts[k] = observation_parts(observation, self.observation_space)
+        return played.frame()
 
     def _step(self, t: int) -> dict[str, Tensor]:
-        episodes = self._episodes
-        if not self.include_last_state and episodes is not None:
-            # The frame before showed the new episode already. Its steps count from -1, as BBRL has it.
-            episodes.cumulated_reward = np.where(episodes.done, 0.0, episodes.cumulated_reward)
-            episodes.timestep = np.where(episodes.done, -1, episodes.timestep)
-            episodes.done = np.zeros_like(episodes.done)
-        return super()._step(t)
+        played = self._played
+        if played is None:
+            raise CompositionError(f"{self.description()} was run at t={t} before t=0, which resets its environments.")
+        actions = self._read_action(t - 1)
+        for k, env in enumerate(self.envs):
+            if played.rests[k]:
+                played.reward[k] = 0.0
+                continue
+            try:
+                observation, reward, terminated, truncated, _ = env.step(actions[k])
+            except Exception as error:
+                if actions[k] == {}:
+                    raise self._unwritten_action(t - 1) from error
+                raise
+            played.add(k, reward, terminated, truncated)
+            if (terminated or truncated) and not self.include_last_state:
+                observation = env.step(None)[0]
+            played.parts[k] = observation_parts(observation, self.observation_space)
+        frame = played.frame()
+        played.begin_anew() if self.auto_reset else played.rest()
+        return frame
+
+    def _read_action(self, t: int) -> list[Any]:
+        """Return each environment's action: from `action` if somebody wrote it, else from all below `action/`."""
+        variables = self.running_workspace().variables
+        if self.input in variables:
+            action = self.get((self.input, t))
+            if len(action) != self.num_envs:
+                raise AssertionError(f"Incompatible number of envs ({len(action)} vs {self.num_envs})")
+            return actions_of_each(action, self.num_envs)
+        parts: dict[str, Any] = {}
+        for name in variables:
+            if name.startswith(f"{self.input}/"):
+                *path, last = name.removeprefix(f"{self.input}/").split("/")
+                inside = parts
+                for key in path:
+                    inside = inside.setdefault(key, {})
+                inside[last] = self.get((name, t))
+        return actions_of_each(parts, self.num_envs)
+
+    def _unwritten_action(self, t: int) -> WorkspaceError:
+        try:
+            self.get((self.input, t))
+        except WorkspaceError as error:
+            return error
+        raise AssertionError("the variable has been looked for before")  # pragma: no cover
 
     def _write(self, frame: Mapping[str, Tensor], t: int) -> None:
         self.set_obs(frame, t)
+
+
+class _Copies(VectorEnv[Any, Any, Any]):
+    """The environments in what the library expects to close and to draw them by."""
+
+    def __init__(self, envs: list[Any]) -> None:
+        self.envs, self.num_envs = envs, len(envs)
+        self.metadata = dict(getattr(envs[0], "metadata", None) or {})
+        self.render_mode = getattr(envs[0], "render_mode", None)
+        self.single_observation_space = getattr(envs[0], "observation_space", None)
+        self.single_action_space = getattr(envs[0], "action_space", None)
+
+    def render(self) -> tuple[Any, ...]:
+        return tuple(env.render() for env in self.envs)
+
+    def close_extras(self, **options: Any) -> None:
+        with ExitStack() as stack:  # all of them, also where one raises
+            for env in self.envs:
+                stack.callback(env.close)
+
+
+class _Played:
+    """The last step of all environments, with returns in whatever type of number the rewards are, as BBRL sums them."""
+
+    def __init__(self, n_envs: int) -> None:
+        self.parts: list[dict[str, Any]] = [{} for _ in range(n_envs)]
+        self.reward: list[Any] = [0.0] * n_envs
+        self.cumulated_reward: list[Any] = [0.0] * n_envs
+        self.terminated: list[Any] = [False] * n_envs
+        self.truncated: list[Any] = [False] * n_envs
+        self.timestep = [0] * n_envs
+        #: Environments whose only episode is over.
+        self.rests = [False] * n_envs
+
+    def add(self, k: int, reward: Any, terminated: Any, truncated: Any) -> None:
+        self.reward[k], self.terminated[k], self.truncated[k] = reward, terminated, truncated
+        self.cumulated_reward[k] += reward
+        self.timestep[k] += 1
+
+    def frame(self) -> dict[str, Tensor]:
+        frame = {name: in_one_batch([one[name] for one in self.parts], name) for name in self.parts[0]}
+        terminated, truncated = np.array(self.terminated, dtype=bool), np.array(self.truncated, dtype=bool)
+        frame["terminated"], frame["truncated"] = torch.from_numpy(terminated), torch.from_numpy(truncated)
+        frame["done"] = torch.from_numpy(terminated | truncated)
+        frame["reward"] = torch.from_numpy(np.array(self.reward, dtype=np.float32))
+        frame["cumulated_reward"] = torch.from_numpy(np.array(self.cumulated_reward, dtype=np.float32))
+        frame["timestep"] = torch.tensor(self.timestep)
+        return frame
+
+    def begin_anew(self) -> None:
+        """Begin new episodes where one is over; the step that resets an environment counts to 0."""
+        for k in self._over():
+            self.cumulated_reward[k], self.timestep[k] = 0.0, -1
+
+    def rest(self) -> None:
+        """Let environments whose episode is over rest; others may share the memory of their last observation."""
+        for k in self._over():
+            if not self.rests[k]:
+                self.rests[k], self.parts[k] = True, {name: kept(part) for name, part in self.parts[k].items()}
+
+    def _over(self) -> list[int]:
+        return [k for k, ends in enumerate(zip(self.terminated, self.truncated, strict=True)) if any(ends)]
 
 
 def _resets_itself(env: Any) -> bool:
@@ -212,11 +303,6 @@ def _resets_itself(env: Any) -> bool:
             return True
         env = env.env
     return False
-
-
-def _as_bbrl(array: np.ndarray) -> np.ndarray:
-    """Return an observation in BBRL's dtypes: float32 or int64."""
-    return array.astype(np.float32 if array.dtype.kind == "f" else np.int64, copy=False)
 
 
 def _size(space: gym.Space[Any]) -> Any:
