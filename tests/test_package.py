@@ -103,6 +103,8 @@ def test_the_wheel_works_by_itself(clean_environment, tmp_path):
 def test_no_pickle_and_no_eval_in_the_code():
     import ast
 
+    # The one place that writes a pickle; reading it is up to BBRL's programs.
+    allowed = {("agents/agent.py", "torch.save")}
     for top in ("workspace_rl", "agents", "algos"):
         for file in (ROOT / top).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
@@ -111,4 +113,6 @@ def test_no_pickle_and_no_eval_in_the_code():
                     assert not {"pickle", "dill", "cloudpickle", "joblib", "shelve"} & set(names), file
                 if isinstance(node, ast.Call):
                     call = ast.unparse(node.func)
-                    assert call not in ("eval", "exec", "torch.load", "yaml.load", "yaml.unsafe_load"), (file, call)
+                    refused = ("eval", "exec", "torch.load", "torch.save", "yaml.load", "yaml.unsafe_load")
+                    place = str(file.relative_to(ROOT)).removeprefix("workspace_rl/compat/bbrl/"), call
+                    assert call not in refused or place in allowed, (file, call)

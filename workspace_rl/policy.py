@@ -221,8 +221,14 @@ def describe_agent(agent: Agent) -> dict[str, Any]:
     Raises:
         PolicyFileError: an argument is of a kind that cannot be written down.
     """
-    args, kwargs = agent._constructor_arguments  # type: ignore[misc]
     where = agent.description()
+    recorded = agent.__dict__["_constructor_arguments"]
+    if recorded is None:
+        raise PolicyFileError(
+            f"{where} cannot be saved: it was unpickled, and a pickle does not tell what an agent was built with. "
+            "Build it anew, and give the new one its weights: new.load_state_dict(old.state_dict())."
+        )
+    args, kwargs = recorded
     described: dict[str, Any] = {"class": class_path(type(agent))}
     if args:
         described["args"] = [_describe(value, where, f"argument {k + 1}") for k, value in enumerate(args)]

@@ -1,4 +1,4 @@
-"""Agents under BBRL's names: the traces of its environments, its constructors, saving, films, and its mistakes."""
+"""Agents under BBRL's names: the traces of its environments, its constructors, films, and its mistakes."""
 
 import copy
 from functools import partial
@@ -11,8 +11,7 @@ import torch
 from moviepy import VideoFileClip
 from torch import nn
 
-import workspace_rl
-from tests.compat.conftest import OURS, content
+from tests.compat.conftest import OURS
 from workspace_rl.compat.bbrl.agents import (
     Agent,
     Agents,
@@ -20,14 +19,11 @@ from workspace_rl.compat.bbrl.agents import (
     KWAgentWrapper,
     PrintAgent,
     SeedableAgent,
-    SerializableAgent,
     TemporalAgent,
-    TimeAgent,
 )
-from workspace_rl.compat.bbrl.agents.agent import load
 from workspace_rl.compat.bbrl.agents.gymnasium import ParallelGymAgent, make_env, record_video
 from workspace_rl.compat.bbrl.workspace import Workspace
-from workspace_rl.errors import PolicyFileError, UnsupportedSpaceError
+from workspace_rl.errors import UnsupportedSpaceError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning"),
@@ -150,17 +146,6 @@ def test_environments_rest_after_their_episode():
 
 
 # ---- constructors and names ---------------------------------------------------------------------------------------
-
-
-class Everything(TimeAgent, SeedableAgent, SerializableAgent):
-    """Inherits as BBRL's own agents do."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.layer = nn.Linear(2, 1)
-
-    def forward(self, t, **kwargs):
-        self.set((f"{self.prefix}q", t), self.layer(self.get(("x", t))).squeeze(-1))
 
 
 def test_constructors(either):
@@ -358,34 +343,7 @@ def test_the_sizes_of_a_dictionary_are_asked_of_its_parts():
         ParallelGymAgent(Parts, 2).get_obs_and_actions_sizes()
 
 
-# ---- saving and films ---------------------------------------------------------------------------------------------
-
-
-def test_saved_agents_are_no_pickles_and_act_the_same(tmp_path):
-    agent = Everything(name="critic").with_prefix("target/")
-    agent.save_model(tmp_path / "model.agt")
-    assert sorted(file.name for file in (tmp_path / "model.agt").iterdir()) == ["policy.safetensors", "policy.yaml"]
-    agent.save(tmp_path / "again")
-    for loaded in (
-        Everything().load_model(tmp_path / "model.agt"),
-        load(tmp_path / "again", [Everything]),
-        workspace_rl.load_policy(tmp_path / "again", [Everything]),
-    ):
-        results = []
-        for one in (agent, loaded):
-            workspace = Workspace()
-            workspace.set("x", 0, torch.ones(3, 2))
-            one(workspace, t=0)
-            results.append(content(workspace))
-        assert torch.equal(results[0]["target/q"], results[1]["target/q"]) and loaded.name == "critic"
-    with pytest.raises(PolicyFileError, match="allow"):
-        load(tmp_path / "again")
-
-
-def test_bbrls_own_files_are_not_opened(tmp_path):
-    torch.save(nn.Linear(1, 1), tmp_path / "old.agt")
-    with pytest.raises(PolicyFileError, match=r"convert it once, with the real bbrl"):
-        Agent().load_model(tmp_path / "old.agt")
+# ---- films --------------------------------------------------------------------------------------------------------
 
 
 class Push(Agent):

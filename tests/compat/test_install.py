@@ -82,7 +82,7 @@ def test_nothing_is_mixed_with_a_package_that_is_imported_already():
         ("import bbrl.agents.asynchronous", "vectorization='async'"),
         ("from bbrl.agents.gymb import AutoResetGymAgent", "ParallelGymAgent"),
         ("from bbrl.agents.gymnasium import VecGymAgent", "ParallelGymAgent"),
-        ("import bbrl.visu.play", "load_model"),
+        ("import bbrl.visu.play", "torch.load"),
         ("import bbrl.nonsense", "'bbrl.nonsense' is not covered"),
         ("import bbrl.utils.functionalb", "'functional'"),
         ("from bbrl.visu.visu_critics import plot_critic", "'plot_critics'"),

@@ -1,4 +1,4 @@
-"""Nothing in the library unpickles, evaluates or constructs what stands in a file."""
+"""Nothing in the library unpickles, evaluates or constructs what stands in a file; one place writes a pickle."""
 
 import ast
 from pathlib import Path
@@ -10,6 +10,8 @@ FILES = sorted(path for folder in ("workspace_rl", "agents", "algos") for path i
 
 PICKLING_MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle"}
 BUILTINS = {"eval", "exec"}
+#: The one place that writes a pickle, which endangers nobody: BBRL's programs read the file by `torch.load` themselves.
+WRITES_A_PICKLE = "workspace_rl/compat/bbrl/agents/agent.py", "Agent.save_model"
 CONSTRUCTING_LOADERS = {
     "load", "load_all", "full_load", "full_load_all", "unsafe_load", "unsafe_load_all",
     "Loader", "FullLoader", "UnsafeLoader", "CLoader", "CFullLoader", "CUnsafeLoader",
@@ -75,7 +77,14 @@ def findings(source):
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
 def test_no_module_can_run_code_from_a_file(path):
-    assert findings(path.read_text()) == []
+    source = path.read_text()
+    expected = []
+    if str(path.relative_to(ROOT)) == WRITES_A_PICKLE[0]:
+        found, method = ast.parse(source), WRITES_A_PICKLE[1]
+        for name in method.split("."):
+            found = next(node for node in found.body if getattr(node, "name", None) == name)
+        expected = [(found.body[-1].lineno, "torch.save")]
+    assert findings(source) == expected
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ INSTEAD = {
     "get_directories": "Path.rglob",
     "plot_trajectories": "bbrl.visu.plot_policies",
     "svpg_histograms": "matplotlib's hist()",
-    "play": "load_model, and record_video of bbrl.agents.gymnasium",
+    "play": "torch.load, and record_video of bbrl.agents.gymnasium",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from workspace_rl import agent as library
 from workspace_rl import composition
 from workspace_rl.compat.assertions import asserting
@@ -28,6 +30,8 @@ class CopyTAgent(composition.CopyTAgent, Agent):
 
 class EpisodesDone(composition.EpisodesDone, Agent):
     """Tells which environments have finished an episode."""
+
+    _done: Any = None  # of one that BBRL has pickled
 
 
 class PrintAgent(composition.PrintAgent, Agent):
