@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import build_mlp, full_precision
+from workspace_rl.agents.observations import network_input, one_hot
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
@@ -30,14 +31,21 @@ class DeterministicActor(Agent):
         action_size: int,
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
+        observation_choices: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        """Build a perceptron with one output for each action component."""
+        """Build a perceptron with one output for each action component.
+
+        `observation_choices` (`GymAgent.observation_choices`) are given for observations that are choices, which the
+        network is then given one-hot.
+        """
         super().__init__(name)
+        self.one_hot = one_hot(observation_choices, observation_size, self.description())
         self.model = build_mlp([observation_size, *hidden_sizes, action_size], activation, nn.Tanh)
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Choose actions at step `t`."""
-        self.set(("action", t), full_precision(self.model(self.get(("env/env_obs", t)))))
+        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name)
+        self.set(("action", t), full_precision(self.model(observation)))
 
 
 class SquashedGaussianActor(Agent):
@@ -59,9 +67,15 @@ class SquashedGaussianActor(Agent):
         action_size: int,
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
+        observation_choices: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        """Build a perceptron with two outputs for each action component, its mean and its log standard deviation."""
+        """Build a perceptron with two outputs for each action component, its mean and its log standard deviation.
+
+        `observation_choices` (`GymAgent.observation_choices`) are given for observations that are choices, which the
+        network is then given one-hot.
+        """
         super().__init__(name)
+        self.one_hot = one_hot(observation_choices, observation_size, self.description())
         self.body = build_mlp([observation_size, *hidden_sizes], activation, activation)
         width = hidden_sizes[-1] if hidden_sizes else observation_size
         self.mean = nn.Linear(width, action_size)
@@ -76,7 +90,7 @@ class SquashedGaussianActor(Agent):
             log_prob: also write `action_logprobs` (of drawn actions only).
             **kwargs: ignored.
         """
-        features = self.body(self.get(("env/env_obs", t)))
+        features = self.body(network_input(self.get(("env/env_obs", t)), self.one_hot, self.name))
         mean = full_precision(self.mean(features))
         if not stochastic:
             self.set(("action", t), torch.tanh(mean))

@@ -10,6 +10,7 @@ from torch import nn
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import EnsembleMLP
+from workspace_rl.agents.observations import network_input, one_hot
 
 
 class ContinuousQAgent(Agent):
@@ -27,17 +28,23 @@ class ContinuousQAgent(Agent):
         n_critics: int = 2,
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
+        observation_choices: Sequence[Sequence[int]] | None = None,
     ) -> None:
         """Build `n_critics` perceptrons that are evaluated together.
+
+        `observation_choices` (`GymAgent.observation_choices`) are given for observations that are choices, which the
+        networks are then given one-hot.
 
         Raises:
             ConfigError: `hidden_sizes` is empty.
         """
         super().__init__(name)
         self.with_prefix("critic/")
+        self.one_hot = one_hot(observation_choices, observation_size, self.description())
         self.model = EnsembleMLP(observation_size + action_size, hidden_sizes, n_critics, activation)
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate the actions at step `t`."""
-        inputs = torch.cat((self.get(("env/env_obs", t)), self.get(("action", t))), dim=-1)
+        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name)
+        inputs = torch.cat((observation, self.get(("action", t))), dim=-1)
         self.set((f"{self.prefix}q_values", t), self.model(inputs))

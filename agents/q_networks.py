@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import build_mlp, full_precision
+from workspace_rl.agents.observations import OneHot, network_input, one_hot
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
 
 #: The layers of Mnih et al. 2015: filters, kernel size, stride.
@@ -96,6 +97,7 @@ class DiscreteQAgent(Agent):
         head_hidden_sizes: Sequence[int] = (),
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
+        observation_choices: Sequence[Sequence[int]] | None = None,
     ) -> None:
         """Put body and head together.
 
@@ -109,9 +111,11 @@ class DiscreteQAgent(Agent):
                 for images are `network="nature_cnn", hidden_sizes=[], head_hidden_sizes=[512], dueling=True`.
             activation: stands after each hidden layer.
             name: the agent's name.
+            observation_choices: for observations that are choices (`GymAgent.observation_choices`), which "mlp" is then
+                given one-hot.
 
         Raises:
-            CompositionError: there is no such network.
+            CompositionError: there is no such network, or the choices do not make up the observation's size.
             UnsupportedSpaceError: the network is not made for observations of this shape.
         """
         super().__init__(name)
@@ -124,7 +128,9 @@ class DiscreteQAgent(Agent):
             )
         sizes = list(DEFAULT_HIDDEN_SIZES[network] if hidden_sizes is None else hidden_sizes)
         self.body: nn.Module
-        if network == "nature_cnn":
+        self.one_hot: OneHot | None = None
+        self._takes_images = network == "nature_cnn"
+        if self._takes_images:
             self.body = NatureCNN(observation_shape, sizes, activation)
             height, width = _size_after_convolutions(observation_shape)
             features = sizes[-1] if sizes else NATURE_CONVOLUTIONS[-1][0] * height * width
@@ -134,6 +140,7 @@ class DiscreteQAgent(Agent):
                     f"network 'mlp' is for vectors, not for observations of shape {list(observation_shape)}. "
                     "'nature_cnn' is for images."
                 )
+            self.one_hot = one_hot(observation_choices, observation_shape[0], self.description())
             self.body = build_mlp([observation_shape[0], *sizes], activation, activation)
             features = sizes[-1] if sizes else observation_shape[0]
         self.head: nn.Module
@@ -144,7 +151,10 @@ class DiscreteQAgent(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate all actions at step `t`."""
-        q_values = self.head(self.body(self.get(("env/env_obs", t))))
+        observation = self.get(("env/env_obs", t))
+        if not self._takes_images:
+            observation = network_input(observation, self.one_hot, self.name)
+        q_values = self.head(self.body(observation))
         self.set((f"{self.prefix}q_values", t), full_precision(q_values))
 
 

@@ -29,6 +29,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.agents.actors import DeterministicActor
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
+from workspace_rl.agents.observations import encoding_of
 from workspace_rl.composition import Agents
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
@@ -95,12 +96,15 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
     def build(self) -> None:
         """Create actor, critic, and their targets."""
         observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
+        encoding = encoding_of(self.train_env)
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
 
-        self.actor = DeterministicActor(observation_size, sizes.actor_hidden_size, action_size, name="actor")
+        self.actor = DeterministicActor(
+            observation_size, sizes.actor_hidden_size, action_size, name="actor", **encoding
+        )
         self.critic = ContinuousQAgent(
-            observation_size, sizes.critic_hidden_size, action_size, self.n_critics, name="critic"
+            observation_size, sizes.critic_hidden_size, action_size, self.n_critics, name="critic", **encoding
         )
         self.actor.to(self.device)
         self.critic.to(self.device)

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, RandomAgent
+from workspace_rl.agents.observations import encoding_of
 from workspace_rl.composition import Agents
 from workspace_rl.config import OffPolicyConfig, RunConfig
 from workspace_rl.errors import ConfigError, PolicyFileError
@@ -166,14 +167,16 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         parameters = self.config.algorithm
         sizes = parameters.architecture
 
+        images = sizes.network == "nature_cnn"
         self.q_agent = DiscreteQAgent(
-            self._observation_shape(),
+            self._image_shape() if images else [self.train_env.observation_size],
             sizes.hidden_size,
             self.train_env.action_size,
             network=sizes.network,
             dueling=sizes.dueling,
             head_hidden_sizes=sizes.head_hidden_size,
             name="q",
+            **({} if images else encoding_of(self.train_env)),
         ).to(self.device)
         if sizes.freeze_features and sizes.features_from is None:
             raise ConfigError(
@@ -197,9 +200,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         self.random_policy = RandomAgent(self.train_env.action_space)
         self.eval_policy = Agents(self.q_agent, GreedyAgent())
 
-    def _observation_shape(self) -> list[int]:
-        if self.config.algorithm.architecture.network == "mlp":
-            return [self.train_env.observation_size]
+    def _image_shape(self) -> list[int]:
         return list(self.train_env.observation_space.shape or ())
 
     def schedules(self, step: int) -> dict[str, float]:

@@ -27,6 +27,7 @@ from workspace_rl.agents import (
     RandomAgent,
     SquashedGaussianActor,
 )
+from workspace_rl.agents.observations import encoding_of
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
@@ -99,11 +100,16 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
     def build(self) -> None:
         """Create actor, critics, target critics and the entropy coefficient."""
         observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
+        encoding = encoding_of(self.train_env)
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
 
-        self.actor = SquashedGaussianActor(observation_size, sizes.actor_hidden_size, action_size, name="actor")
-        self.critic = ContinuousQAgent(observation_size, sizes.critic_hidden_size, action_size, name="critic")
+        self.actor = SquashedGaussianActor(
+            observation_size, sizes.actor_hidden_size, action_size, name="actor", **encoding
+        )
+        self.critic = ContinuousQAgent(
+            observation_size, sizes.critic_hidden_size, action_size, name="critic", **encoding
+        )
         self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
         self.entropy_coef: FixedEntropyCoefficient | LearnedEntropyCoefficient
         if parameters.entropy_mode == "auto":

@@ -11,14 +11,20 @@ if TYPE_CHECKING:
     from workspace_rl.training import OffPolicyAlgorithm
 
 
+def all_algorithms() -> dict[str, type[OffPolicyAlgorithm[Any]]]:
+    """Return the library's algorithms by their names in configurations."""
+    # Imported here, since algorithms import the framework.
+    known: dict[str, type[OffPolicyAlgorithm[Any]]] = importlib.import_module("workspace_rl.algos").ALGORITHMS
+    return known
+
+
 def find_algorithm(name: object) -> type[OffPolicyAlgorithm[Any]]:
     """Return the algorithm called `name` in configurations ("sac").
 
     Raises:
         ConfigError: there is no such algorithm.
     """
-    # Imported here, since algorithms import the framework.
-    known: dict[str, type[OffPolicyAlgorithm[Any]]] = importlib.import_module("workspace_rl.algos").ALGORITHMS
+    known = all_algorithms()
     if not isinstance(name, str) or name not in known:
         hint = did_you_mean(name, known) if isinstance(name, str) else ""
         raise ConfigError(f"algo: one of {', '.join(known)} expected, {name!r} found.{hint}")

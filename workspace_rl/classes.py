@@ -13,12 +13,12 @@ from workspace_rl.errors import ConfigError, did_you_mean
 TRUSTED = ("torch.optim", "torch.nn", "workspace_rl")
 
 
-def find_class(classname: str, allow: Sequence[str] = ()) -> type:
+def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
     """Return the class called `classname` ("package.module.Class").
 
     Args:
         classname: the class's full name.
-        allow: names of further classes, or of packages, that may be named besides `TRUSTED`.
+        allow: names of further classes, or of packages, that may be named besides `TRUSTED`; None for any class.
 
     Raises:
         ConfigError: the name is not allowed, or there is no such class.
@@ -40,8 +40,8 @@ def find_class(classname: str, allow: Sequence[str] = ()) -> type:
     return found
 
 
-def _require_trust(classname: str, allow: Sequence[str]) -> None:
-    if not any(f"{classname}.".startswith(f"{one}.") for one in (*TRUSTED, *allow)):
+def _require_trust(classname: str, allow: Sequence[str] | None) -> None:
+    if allow is not None and not any(f"{classname}.".startswith(f"{one}.") for one in (*TRUSTED, *allow)):
         raise ConfigError(
             f"class {classname!r} may not be named here: only those of {', '.join(TRUSTED)} may. "
             f"If you trust it, allow it by name: allow=[{classname!r}]."

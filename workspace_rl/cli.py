@@ -183,7 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
         "envs",
         "list environments that are known to work",
         """
-        With their spaces, and the extra that each needs: pip install "workspace-rl[EXTRA]". Other gymnasium
+        With their spaces, the extra that each needs, and the algorithms that can learn it. Other gymnasium
         environments work as well, your own among them ("your_module:YourEnv-v0").
         """,
     )
@@ -261,9 +261,9 @@ def _configs(options: argparse.Namespace) -> int:
 
 
 def _envs(options: argparse.Namespace) -> int:
-    rows = [("environment", "observation", "action", "extra")]
+    rows = [("environment", "observation", "action", "extra", "algorithms")]
     rows += [
-        (entry.name, entry.observation or "(not installed)", entry.action or "", entry.extra)
+        (entry.name, entry.observation or "(not installed)", entry.action or "", entry.extra, entry.algorithms or "")
         for entry in list_environments()
     ]
     print("\n".join(aligned(rows)))

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from workspace_rl.env_wrappers import normalised
 from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
 from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
@@ -27,6 +28,14 @@ class EnvironmentConfig:
 
     env_name: str = option("", "gymnasium id, e.g. 'Pendulum-v1'; 'your_module:YourEnv-v0' imports your_module first")
     env_args: dict[str, Any] = option(dict, "further arguments of the environment's constructor")
+    wrappers: list[Any] = option(
+        list,
+        "put around each environment in this order: names of gymnasium's wrappers, such as FlattenObservation, or of "
+        "classes in modules of yours, or {classname: ..., argument: value}",
+    )
+    max_episode_steps: int | None = option(
+        None, "steps after which an episode is cut (truncated), instead of the environment's own limit", least=1
+    )
     vectorization: str | None = option(
         None,
         "how environments are stepped together; the fastest way for Atari games, 'sync' for others, unless given",
@@ -47,13 +56,28 @@ class EnvironmentConfig:
         """Raise a `ConfigError` if there is no name, or an option of the Atari preprocessing is impossible."""
         if not self.env_name:
             raise ConfigError(f"{path}env_name: an environment's id expected, for instance 'Pendulum-v1'; none found.")
+        self.wrappers = normalised(self.wrappers, path)
+        if self.max_episode_steps is not None and "max_episode_steps" in self.env_args:
+            raise ConfigError(
+                f"{path}max_episode_steps and {path}env_args.max_episode_steps: one limit expected, two found. "
+                "Remove the latter."
+            )
+        if self.wrappers and self.vectorization == "vector_entry_point":
+            raise ConfigError(
+                f"{path}wrappers: the environments of vectorization 'vector_entry_point' are stepped all at once and "
+                "cannot be wrapped one by one. Use vectorization sync or async, or null."
+            )
         self.constructor_arguments()
 
     def constructor_arguments(self, *, scoring: bool = False) -> dict[str, Any]:
         """Return what `make_env` is given besides the name; for `scoring`, without what is for learning only."""
+        limit = {} if self.max_episode_steps is None else {"max_episode_steps": self.max_episode_steps}
         if self.atari is None:
-            return dict(self.env_args)
+            return {**self.env_args, **limit}
         options = AtariOptions.of(self.atari)
+        if self.max_episode_steps is not None:
+            frames = self.max_episode_steps * options.frame_skip
+            options = dataclasses.replace(options, max_frames_per_episode=frames)
         if scoring:
             options = dataclasses.replace(options, terminal_on_life_loss=False, reward_clipping=False)
         return {**self.env_args, "atari": options}
@@ -61,7 +85,9 @@ class EnvironmentConfig:
     @property
     def stacked(self) -> dict[str, int]:
         """Observations that are stacks of the last pictures, and of how many (see `ReplayBuffer`)."""
-        return {} if self.atari is None else {"env/env_obs": AtariOptions.of(self.atari).frame_stack}
+        # What wrappers make of a stack need not be one any more.
+        plain = self.atari is not None and not self.wrappers
+        return {"env/env_obs": AtariOptions.of(self.atari or {}).frame_stack} if plain else {}
 
 
 @dataclass

@@ -27,7 +27,13 @@ from workspace_rl.errors import (
 from workspace_rl.finite import FiniteCheck, NonFinite
 from workspace_rl.make_env import Wrapper
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
-from workspace_rl.spaces import ActionAdapter, action_adapter, observation_leaves
+from workspace_rl.spaces import (
+    ActionAdapter,
+    action_adapter,
+    observation_choices,
+    observation_leaves,
+    observation_size,
+)
 from workspace_rl.vectorization import SyncEnvs, Vectorization, make_vector_env
 from workspace_rl.workspace import Workspace
 
@@ -353,18 +359,17 @@ class GymAgent(Agent):
 
     @property
     def observation_size(self) -> int:
-        """The number of features of a one-dimensional observation.
+        """The number of a network's inputs: the features of a vector, or, one-hot, an observation's choices.
 
         Raises:
-            UnsupportedSpaceError: the observation is not a vector of floating-point numbers.
+            UnsupportedSpaceError: the observation is neither a vector of numbers nor choices.
         """
-        space = self.observation_space
-        if isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating):
-            return space.shape[0]
-        raise UnsupportedSpaceError(
-            f"the observation space {space} is not a vector of floating-point numbers. Wrap the environment so that it "
-            "gives one, for instance with gymnasium.wrappers.FlattenObservation or DtypeObservation."
-        )
+        return observation_size(self.observation_space)
+
+    @property
+    def observation_choices(self) -> list[list[int]] | None:
+        """Least value and count of each choice that an observation consists of; None if it is of numbers."""
+        return observation_choices(self.observation_space)
 
     @property
     def action_size(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workspace_rl.config import EnvironmentConfig
+from workspace_rl.env_wrappers import find_wrappers
 from workspace_rl.errors import ConfigError, EnvironmentFailedError, RenderingError
 from workspace_rl.gym_agent import GymAgent
 
@@ -28,6 +29,7 @@ def make_env_agent(
             n_envs,
             auto_reset=auto_reset,
             vectorization=vectorization,
+            wrappers=find_wrappers(config.wrappers),
             env_args=env_args,
             clip_actions=config.clip_actions,
             timeout=config.timeout,
@@ -40,4 +42,9 @@ def make_env_agent(
             raise
         if render:
             raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({refused}).") from refused
+        if config.max_episode_steps is not None and "max_episode_steps" in str(refused):
+            raise ConfigError(
+                f"gym_env.max_episode_steps: the class of {config.env_name!r} for gym_env.vectorization="
+                f"{vectorization} takes no such limit ({refused}). Use vectorization sync or async."
+            ) from refused
         raise ConfigError(f"gym_env.env_args: environment {config.env_name!r} refuses them: {refused}") from refused

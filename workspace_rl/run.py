@@ -16,6 +16,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.algorithms import find_algorithm
 from workspace_rl.checkpoint import Checkpoints
 from workspace_rl.config import RunConfig, apply_overrides, load_config
+from workspace_rl.env_wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import FolderLock, inside, write_bytes, write_text
@@ -142,6 +143,7 @@ class Run:
                     "Train anew to change other parameters."
                 )
         config = load_config(self.path / CONFIG)
+        require_trusted(self.config.gym_env.wrappers, ())
         config.base_dir = str(self.path)
         # The folder may be somebody else's: it does not decide where on this machine files are written.
         OmegaConf.update(config, "logger.log_dir", None)
@@ -244,6 +246,7 @@ class Run:
         seed = _seed(self.config)
         seeds = episode_seeds(seed, FINAL_EPISODES, n=n_episodes)
         policy = self.policy(which, allow)
+        require_trusted(self.config.gym_env.wrappers, allow)
         # As few rounds as 16 environments need, and as few environments as that many rounds need.
         n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
         env_agent = make_env_agent(self.config.gym_env, n_envs, auto_reset=False)
@@ -272,6 +275,7 @@ class Run:
         """
         path = self.film(which) if path is None else Path(path)
         policy = self.policy(which, allow)
+        require_trusted(self.config.gym_env.wrappers, allow)
         env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
         try:
             return record_video(

@@ -175,6 +175,8 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
         return None
     if bool in options and isinstance(value, bool):
         return value
+    if hint is Any:
+        return value
     wanted = next(one for one in options if one not in (type(None), bool) or len(options) == 1)
     origin = typing.get_origin(wanted) or wanted
     if origin is list and isinstance(value, list):

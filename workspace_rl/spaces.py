@@ -16,6 +16,9 @@ from workspace_rl.errors import ActionError, UnsupportedSpaceError
 #: An action may leave its bounds by this much (in units of [-1, 1]): rounding, which is removed without a word.
 ROUNDING = 1e-5
 
+#: How an environment is wrapped, in messages.
+BY_WRAPPERS = "gym_env.wrappers in a configuration, GymAgent(..., wrappers=[...]) in a program"
+
 # ---- observations -------------------------------------------------------------------------------------------------
 
 
@@ -45,6 +48,65 @@ def space_leaves(space: gym.Space[Any], name: str) -> dict[str, tuple[gym.Space[
     leaves: dict[str, tuple[gym.Space[Any], Callable[[Any], Any]]] = {}
     _collect_leaves(space, name, lambda observation: observation, leaves)
     return leaves
+
+
+#: Networks get at most so many inputs of zeros and ones from observations that are choices.
+MOST_CHOICES = 100_000
+
+
+def observation_choices(space: gym.Space[Any]) -> list[list[int]] | None:
+    """Return the least value and the number of values of each choice that an observation consists of.
+
+    None for observations that are numbers: those of a `Box`, and of `MultiBinary`, whose zeros and ones are inputs of
+    networks as they stand.
+    """
+    if isinstance(space, gym.spaces.Discrete):
+        return [[int(space.start), int(space.n)]]
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        parts = zip(space.start.reshape(-1).tolist(), space.nvec.reshape(-1).tolist(), strict=True)
+        return [[int(least), int(count)] for least, count in parts]
+    return None
+
+
+def observation_size(space: gym.Space[Any]) -> int:
+    """Return how many inputs a network has for an observation: its features, or its choices one-hot.
+
+    Raises:
+        UnsupportedSpaceError: it is neither a vector of numbers nor choices, or there are too many choices.
+    """
+    choices = observation_choices(space)
+    if choices is not None:
+        size = sum(count for _, count in choices)
+        if size > MOST_CHOICES:
+            raise UnsupportedSpaceError(
+                f"the observation space {space} has {size:,} choices; at most {MOST_CHOICES:,} become inputs of a "
+                f"network. Turn them into a few numbers by a wrapper of your own: {BY_WRAPPERS}."
+            )
+        return size
+    flat = isinstance(space, gym.spaces.Box | gym.spaces.MultiBinary) and len(space.shape) == 1
+    if flat:
+        return int(space.shape[0])  # type: ignore[index]
+    if is_image(space):
+        raise UnsupportedSpaceError(
+            f"the observation space {space} is not a vector, but one of images. DQN learns from them by convolutions: "
+            f"algorithm.architecture.network=nature_cnn. Small ones of other algorithms become vectors by "
+            f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}."
+        )
+    if isinstance(space, gym.spaces.Box | gym.spaces.MultiBinary):
+        raise UnsupportedSpaceError(
+            f"the observation space {space} is not a vector, but of shape {list(space.shape)}. It becomes one by "
+            f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}. (Images that DQN reads by "
+            "algorithm.architecture.network=nature_cnn have channels first, at least 36 x 36 pixels.)"
+        )
+    raise UnsupportedSpaceError(
+        f"the observation space {space} has several parts, which these networks do not read. A vector is made of them "
+        f"by gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}."
+    )
+
+
+def is_image(space: gym.Space[Any]) -> bool:
+    """Return whether observations are images for convolutions: channels first, at least 36 x 36 pixels."""
+    return isinstance(space, gym.spaces.Box) and len(space.shape) == 3 and min(space.shape[1:]) >= 36
 
 
 def _as_array(space: gym.Space[Any], pick: Callable[[Any], Any]) -> Callable[[Any], np.ndarray]:

@@ -5,11 +5,16 @@ import importlib.util
 import gymnasium as gym
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
+from tests.toys import SpaceEnv
 from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace, make_env
 from workspace_rl.agents import RandomAgent
+from workspace_rl.algos import ALGORITHMS
 from workspace_rl.cli import main
-from workspace_rl.envs.catalogue import ENVIRONMENTS, describe_space
+from workspace_rl.config import apply_overrides
+from workspace_rl.envs.catalogue import ENVIRONMENTS, describe_space, learned_by
+from workspace_rl.errors import WorkspaceRLError
 
 MODULES = {
     "": "gymnasium",
@@ -60,5 +65,42 @@ def test_spaces_in_words():
 def test_the_command_lists_them(capfd):
     assert main(["envs"]) == 0
     output = capfd.readouterr()
-    assert output.out.splitlines()[0].split() == ["environment", "observation", "action", "extra"]
+    assert output.out.splitlines()[0].split() == ["environment", "observation", "action", "extra", "algorithms"]
+    lines = {line.split()[0]: line for line in output.out.splitlines()}
+    assert lines["Pendulum-v1"].endswith("ddpg, sac, td3") and lines["Taxi-v4"].endswith("dqn")
     assert len(output.out.splitlines()) == 1 + sum(map(len, ENVIRONMENTS.values())) and output.err == ""
+
+
+class Pictures(SpaceEnv):
+    def __init__(self):
+        super().__init__(gym.spaces.Box(0, 255, (3, 40, 40), np.uint8))
+
+
+class Parts(SpaceEnv):
+    def __init__(self):
+        parts = gym.spaces.Dict(a=gym.spaces.Box(-1, 1, (2,)), b=gym.spaces.Discrete(2))
+        super().__init__(parts, gym.spaces.Box(-1, 1, (1,)))
+
+
+gym.register("Pictures-v0", Pictures)
+gym.register("Parts-v0", Parts)
+
+
+@pytest.mark.parametrize("name", [*ENVIRONMENTS[""], "PongNoFrameskip-v4", "Pictures-v0", "Parts-v0"])
+@pytest.mark.filterwarnings("ignore:.*is out of date:UserWarning", "ignore:.*is out of date:DeprecationWarning")
+def test_who_is_said_to_learn_an_environment_can(name, tmp_path):
+    if name.startswith("Pong"):
+        pytest.importorskip("ale_py")
+    env = make_env(name)
+    algorithms, _, needed = learned_by(name, env.observation_space, env.action_space).partition(" with ")
+    env.close()
+    overrides = needed.split(" and ") if needed else []
+    for algorithm, found in ALGORITHMS.items():
+        config = {"algo": algorithm, "base_dir": str(tmp_path), "compile": False, "matmul_precision": "highest"}
+        config |= {"gym_env": {"env_name": name}, "algorithm": {"n_envs": 1, "total_steps": 20_000}}
+        config = apply_overrides(OmegaConf.create(config), overrides if algorithm in algorithms else [])
+        if algorithm in algorithms.split(", "):
+            found(config)._close_environments()
+        else:
+            with pytest.raises(WorkspaceRLError):
+                found(config)

@@ -310,18 +310,13 @@ def test_returns_do_not_lose_digits():
     assert workspace["env/cumulated_reward"][-1].item() == pytest.approx(2000, rel=1e-6)
 
 
-def test_integer_vectors_have_no_size_for_networks():
-    agent = GymAgent(lambda: SpaceEnv(gym.spaces.Box(0, 9, (3,), np.int64)))
-    with pytest.raises(UnsupportedSpaceError, match="DtypeObservation"):
-        _ = agent.observation_size
-
-
 def test_sizes():
     agent = GymAgent("Pendulum-v1")
     assert (agent.observation_size, agent.action_size) == (3, 1)
     assert GymAgent("CartPole-v1").action_size == 2
+    assert GymAgent(lambda: SpaceEnv(gym.spaces.Discrete(3, start=1))).observation_choices == [[1, 3]]
     with pytest.raises(UnsupportedSpaceError, match="not a vector"):
-        _ = GymAgent(lambda: SpaceEnv(gym.spaces.Discrete(3))).observation_size
+        _ = GymAgent(lambda: SpaceEnv(gym.spaces.Box(0, 1, (3, 3)))).observation_size
 
 
 def test_wrappers_are_applied_in_order():

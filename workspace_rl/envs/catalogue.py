@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from workspace_rl.errors import MissingDependencyError
+from workspace_rl.algorithms import all_algorithms
+from workspace_rl.envs import PROVIDERS
+from workspace_rl.errors import MissingDependencyError, UnsupportedSpaceError
 from workspace_rl.make_env import make_env
+from workspace_rl.spaces import action_adapter, is_image, observation_size
 
 #: Extra ("" for none) -> ids. All are tested; many others work as well.
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
@@ -28,6 +32,9 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
         "LineMDPContinuous-v0",
         "2DMDPContinuous-v0",
         "DebugV-v0",
+        "FrozenLake-v1",
+        "CliffWalking-v1",
+        "Taxi-v4",
     ),
     "box2d": ("LunarLander-v3", "LunarLanderContinuous-v3", "BipedalWalker-v3"),
     "mujoco": (
@@ -61,6 +68,8 @@ class Entry:
     #: Spaces in words; None where the extra is not installed.
     observation: str | None
     action: str | None
+    #: The algorithms that can learn it, and what they need to be told for that; None where it is not installed.
+    algorithms: str | None
 
 
 def list_environments() -> list[Entry]:
@@ -71,11 +80,41 @@ def list_environments() -> list[Entry]:
             try:
                 env = make_env(name)
             except MissingDependencyError:
-                entries.append(Entry(name, extra, None, None))
+                entries.append(Entry(name, extra, None, None, None))
                 continue
-            entries.append(Entry(name, extra, describe_space(env.observation_space), describe_space(env.action_space)))
+            spaces = env.observation_space, env.action_space
+            entries.append(Entry(name, extra, *map(describe_space, spaces), learned_by(name, *spaces)))
             env.close()
     return entries
+
+
+def learned_by(name: str, observation: gym.Space[Any], action: gym.Space[Any]) -> str:
+    """Return the algorithms that can learn an environment of these spaces, with the options that they need for it.
+
+    "-" where there is none.
+    """
+    if isinstance(action, gym.spaces.Box):
+        try:
+            action_adapter(action, 1, rescale=True, clip=False)
+        except UnsupportedSpaceError:
+            return "-"
+    kind = "discrete" if isinstance(action, gym.spaces.Discrete) else "continuous"
+    if kind == "continuous" and not (isinstance(action, gym.spaces.Box) and len(action.shape) == 1):
+        return "-"
+    known = ", ".join(one for one, found in all_algorithms().items() if found.action_kind == kind)
+    try:
+        observation_size(observation)
+    except UnsupportedSpaceError:
+        return f"{known} with {_needed(name, observation, kind)}"
+    return known
+
+
+def _needed(name: str, observation: gym.Space[Any], kind: str) -> str:
+    if any(re.fullmatch(one.pattern, name) for one in PROVIDERS if one.module == "ale_py"):
+        return "gym_env.atari={} and algorithm.architecture.network=nature_cnn"
+    if kind == "discrete" and is_image(observation):
+        return "algorithm.architecture.network=nature_cnn"
+    return "gym_env.wrappers=[FlattenObservation]"
 
 
 def describe_space(space: gym.Space[Any]) -> str:
