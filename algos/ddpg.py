@@ -57,7 +57,7 @@ class DDPGParameters(OffPolicyConfig):
 class DDPGConfig(RunConfig):
     """A run of DDPG."""
 
-    algo: str = option("ddpg", "the algorithm's name", choices=("ddpg",))
+    algo: str = option("ddpg", "the algorithm's name, or module:Class of one of your own")
     algorithm: DDPGParameters = field(default_factory=DDPGParameters)
     actor_optimizer: dict[str, Any] = optimizer_option("the actor's optimiser")
     critic_optimizer: dict[str, Any] = optimizer_option("the critics' optimiser")

@@ -89,7 +89,7 @@ class DQNParameters(OffPolicyConfig):
 class DQNConfig(RunConfig):
     """A run of DQN."""
 
-    algo: str = option("dqn", "the algorithm's name", choices=("dqn",))
+    algo: str = option("dqn", "the algorithm's name, or module:Class of one of your own")
     algorithm: DQNParameters = field(default_factory=DQNParameters)
     optimizer: dict[str, Any] = optimizer_option("the optimiser")
 

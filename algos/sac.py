@@ -54,7 +54,7 @@ class SACParameters(OffPolicyConfig):
 class SACConfig(RunConfig):
     """A run of SAC."""
 
-    algo: str = option("sac", "the algorithm's name", choices=("sac",))
+    algo: str = option("sac", "the algorithm's name, or module:Class of one of your own")
     algorithm: SACParameters = field(default_factory=SACParameters)
     actor_optimizer: dict[str, Any] = optimizer_option("the actor's optimiser")
     critic_optimizer: dict[str, Any] = optimizer_option("the critics' optimiser")

@@ -54,7 +54,7 @@ class TD3Parameters(DDPGParameters):
 class TD3Config(DDPGConfig):
     """A run of TD3."""
 
-    algo: str = option("td3", "the algorithm's name", choices=("td3",))
+    algo: str = option("td3", "the algorithm's name, or module:Class of one of your own")
     algorithm: TD3Parameters = field(default_factory=TD3Parameters)
 
 

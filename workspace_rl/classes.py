@@ -1,10 +1,14 @@
-"""Classes named in configurations: `{"classname": "torch.optim.Adam", "lr": 3e-4}`."""
+"""Classes named in configurations: `{"classname": "torch.optim.Adam", "lr": 3e-4}`, or `my_module:MyAlgorithm`."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from workspace_rl.errors import ConfigError, did_you_mean
@@ -28,7 +32,9 @@ def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
     if not all(part.isidentifier() for part in classname.split(".")):
         raise ConfigError(f"class {classname!r}: a name such as 'torch.optim.Adam' expected.")
     try:
-        module = importlib.import_module(module_name)
+        # The running program is there already, under another name.
+        program = module_name == program_name()
+        module = sys.modules["__main__"] if program else importlib.import_module(module_name)
     except Exception as error:  # a module may raise anything when it is imported
         raise ConfigError(f"class {classname!r}: module {module_name!r} cannot be imported ({error}).") from error
     found = getattr(module, name, None)
@@ -36,16 +42,15 @@ def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         raise ConfigError(f"module {module_name!r} has no class {name!r}.{did_you_mean(name, classes)}")
     # A trusted module may have imported anything; what it imported is not trusted for that.
-    _require_trust(f"{found.__module__}.{found.__qualname__}", allow)
+    _require_trust(class_path(found), allow)
     return found
 
 
 def _require_trust(classname: str, allow: Sequence[str] | None) -> None:
-    if allow is not None and not any(f"{classname}.".startswith(f"{one}.") for one in (*TRUSTED, *allow)):
-        raise ConfigError(
-            f"class {classname!r} may not be named here: only those of {', '.join(TRUSTED)} may. "
-            f"If you trust it, allow it by name: allow=[{classname!r}]."
-        )
+    if allow is not None and not any(
+        f"{classname}.".startswith(f"{one.replace(':', '.')}.") for one in (*TRUSTED, *allow)
+    ):
+        raise ConfigError(f"class {classname!r} may not be named here: only those of {', '.join(TRUSTED)} may.")
 
 
 def class_path(found: type) -> str:
@@ -53,7 +58,95 @@ def class_path(found: type) -> str:
     for package in ("torch.optim", "torch.nn"):
         if found.__module__.startswith(f"{package}.") and hasattr(importlib.import_module(package), found.__name__):
             return f"{package}.{found.__name__}"
-    return f"{found.__module__}.{found.__qualname__}"
+    return class_name(found).replace(":", ".")
+
+
+# ---- classes of the user's own -----------------------------------------------------------------------------------
+
+
+def class_name(found: type) -> str:
+    """Return the full name of a class, "module:Class"; a script's classes are called after its file."""
+    module = found.__module__
+    return f"{program_name() if module == '__main__' else module}:{found.__qualname__}"
+
+
+def program_name() -> str:
+    """Return the name by which the running program could be imported, "__main__" where there is none (a notebook)."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:  # python -m package.module
+        return str(spec.name)
+    file = Path(str(getattr(main, "__file__", None) or ""))
+    return file.stem if file.suffix == ".py" and file.stem.isidentifier() else "__main__"
+
+
+def stood_in_a_program(name: str) -> bool:
+    """Return whether a class cannot be imported by its full name: it stood in a notebook, or within a function."""
+    return name.startswith(("__main__:", "__main__.")) or "<locals>" in name
+
+
+def is_called(found: type, name: str) -> bool:
+    """Return whether a class is what `name` ("module:Class" or "module.Class") stands for.
+
+    Where it cannot be imported by that name, a class of the same name that the user hands over is.
+    """
+    if class_name(found).replace(":", ".") == name.replace(":", "."):
+        return True
+    return stood_in_a_program(name) and found.__name__ == _last(name)
+
+
+def find_allowed(name: str, allow: Sequence[str | type]) -> type | None:
+    """Return the class called `name` if `allow` holds or names it, else None; nothing else is imported.
+
+    Args:
+        name: "module:Class" or "module.Class".
+        allow: classes, their names in either form, or the names of modules whose classes are all allowed.
+
+    Raises:
+        ConfigError: what is allowed by name cannot be imported, or is no class.
+    """
+    given = [one for one in allow if isinstance(one, type)]
+    for one in given:
+        if is_called(one, name):
+            return one
+    for one in (one for one in allow if isinstance(one, str)):
+        covered = f"{name}.".replace(":", ".").startswith(f"{one.replace(':', '.')}.")
+        if covered and not stood_in_a_program(name):
+            return import_class(name)
+        if ":" in one or _last(one) == _last(name):  # by another name: from where the class stands now
+            found = import_class(one)
+            if is_called(found, name):
+                return found
+    return None
+
+
+def import_class(name: str) -> type:
+    """Import the class called "module:Class" (or "module.Class").
+
+    Raises:
+        ConfigError: the module cannot be imported, or has no such class.
+    """
+    module, colon, classname = name.partition(":")
+    if not colon:
+        module, _, classname = name.rpartition(".")
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", f"{module}:{classname}"):
+        raise ConfigError(f"class {name!r}: a name such as 'my_module:MyClass' expected.")
+    try:
+        found = pkgutil.resolve_name(f"{module}:{classname}")
+    except AttributeError as error:
+        raise ConfigError(f"module {module!r} has no class {classname!r}.") from error
+    except Exception as error:  # a module may raise anything when it is imported
+        raise ConfigError(
+            f"class {name!r}: module {module!r} cannot be imported ({type(error).__name__}: {error}). It must be "
+            "installed, or lie where Python looks for modules (PYTHONPATH)."
+        ) from error
+    if not isinstance(found, type):
+        raise ConfigError(f"{name!r} is a {type(found).__name__}, no class.")
+    return found
+
+
+def _last(name: str) -> str:
+    return name.replace(":", ".").rpartition(".")[2]
 
 
 def instantiate_class(config: Mapping[str, Any], build: Callable[..., Any] | None = None) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import pkgutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from workspace_rl import inspection
 from workspace_rl.algorithms import find_algorithm
 from workspace_rl.config import apply_overrides, load_config, shipped_configs
 from workspace_rl.envs.catalogue import list_environments
-from workspace_rl.errors import WorkspaceRLError
+from workspace_rl.errors import ConfigError, WorkspaceRLError
 from workspace_rl.run import Run
 from workspace_rl.schema import describe_schema
 from workspace_rl.text_table import aligned
@@ -63,6 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
         CONFIG is a YAML file, or one that comes with the library ("workspace-rl configs" lists them). Single parameters
         are changed behind it:
           workspace-rl train sac/pendulum algorithm.seed=2 base_dir=outputs/second
+        An algorithm of your own is named by its module and class:
+          workspace-rl train mine.yaml algo=my_module:MyAlgorithm
         Ctrl-C ends the run early and keeps the policies, the measurements and the scores.
         """,
     )
@@ -77,10 +81,11 @@ def build_parser() -> argparse.ArgumentParser:
         It ends exactly as if it had never been stopped. A run that is complete becomes longer, with new episodes from
         where it ended, by
           workspace-rl resume RUN algorithm.total_steps=200000
-        Like evaluate and record, this imports no module from the working directory.
+        Like evaluate and record, this imports nothing from the working directory, unless you allow it.
         """,
     )
     resume.add_argument("run", metavar="RUN", help="the folder of a run")
+    _add_allow_argument(resume)
     resume.add_argument("overrides", metavar="key=value", nargs="*", help="parameters that do not change its course")
     resume.set_defaults(command=_resume)
 
@@ -90,8 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
         "score a run's policy on fresh episodes",
         """
         The score is printed, and kept in the policy's eval.json if there is none yet. The episodes' seeds selected
-        nothing. Unlike training, this imports no module from the working directory, since the run may be somebody
-        else's: for an environment of your own, set PYTHONPATH=. before it.
+        nothing. Unlike training, this imports nothing from the working directory that you do not allow, since the run
+        may be somebody else's: for an environment of your own, set PYTHONPATH=. before it.
         """,
     )
     _add_policy_arguments(evaluate, episodes=100)
@@ -156,7 +161,7 @@ def build_parser() -> argparse.ArgumentParser:
         "list the configurations that come with the library, or explain an algorithm's parameters",
         "Without ALGO the configurations' names; with it every parameter, its default and its meaning.",
     )
-    configs.add_argument("algo", metavar="ALGO", nargs="?", help="for instance sac")
+    configs.add_argument("algo", metavar="ALGO", nargs="?", help="for instance sac, or my_module:MyAlgorithm")
     configs.set_defaults(command=_configs)
 
     check = _command(
@@ -213,17 +218,50 @@ def _algorithm(options: argparse.Namespace) -> OffPolicyAlgorithm[Any]:
     # that is scored or filmed may be somebody else's, and so may be the folder it lies in.
     sys.path.append(str(Path.cwd()))
     config = apply_overrides(load_config(options.config), options.overrides)
-    return find_algorithm(config.get("algo"))(config)
+    return _named_algorithm(config.get("algo"))(config)
+
+
+def _named_algorithm(name: Any) -> type[OffPolicyAlgorithm[Any]]:
+    """Return the algorithm that the user has named, who trusts it by that."""
+    return find_algorithm(name, [name] if isinstance(name, str) else [])
 
 
 def _resume(options: argparse.Namespace) -> int:
-    algorithm = find_algorithm(Run(options.run).config.algo)
+    algorithm: Any = _run(options).algorithm
     result = algorithm.restore(options.run, options.overrides).train()
     return 130 if result.interrupted else 0
 
 
+def _run(options: argparse.Namespace) -> Run:
+    """Open a run; what is allowed, and nothing else, is looked for in the working directory as well."""
+    with _modules_of_the_working_directory():
+        return Run(options.run, [_imported(name) for name in options.allow])
+
+
+def _imported(name: str) -> str | type:
+    """Import what the user allows by name: a class, or a module whose classes are all allowed."""
+    try:
+        found = pkgutil.resolve_name(name)
+    except Exception as error:  # a module may raise anything when it is imported
+        raise ConfigError(
+            f"--allow {name}: it cannot be imported ({type(error).__name__}: {error}). my_module:MyClass, or a module, "
+            "expected, that is installed or lies in the working directory or where PYTHONPATH says."
+        ) from error
+    return found if isinstance(found, type) else name
+
+
+@contextlib.contextmanager
+def _modules_of_the_working_directory() -> Iterator[None]:
+    folder = str(Path.cwd())
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
 def _evaluate(options: argparse.Namespace) -> int:
-    run = Run(options.run)
+    run = _run(options)
     score = run.evaluate(options.episodes, options.policy)
     if "final" not in run.scores(options.policy):
         run.save_scores(options.policy, final=score.as_dict())
@@ -232,7 +270,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    print(Run(options.run).record(options.episodes, options.policy, options.output))
+    print(_run(options).record(options.episodes, options.policy, options.output))
     return 0
 
 
@@ -256,7 +294,8 @@ def _configs(options: argparse.Namespace) -> int:
     if options.algo is None:
         print("\n".join(shipped_configs()))
     else:
-        print(describe_schema(find_algorithm(options.algo).config_class))
+        sys.path.append(str(Path.cwd()))
+        print(describe_schema(_named_algorithm(options.algo).config_class))
     return 0
 
 
@@ -292,6 +331,17 @@ def _add_policy_arguments(parser: argparse.ArgumentParser, episodes: int) -> Non
     )
     parser.add_argument(
         "--policy", choices=("best", "latest"), default="best", help="which policy of the run (default: best)"
+    )
+    _add_allow_argument(parser)
+
+
+def _add_allow_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a class of yours that the run may be made by (my_module:MyAlgorithm), or a module; may be repeated",
     )
 
 

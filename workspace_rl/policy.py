@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from workspace_rl.agent import Agent
-from workspace_rl.classes import class_path, find_class
+from workspace_rl.classes import class_path, find_allowed, find_class, is_called, stood_in_a_program
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.files import is_inside, whole_file, write_text
 from workspace_rl.gym_agent import GymAgent
@@ -91,8 +91,9 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
 
     Args:
         folder: a folder with `policy.safetensors` and `policy.yaml`, or a run, whose best policy is taken.
-        allow: classes of your own that the policy may be built from, or their full names; the library's own and those
-            of torch.nn need no leave, environments excepted, which may import and start anything.
+        allow: classes of your own that the policy may be built from, their full names ("my_module:MyActor"), or the
+            names of their modules; the library's own and those of torch.nn need no leave, environments excepted, which
+            may import and start anything.
 
     Raises:
         PolicyFileError: the folder holds no policy, the files are damaged, changed or do not fit together, or a class
@@ -270,7 +271,8 @@ def _build(described: Any, allow: list[str | type]) -> Agent:
         if issubclass(found, GymAgent) and not _allowed(found, allow):
             raise PolicyFileError(
                 f"{described['class']} holds environments, which may import and start anything. If you trust the "
-                f"policy, allow it by name: allow=[{described['class']!r}]."
+                f"policy, allow it by name: allow=[{described['class']!r}], on the command line --allow "
+                f"{described['class']}."
             )
         args = [_rebuild(value, allow) for value in described.get("args", [])]
         kwargs = {str(key): _rebuild(value, allow) for key, value in described.get("kwargs", {}).items()}
@@ -291,7 +293,9 @@ def _build(described: Any, allow: list[str | type]) -> Agent:
 def _allowed(found: type, allow: Sequence[str | type]) -> bool:
     """Return whether the user allowed this class, be it one of the library's own."""
     return any(
-        one is found or (isinstance(one, str) and f"{class_path(found)}.".startswith(f"{one}.")) for one in allow
+        one is found
+        or (isinstance(one, str) and (is_called(found, one) or f"{class_path(found)}.".startswith(f"{one}.")))
+        for one in allow
     )
 
 
@@ -311,10 +315,24 @@ def _rebuild(value: Any, allow: list[str | type]) -> Any:
 
 
 def _find(classname: Any, allow: list[str | type]) -> type:
-    for one in allow:
-        if isinstance(one, type) and class_path(one) == classname:
-            return one
+    name = str(classname)
+    given = [one for one in allow if isinstance(one, type)]
     try:
-        return find_class(str(classname), [one for one in allow if isinstance(one, str)])
+        found = find_allowed(name, given) or (find_allowed(name, allow) if stood_in_a_program(name) else None)
+        return found or find_class(name, [one for one in allow if isinstance(one, str)])
     except ConfigError as error:
-        raise PolicyFileError(f"{error}") from error
+        raise PolicyFileError(f"{error}{_leave(name, allow)}") from error
+
+
+def _leave(name: str, allow: Sequence[str | type]) -> str:
+    """Return how a class may be named, if that is what it lacks."""
+    module, _, own = name.rpartition(".")
+    if stood_in_a_program(name):
+        return (
+            f" {own!r} stood in a notebook or a program, where nothing can import it. Load the policy there with "
+            f"allow=[{own}], or put the class into a module of its own, say my_module.py, and allow that: "
+            f"allow=['my_module:{own}'], on the command line --allow my_module:{own}."
+        )
+    if any(f"{name}.".startswith(f"{str(one).replace(':', '.')}.") for one in allow):
+        return ""
+    return f" If you trust it, allow it by name: allow=['{module}:{own}'], on the command line --allow {module}:{own}."

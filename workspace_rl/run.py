@@ -8,13 +8,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.agent import Agent
-from workspace_rl.algorithms import find_algorithm
+from workspace_rl.algorithms import algorithm_name, check_made_by, find_algorithm, resolve_run_config
 from workspace_rl.checkpoint import Checkpoints
+from workspace_rl.classes import find_allowed
 from workspace_rl.config import RunConfig, apply_overrides, load_config
 from workspace_rl.env_wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
@@ -24,10 +25,13 @@ from workspace_rl.logger import read_metrics
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.provenance import provenance
-from workspace_rl.schema import flatten, resolve_config, to_yaml
+from workspace_rl.schema import flatten, to_yaml
 from workspace_rl.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.threads import torch_threads
 from workspace_rl.video import record_video
+
+if TYPE_CHECKING:
+    from workspace_rl.algorithms import Algorithm
 
 Which = Literal["best", "latest"]
 CONFIG, PROVENANCE, COMPOSITION = "config.yaml", "provenance.json", "composition.svg"
@@ -55,14 +59,24 @@ class Run:
         "algorithm.final_episodes",
         "record_best",
     )
+    #: The class that made the run, as far as it was opened rather than created.
+    algorithm: Algorithm | None = None
     _lock: FolderLock | None = None
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, allow: Sequence[str | type] = (), *, made_by: Algorithm | None = None) -> None:
         """Open the run in the folder `path`.
+
+        Args:
+            path: the folder.
+            allow: classes of your own that it was made by, if this program has not defined or imported them: an
+                algorithm ("my_module:MyAlgorithm", whose agents of the same module are allowed with it), and agents
+                that its policies are built from, as in `load_policy`.
+            made_by: the class that must have made it.
 
         Raises:
             RunFolderError: the folder holds no run.
-            ConfigError: its configuration is not valid.
+            ConfigError: its configuration is not valid, its algorithm is neither the library's nor allowed, or it was
+                made by another class.
         """
         self.path = Path(path).expanduser()
         if not (self.path / CONFIG).is_file():
@@ -72,7 +86,11 @@ class Run:
         if any(isinstance(value, str) and "${" in value for value in written.values()):
             # A run's own configuration is resolved. Few interpolations may stand for more text than fits into memory.
             raise ConfigError(f"{self.path / CONFIG} holds interpolations (${{...}}); no run has written it.")
-        self.config: RunConfig = resolve_config(find_algorithm(config.get("algo")).config_class, config)
+        if made_by is not None:
+            check_made_by(config.get("algo"), made_by, self.path)
+        self.algorithm = made_by or find_algorithm(config.get("algo"), allow)
+        self.config: RunConfig = resolve_run_config(self.algorithm, config)
+        self._allow = [*allow, *_vouched_for(self.algorithm, allow)]
 
     @classmethod
     def create(cls, config: RunConfig) -> Run:
@@ -100,9 +118,13 @@ class Run:
             ) from error
         write_text(path / PROVENANCE, json.dumps(provenance(), indent=1) + "\n")
         run = cls.__new__(cls)
-        run.path, run.config, run._lock = path, config, lock
+        run.path, run.config, run._lock, run._allow = path, config, lock, []
         run.save_config()
         return run
+
+    def trust(self, classes: Sequence[type]) -> None:
+        """Let the run's policies be built from `classes`, too."""
+        self._allow += classes
 
     def save_config(self) -> None:
         """Write `config.yaml`."""
@@ -210,7 +232,7 @@ class Run:
         folder = inside(self.path, which)
         if which == "best" and not folder.is_dir() and (self.path / "latest").is_dir():
             raise PolicyFileError(f"{self.path} has no best policy yet, only a latest one: --policy latest.")
-        return load_policy(folder, allow)
+        return load_policy(folder, [*self._allow, *allow])
 
     def scores(self, which: Which = "best") -> dict[str, Any]:
         """Return what `eval.json` says of a policy: its `step`, `selection` and `final` score, as far as known.
@@ -283,6 +305,13 @@ class Run:
             )
         finally:
             env_agent.close()
+
+
+def _vouched_for(algorithm: Algorithm, allow: Sequence[str | type]) -> list[str]:
+    """Return the module of an algorithm of the user's own that was allowed by name or handed over: its agents are."""
+    name = algorithm_name(algorithm)
+    allowed = ":" in name and find_allowed(name, allow) is not None
+    return [name.partition(":")[0]] if allowed else []
 
 
 def _seed(config: Any) -> int:

@@ -45,10 +45,12 @@ def optimizer_option(help: str) -> Any:
     return field(default_factory=_adam, metadata={"help": help, "optimizer": True})
 
 
-def resolve_config(schema: type[Config], given: Mapping[str, Any] | DictConfig) -> Config:
+def resolve_config(
+    schema: type[Config], given: Mapping[str, Any] | DictConfig, fixed: Mapping[str, Any] | None = None
+) -> Config:
     """Check `given` against the dataclass `schema`, fill in defaults, resolve interpolations, and return an instance.
 
-    Whole numbers may be written as floats (`1e6`).
+    Whole numbers may be written as floats (`1e6`). What is `fixed` takes the place of what is given.
 
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; the message names the key, what was expected
@@ -61,7 +63,7 @@ def resolve_config(schema: type[Config], given: Mapping[str, Any] | DictConfig) 
         raw = given if isinstance(given, DictConfig) else OmegaConf.create(dict(given))
         plain = OmegaConf.to_container(raw, resolve=False)
         _check_keys(schema, plain, "")
-        merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), plain)
+        merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), plain, dict(fixed or {}))
         values = OmegaConf.to_container(merged, resolve=True)
     except ConfigError:
         raise

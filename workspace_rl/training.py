@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from workspace_rl.agent import Agent
+from workspace_rl.algorithms import resolve_run_config
 from workspace_rl.checkpoint import Checkpoint
 from workspace_rl.collector import Collector
 from workspace_rl.compilation import WORTH_COMPILING, compile_update
@@ -43,7 +44,6 @@ from workspace_rl.policy import check_savable, save_policy
 from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul_precision
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import COMPOSITION, Run
-from workspace_rl.schema import resolve_config
 from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.threads import torch_threads
 from workspace_rl.training_state import load_state, read_state
@@ -120,7 +120,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             UnknownEnvironmentError, MissingDependencyError: the environment cannot be made.
             UnsupportedSpaceError: the algorithm cannot handle the environment's spaces.
         """
-        self.config: Config = resolve_config(self.config_class, config)  # type: ignore[assignment]
+        self.config: Config = resolve_run_config(type(self), config)  # type: ignore[assignment]
         self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
         self.total_steps = self.parameters.run_length
         self.device = _device(self.config.device)
@@ -244,6 +244,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             traced = check_before_training(self)
             if self.run is None:
                 self.run = Run.create(self.config)
+                self.run.trust(self._own_classes())
                 diagram_of(traced).save(self.run.path / COMPOSITION)
             self._trained = True
             interrupted = self._run_loop(self.run, progress)
@@ -375,10 +376,10 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         if keeps_best and not interrupted:
             try:
                 if self.parameters.final_episodes:
-                    final = run.evaluate(self.parameters.final_episodes, allow=self._own_classes())
+                    final = run.evaluate(self.parameters.final_episodes)
                     run.save_scores("best", final=final.as_dict())
                 if self.config.record_best:
-                    video = run.record(allow=self._own_classes())
+                    video = run.record()
             except RenderingError as error:
                 if progress:
                     print(f"no video: {error}")
@@ -413,10 +414,10 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
         Raises:
             RunFolderError: the folder holds no run, another process is training in it, or it keeps no checkpoints.
-            ConfigError: the configuration is invalid, or is not that of the checkpoint.
+            ConfigError: the configuration is invalid, is not that of the checkpoint, or was made by another class.
             CheckpointError: all checkpoints are damaged.
         """
-        run = Run(path)
+        run = Run(path, made_by=cls)
         run.lock()
         with contextlib.ExitStack() as if_it_fails:
             if_it_fails.callback(run.unlock)
@@ -434,6 +435,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 f"{run.path} keeps no checkpoints (algorithm.checkpoint_interval is null): train anew."
             )
         self.run, run.config = run, self.config
+        run.trust(self._own_classes())
         checkpoint = self._checkpoint = run.checkpoints.newest()
         if checkpoint is None:
             if run.measured_until() >= 2 * self.parameters.checkpoint_interval or "final" in run.scores():
@@ -563,7 +565,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             raise RunFolderError("there is no best policy yet: call train() first.")
         path = self.run.film("best")
         if not path.is_file():
-            path = self.run.record(allow=self._own_classes())
+            path = self.run.record()
         return shown_video(path)
 
 
