@@ -97,7 +97,7 @@ def require_trusted(entries: Sequence[Mapping[str, Any]], allow: Sequence[str | 
     Those of gymnasium and of this library may, those that the user allows by name, and those of modules that the
     program has imported by itself.
     """
-    names = [one if isinstance(one, str) else class_path(one) for one in allow]
+    names = [one.replace(":", ".") if isinstance(one, str) else class_path(one) for one in allow]
     for index, entry in enumerate(entries):
         classname = entry["classname"]
         module, _, name = classname.rpartition(".")

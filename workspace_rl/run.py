@@ -268,7 +268,7 @@ class Run:
         seed = _seed(self.config)
         seeds = episode_seeds(seed, FINAL_EPISODES, n=n_episodes)
         policy = self.policy(which, allow)
-        require_trusted(self.config.gym_env.wrappers, allow)
+        require_trusted(self.config.gym_env.wrappers, [*self._allow, *allow])
         # As few rounds as 16 environments need, and as few environments as that many rounds need.
         n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
         env_agent = make_env_agent(self.config.gym_env, n_envs, auto_reset=False)
@@ -297,7 +297,7 @@ class Run:
         """
         path = self.film(which) if path is None else Path(path)
         policy = self.policy(which, allow)
-        require_trusted(self.config.gym_env.wrappers, allow)
+        require_trusted(self.config.gym_env.wrappers, [*self._allow, *allow])
         env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
         try:
             return record_video(
