@@ -23,6 +23,7 @@ from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import FolderLock, inside, write_bytes, write_text
 from workspace_rl.logger import read_metrics
 from workspace_rl.make_env_agent import make_env_agent
+from workspace_rl.other_machines import FREE, OF_THE_MACHINE, nearest_device
 from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.provenance import provenance
 from workspace_rl.schema import flatten, to_yaml
@@ -50,15 +51,6 @@ class Run:
 
     #: What the checkpoints keep copies of, since it goes on changing.
     _changing = ("metrics.csv", "eval_returns.csv", *(f"best/{name}" for name in (WEIGHTS, ARCHITECTURE, "eval.json")))
-    #: What may change when a run is resumed: nothing that its course depends on.
-    _free = (
-        "logger.log_dir",
-        "logger.verbose",
-        "algorithm.total_steps",
-        "algorithm.max_epochs",
-        "algorithm.final_episodes",
-        "record_best",
-    )
     #: The class that made the run, as far as it was opened rather than created.
     algorithm: Algorithm | None = None
     _lock: FolderLock | None = None
@@ -154,21 +146,24 @@ class Run:
     def resumed_config(self, overrides: Sequence[str] = ()) -> DictConfig:
         """Return the configuration for going on with the run, with `overrides` of what may change.
 
+        Where this machine lacks the device that the run was made on, it goes on with another one.
+
         Raises:
             ConfigError: an override would change the run's course, or is not valid.
         """
         for override in overrides:
             key = override.partition("=")[0]
-            if key not in self._free:
+            if key not in (*FREE, *OF_THE_MACHINE):
                 raise ConfigError(
-                    f"{key} cannot be changed when a run is resumed, only {', '.join(self._free)}. "
-                    "Train anew to change other parameters."
+                    f"{key} cannot be changed when a run is resumed, only {', '.join(FREE)}, and what depends on the "
+                    f"machine: {', '.join(OF_THE_MACHINE)}. Train anew to change other parameters."
                 )
         config = load_config(self.path / CONFIG)
-        require_trusted(self.config.gym_env.wrappers, ())
+        require_trusted(self.config.gym_env.wrappers, self._allow)
         config.base_dir = str(self.path)
         # The folder may be somebody else's: it does not decide where on this machine files are written.
         OmegaConf.update(config, "logger.log_dir", None)
+        config.device = nearest_device(self.config.device)
         return apply_overrides(config, overrides)
 
     def check_same_course(self, config: Mapping[str, Any]) -> None:
@@ -181,7 +176,7 @@ class Run:
         differing = [
             f"{key}: {theirs[key]!r} in the checkpoint, {ours[key]!r} now"
             for key in sorted(ours.keys() & theirs.keys())  # a newer version may have more
-            if key not in (*self._free, "base_dir") and ours[key] != theirs[key]
+            if key not in (*FREE, *OF_THE_MACHINE, "base_dir") and ours[key] != theirs[key]
         ]
         if differing:
             raise ConfigError(

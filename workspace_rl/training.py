@@ -25,7 +25,6 @@ from workspace_rl.compilation import WORTH_COMPILING, compile_update
 from workspace_rl.config import OffPolicyConfig, RunConfig
 from workspace_rl.errors import (
     CheckpointError,
-    ConfigError,
     NonFiniteError,
     RenderingError,
     RunFolderError,
@@ -40,6 +39,7 @@ from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import Logger
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.notebook import shown_video
+from workspace_rl.other_machines import this_machine, torch_device, what_changed
 from workspace_rl.policy import check_savable, save_policy
 from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul_precision
 from workspace_rl.replay_buffer import ReplayBuffer
@@ -123,7 +123,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self.config: Config = resolve_run_config(type(self), config)  # type: ignore[assignment]
         self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
         self.total_steps = self.parameters.run_length
-        self.device = _device(self.config.device)
+        self.device = torch_device(self.config.device)
         self.random_state = RandomState(self.parameters.seed, TRAINING)
         self.run: Run | None = None
         self._eval_env: Any = None
@@ -449,6 +449,19 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         for text in checkpoint.skipped:
             warnings.warn(f"{text} The run goes on from step {checkpoint.step:,}.", stacklevel=3)
         run.check_same_course(checkpoint.state["config"])
+        changed = what_changed(
+            checkpoint.state["config"],
+            dataclasses.asdict(self.config),
+            checkpoint.state.get("machine"),
+            this_machine(self.device),
+        )
+        if changed:
+            warnings.warn(
+                f"{run.path} goes on from step {checkpoint.step:,} under other conditions ({'; '.join(changed)}). It "
+                "learns the same, but rounds differently from here on: it will not be bit-identical to a run that was "
+                "never stopped. matmul_precision=auto and compile=auto choose anew what suits this machine.",
+                stacklevel=3,
+            )
         try:
             loop, tensors = checkpoint.state["loop"], checkpoint.tensors
             load_state(self._parts(), tensors, checkpoint.state["parts"])
@@ -490,7 +503,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             "best": self._best and (self._best[0], dataclasses.asdict(self._best[1])),
             "due": dataclasses.asdict(self._due),
         }
-        state = {"loop": loop, "parts": plain, "config": dataclasses.asdict(self.config)}
+        config, machine = dataclasses.asdict(self.config), this_machine(self.device)
+        state = {"loop": loop, "parts": plain, "config": config, "machine": machine}
         run.checkpoints.save(self.steps, state, tensors, buffer, run.files_to_copy())
 
     def _renew_environments(self, collector: Collector) -> None:
@@ -590,12 +604,3 @@ def _progress_bar(total: int, initial: int, progress: bool) -> Any:
         mininterval=interval,
         maxinterval=interval,
     )
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device: {name!r} is not available ({str(error).splitlines()[0]}).") from error
-    return device
