@@ -42,7 +42,7 @@ def run(way: str, arguments: list[str]) -> tuple[float, float, str]:
         wall = time.perf_counter() - start
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return wall, processor, (Path(folder) / "losses.json").read_text()
+        return wall, processor, (Path(folder) / "losses.json").read_text(encoding="utf-8")
 
 
 def main() -> None:
@@ -69,7 +69,9 @@ def main() -> None:
             f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f}) |"
         )
     updates = len(json.loads(losses.pop())["CartPoleContinuous-v1/actor_loss"])
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    ).stdout
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "gymnasium", "bbrl", "bbrl-utils"))
     text = "\n".join(
         [
@@ -89,14 +91,18 @@ def main() -> None:
         ]
     )
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(text)
+    RESULT.write_text(text, encoding="utf-8")
     print(text)
 
 
 def cpu() -> str:
     """Return the processor's name."""
     info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line.partition(":")[2].strip()
+        for line in info.read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
     return names[0] if names else platform.processor()
 
 

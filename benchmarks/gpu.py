@@ -167,7 +167,9 @@ def main() -> None:
         raise SystemExit("benchmarks/gpu.py needs a GPU and a torch built for it; there is none here.")
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    git = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
     packages = ", ".join(f"{name} {one}" for name, one in versions("torch", "stable-baselines3", "gymnasium").items())
     lines = [
         "# SAC updates on a GPU",
@@ -191,8 +193,8 @@ def main() -> None:
         lines += ["", "| goal | reached | must reach |", "|---|---|---|"]
         lines += [f"| {who} / {other} | {ratio(who, other)} | {least:g} x |" for who, other, least in GOALS]
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text("\n".join([*lines, ""]))
-    print(RESULT.read_text())
+    RESULT.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    print(RESULT.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def soak(folder: Path) -> list[str]:
     def watch() -> None:
         page = os.sysconf("SC_PAGE_SIZE")
         while not over.wait(0.5):
-            resident = int(Path("/proc/self/statm").read_text().split()[1]) * page
+            resident = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * page
             samples.append((dqn.steps, resident, len(os.listdir("/proc/self/fd"))))
 
     watcher = threading.Thread(target=watch)
@@ -130,7 +130,7 @@ def soak(folder: Path) -> list[str]:
 
 def main() -> None:
     wanted = sys.argv[1:] or ["checkpoints", "soak"]
-    known = RESULTS.read_text().splitlines() if RESULTS.is_file() else []
+    known = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.is_file() else []
     for name in wanted:
         with tempfile.TemporaryDirectory() as folder:
             lines = {"checkpoints": checkpoints, "soak": soak}[name](Path(folder))
@@ -139,7 +139,7 @@ def main() -> None:
         known += [f"- {line}" for line in lines]
     kept = [line for line in known if line.startswith("- ")]
     title = f"# Reliability, measured\n\n`benchmarks/reliability.py`, {platform.machine()}, torch {torch.__version__}"
-    RESULTS.write_text("\n".join([title, "", *kept, ""]))
+    RESULTS.write_text("\n".join([title, "", *kept, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":

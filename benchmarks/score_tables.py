@@ -14,10 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from workspace_rl.algorithms import find_algorithm
 from workspace_rl.config import load_config, shipped_configs
+from workspace_rl.plain_yaml import read_yaml
 from workspace_rl.run_record import WITHOUT_EFFECT
 from workspace_rl.schema import flatten, resolve_config
 
@@ -80,9 +81,9 @@ def kept_runs() -> list[KeptRun]:
         runs.append(
             KeptRun(
                 path.parent,
-                json.loads(path.read_text()),
-                json.loads(path.with_name("eval.json").read_text()),
-                json.loads(again.read_text()) if again.is_file() else None,
+                json.loads(path.read_text(encoding="utf-8")),
+                json.loads(path.with_name("eval.json").read_text(encoding="utf-8")),
+                json.loads(again.read_text(encoding="utf-8")) if again.is_file() else None,
             )
         )
     return runs
@@ -91,20 +92,20 @@ def kept_runs() -> list[KeptRun]:
 def write_tables() -> None:
     """Write everything that is generated from the runs."""
     for path, text in tables().items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
 
 def tables() -> dict[Path, str]:
     """Return the text of each file that is generated, wholly or in part, from the runs."""
     runs = kept_runs()
-    published: Any = OmegaConf.to_container(OmegaConf.load(SCORES / "published.yaml"))
+    published: Any = read_yaml((SCORES / "published.yaml").read_text(encoding="utf-8"))
     beside = "\n\n".join(beside_published(name, theirs, runs) for name, theirs in published.items())
     texts = {SCORES / "README.md": PAGE.format(beside=beside, rows="\n".join(row(run) for run in runs))}
     for path in sorted((ROOT / "docs" / "algorithms").glob("*.md")):
         texts[path] = guide(path, runs)
     for name in shipped_configs():
         path = ROOT / "configs" / f"{name}.yaml"
-        lines = path.read_text().splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         same = [run for run in runs if run.about["configuration"] == name]
         texts[path] = "".join([f"# {summary(same)}\n", *lines[1:]])
     return texts
@@ -203,7 +204,7 @@ def guide(path: Path, runs: list[KeptRun]) -> str:
             link = f"[{run.folder.name}](../../benchmarks/scores/{run.folder.name})"
             episodes = run.scores["final"]["episodes"]
             lines.append(f"| {link} | {run.about['steps']:,} | {run.score} | {episodes} | {run.changed} |")
-    text, mark, _ = path.read_text().partition(GUIDE_MARK)
+    text, mark, _ = path.read_text(encoding="utf-8").partition(GUIDE_MARK)
     if not mark:
         raise ValueError(f"{path} does not say where its scores stand: {GUIDE_MARK.strip()}")
     return text + mark + "\n".join(lines) + "\n"

@@ -120,7 +120,7 @@ def run_seeds(options: argparse.Namespace) -> None:
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads available, {processor()}",
             "versions": {"python": platform.python_version()} | installed_versions(),
         }
-        (kept / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+        (kept / "about.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         draw_curve(kept)
         score_random_policy(kept)
         print(f"{name}: {result.final} in {parts.seconds():.0f} s", flush=True)
@@ -131,7 +131,7 @@ class Parts:
 
     def __init__(self, path: Path, commit: str) -> None:
         self.path, self._new_commit = path, commit
-        self.known: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+        self.known: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
     @property
     def commit(self) -> str | None:
@@ -160,7 +160,7 @@ class Parts:
 
     def _save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.known, indent=1) + "\n")
+        self.path.write_text(json.dumps(self.known, indent=1) + "\n", encoding="utf-8")
 
 
 def run_again(options: argparse.Namespace) -> None:
@@ -178,17 +178,17 @@ def run_again(options: argparse.Namespace) -> None:
         first = differing[0] if differing else f"{len(ours)} rows now, {len(theirs)} then"
         raise SystemExit(f"{options.name} measures something else now: {first}")
     verdict = {"commit": commit, "steps": options.steps, "equal_rows": len(ours)}
-    (kept / "again.json").write_text(json.dumps(verdict, indent=1) + "\n")
+    (kept / "again.json").write_text(json.dumps(verdict, indent=1) + "\n", encoding="utf-8")
     print(f"{options.name}: all {len(ours):,} rows of the first {options.steps:,} steps are the same")
 
 
 def rows_until(path: Path, step: int) -> list[str]:
-    return [row for row in path.read_text().splitlines()[1:] if int(row.partition(",")[0]) <= step]
+    return [row for row in path.read_text(encoding="utf-8").splitlines()[1:] if int(row.partition(",")[0]) <= step]
 
 
 def score_random_policy(kept: Path) -> None:
     """Score uniformly random actions on the very episodes that the run's best policy was scored on."""
-    scores = json.loads((kept / "eval.json").read_text())
+    scores = json.loads((kept / "eval.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
         config = apply_overrides(load_config(kept / "config.yaml"), [f"base_dir={scratch}/run"])
         learner = find_algorithm(config.algo)(config)
@@ -199,7 +199,7 @@ def score_random_policy(kept: Path) -> None:
         finally:
             env_agent.close()
     scores["random"] = evaluation.as_dict()
-    (kept / "eval.json").write_text(json.dumps(scores, indent=1) + "\n")
+    (kept / "eval.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
 
 
 def clean_commit() -> str:
@@ -211,11 +211,13 @@ def clean_commit() -> str:
 
 
 def git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
+    ).stdout.strip()
 
 
 def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()

@@ -325,10 +325,10 @@ def about_here(rounds: int) -> dict[str, Any]:
     import workspace_rl
 
     info = Path("/proc/cpuinfo")
-    text = info.read_text() if info.is_file() else ""
+    text = info.read_text(encoding="utf-8") if info.is_file() else ""
     names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
     source = Path(workspace_rl.__file__).parent.parent
-    git = partial(subprocess.run, cwd=source, capture_output=True, text=True)
+    git = partial(subprocess.run, cwd=source, capture_output=True, text=True, encoding="utf-8")
     commit = git(["git", "rev-parse", "--short", "HEAD"]).stdout.strip()
     changed = git(["git", "status", "--porcelain", "--", "workspace_rl", "agents", "algos"]).stdout.strip()
     packages = ("torch", "numpy", "gymnasium", "stable-baselines3", "bbrl", "bbrl-utils")
@@ -393,10 +393,10 @@ def main() -> None:
     record = RESULTS / "speed.json"
     for name in arguments.groups or GROUPS:
         measures, about = GROUPS[name](arguments.rounds, arguments.sbx_python)
-        results = json.loads(record.read_text()) if record.is_file() else {}
+        results = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
         results[name] = {"about": about_here(arguments.rounds) | about, "measures": measures}
-        record.write_text(json.dumps(results, indent=1) + "\n")
-        (RESULTS / "speed.md").write_text(page(results))
+        record.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        (RESULTS / "speed.md").write_text(page(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

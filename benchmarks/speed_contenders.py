@@ -72,6 +72,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
             cwd=tempfile.gettempdir(),  # MuJoCo writes its log where it runs
         )
         assert self.process.stdin and self.process.stdout
@@ -99,7 +100,7 @@ class Turns:
     """A worker's side: `next()` before each unit of work returns when it is this worker's turn."""
 
     def __init__(self) -> None:
-        self.answers = os.fdopen(os.dup(1), "w")
+        self.answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)  # what libraries print is no answer
         self.left, self.start = 0, (0.0, 0.0)
 
@@ -519,7 +520,7 @@ def _loop(envs: Any, observation: Any, n_steps: int, act: Callable[[Any], Any]) 
 
 def resident() -> int:
     """Return the bytes of memory that this process occupies."""
-    with open("/proc/self/statm") as file:
+    with open("/proc/self/statm", encoding="utf-8") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -571,7 +572,7 @@ def probe(kind: str, environment: dict[str, str] | None = None, **arguments: Any
     """Return what a probe finds in a fresh process."""
     command = [sys.executable, __file__, kind, json.dumps(arguments)]
     answer = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | (environment or {})
+        command, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=os.environ | (environment or {})
     ).stdout
     return json.loads(answer.splitlines()[-1])
 

@@ -18,6 +18,7 @@ from workspace_rl.algorithms import find_algorithm
 from workspace_rl.config import apply_overrides, load_config, shipped_configs
 from workspace_rl.envs.catalogue import list_environments
 from workspace_rl.errors import ConfigError, WorkspaceRLError
+from workspace_rl.printing import say
 from workspace_rl.run import Run
 from workspace_rl.schema import describe_schema
 from workspace_rl.text_table import aligned
@@ -203,13 +204,13 @@ def _train(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     problems = inspection.check(_algorithm(options))
-    print(problems)
+    say(problems)
     return 1 if problems else 0
 
 
 def _diagram(options: argparse.Namespace) -> int:
     diagram = inspection.diagram(_algorithm(options))
-    print(diagram if options.output is None else diagram.save(options.output))
+    say(diagram if options.output is None else diagram.save(options.output))
     return 0
 
 
@@ -265,12 +266,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     score = run.evaluate(options.episodes, options.policy)
     if "final" not in run.scores(options.policy):
         run.save_scores(options.policy, final=score.as_dict())
-    print(f"{options.policy} policy of {run.path}: {score}")
+    say(f"{options.policy} policy of {run.path}: {score}")
     return 0
 
 
 def _record(options: argparse.Namespace) -> int:
-    print(_run(options).record(options.episodes, options.policy, options.output))
+    say(_run(options).record(options.episodes, options.policy, options.output))
     return 0
 
 
@@ -279,23 +280,23 @@ def _plot(options: argparse.Namespace) -> int:
 
     figure = learning_curves(options.runs, options.metrics, normalise=dict(options.normalise or ()) or None)
     folder = Path(options.runs[0] if len(options.runs) == 1 else ".")
-    print(save_figure(figure, options.output or folder / "curves.png"))
+    say(save_figure(figure, options.output or folder / "curves.png"))
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
     from workspace_rl.report import write_report
 
-    print(write_report(options.run, options.output))
+    say(write_report(options.run, options.output))
     return 0
 
 
 def _configs(options: argparse.Namespace) -> int:
     if options.algo is None:
-        print("\n".join(shipped_configs()))
+        say("\n".join(shipped_configs()))
     else:
         sys.path.append(str(Path.cwd()))
-        print(describe_schema(_named_algorithm(options.algo).config_class))
+        say(describe_schema(_named_algorithm(options.algo).config_class))
     return 0
 
 
@@ -305,7 +306,7 @@ def _envs(options: argparse.Namespace) -> int:
         (entry.name, entry.observation or "(not installed)", entry.action or "", entry.extra, entry.algorithms or "")
         for entry in list_environments()
     ]
-    print("\n".join(aligned(rows)))
+    say("\n".join(aligned(rows)))
     return 0
 
 

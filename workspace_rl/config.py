@@ -6,6 +6,7 @@ hold what all algorithms share; each algorithm's file adds its own parameters.
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import importlib.resources
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from workspace_rl.env_wrappers import normalised
 from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
-from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
+from workspace_rl.plain_data import plain
+from workspace_rl.plain_yaml import MAX_CHARACTERS, read_yaml
 from workspace_rl.schema import first_line, option
 
 
@@ -43,7 +45,10 @@ class EnvironmentConfig:
     )
     clip_actions: bool = option(False, "clip actions that are out of bounds instead of stopping with an error")
     timeout: float | None = option(
-        300.0, "seconds that an 'async' environment may take for a step or a reset; null for no limit", above=0
+        300.0,
+        "seconds that an 'async' environment may take for a step or a reset; null for no limit",
+        above=0,
+        instead=" null means no limit.",
     )
     allow_nonfinite_observations: bool = option(
         False, "let NaN and infinity pass in observations instead of stopping; for agents that handle them"
@@ -125,7 +130,9 @@ class OffPolicyConfig:
     random_steps: int = option(0, "steps with uniformly random actions at the beginning", least=0)
     updates_per_collect: float = option(1, "updates after each collection (0.5: one after every other)", above=0)
     discount_factor: float = option(0.99, "gamma", least=0, most=1)
-    max_grad_norm: float | None = option(None, "gradients are clipped to this Euclidean norm", above=0)
+    max_grad_norm: float | None = option(
+        None, "gradients are clipped to this Euclidean norm", above=0, instead=" null means no limit."
+    )
     nb_evals: int = option(16, "episodes in one evaluation, each in an environment of its own", least=1)
     eval_interval: int = option(2000, "steps between two evaluations", least=1)
     checkpoint_interval: int | None = option(
@@ -216,20 +223,26 @@ def load_config(source: str | Path) -> DictConfig:
                 f"there is no configuration file {str(source)!r}, neither here nor among those that come with the "
                 f"library.{did_you_mean(str(source), shipped_configs())} Shipped: {', '.join(shipped_configs())}."
             )
-        text = shipped.read_text()
+        content = shipped.read_bytes()
     else:
         try:
-            with path.open(errors="replace") as file:
-                text = file.read(MAX_CHARACTERS + 1)
+            with path.open("rb") as file:
+                content = file.read(4 * MAX_CHARACTERS + 4)  # bytes of one character, and a mark of the order of bytes
         except OSError as error:
             raise ConfigError(f"{str(source)!r} cannot be read: {error.strerror}.") from error
     try:
-        config = OmegaConf.create(check_yaml(text))
+        config = OmegaConf.create(plain(read_yaml(_decoded(content))))
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
         raise ConfigError(f"{str(source)!r} cannot be read as YAML: {error}") from error
     if not isinstance(config, DictConfig):
         raise ConfigError(f"{str(source)!r} must hold a dictionary of parameters.")
     return _with_plain_algo(config)
+
+
+def _decoded(content: bytes) -> str:
+    """Return a file's text: UTF-8, or UTF-16 where it says so by its first bytes."""
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if utf_16 else "utf-8-sig")
 
 
 def _is_file(path: Path) -> bool:
@@ -262,9 +275,11 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if not equals or not key:
             raise ConfigError(f"{override!r} is no override; write key=value, for instance algorithm.seed=2.")
     try:
+        changes = OmegaConf.create({})
         for override in overrides:
-            check_yaml(override.partition("=")[2])
-        merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+            key, _, value = override.partition("=")
+            OmegaConf.update(changes, key, plain(read_yaml(value), key), force_add=True)
+        merged = OmegaConf.merge(config, changes)
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
         raise ConfigError(f"{' '.join(overrides)[:200]}: {first_line(error)}") from error
     if not isinstance(merged, DictConfig):

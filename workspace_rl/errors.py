@@ -100,6 +100,10 @@ class ReplayBufferError(WorkspaceRLError, ValueError):
     """Something is put into, or asked of, a replay buffer that does not fit it."""
 
 
+class MetricError(WorkspaceRLError, TypeError):
+    """A metric's name is no text, or its value is no number."""
+
+
 class ConfigError(WorkspaceRLError, ValueError):
     """A configuration has an unknown key, a wrong type or an impossible value."""
 

@@ -49,7 +49,7 @@ def write_text(path: str | Path, text: str) -> None:
     Raises:
         RunFolderError: the file cannot be written.
     """
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -110,7 +110,7 @@ class FolderLock:
         if path in self._held:
             raise RunFolderError(f"{folder} is being trained in already, by this process.")
         with told_errors(path):
-            file = path.open("a+")
+            file = path.open("a+", encoding="utf-8")
         try:
             # Of this kind, since child processes (of environments) do not inherit it. Where there is none, as on
             # Windows, only this process is kept out.

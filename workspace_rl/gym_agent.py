@@ -26,6 +26,7 @@ from workspace_rl.errors import (
 )
 from workspace_rl.finite import FiniteCheck, NonFinite
 from workspace_rl.make_env import Wrapper
+from workspace_rl.plain_data import whole_number
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
 from workspace_rl.spaces import (
     ActionAdapter,
@@ -128,8 +129,7 @@ class GymAgent(Agent):
             EnvironmentFailedError: making an environment raised an exception.
         """
         super().__init__(name=name)
-        if not isinstance(n_envs, int) or n_envs < 1:
-            raise CompositionError(f"n_envs must be a whole number of at least 1, {n_envs} was given.")
+        n_envs = whole_number(n_envs, "n_envs", least=1, error=CompositionError)
         self.auto_reset = auto_reset
         self.input_name = input_name
         self.output_prefix = output_prefix

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from workspace_rl.errors import MissingDependencyError, RunFolderError
+from workspace_rl.errors import MetricError, MissingDependencyError, RunFolderError
 from workspace_rl.files import told_errors
+from workspace_rl.plain_data import told
+from workspace_rl.printing import say
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch.utils.tensorboard import SummaryWriter
+
+#: Characters that would end a line of `metrics.csv`, or that no text file can hold.
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_QUOTED = re.compile(rf'[",\\]|{_UNWRITABLE.pattern}|^\s|\s$|^$')
 
 
 class Logger:
@@ -61,20 +69,33 @@ class Logger:
         with told_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if not self._path.exists():
-                self._path.write_text("step,name,value\n")
+                self._path.write_text("step,name,value\n", encoding="utf-8", newline="\n")
 
     def add_scalar(self, name: str, value: float | Tensor, step: int, *, csv: bool = True) -> None:
-        """Record a scalar at `step`; with `csv=False` for TensorBoard only (times, speeds)."""
-        self._pending.append((step, name, value.detach() if isinstance(value, Tensor) else float(value), csv))
+        """Record a scalar at `step`; with `csv=False` for TensorBoard only (times, speeds).
+
+        Raises:
+            MetricError: the name is no text, or the value no number.
+        """
+        _check_name(name)
+        self._pending.append((int(step), name, _scalar(name, value), csv))
         self._last_step = step
         late = self._flush_seconds is not None and time.monotonic() - self._flushed_at > self._flush_seconds
         if late or (self._flush_size is not None and len(self._pending) > self._flush_size):
             self.flush()
 
     def average(self, metrics: Mapping[str, Tensor]) -> None:
-        """Record values, of any shape, whose mean is written at the next flush."""
+        """Record values, of any shape, whose mean is written at the next flush.
+
+        Raises:
+            MetricError: a name is no text.
+        """
         for name, value in metrics.items():
-            self._averages.setdefault(name, []).append(value.detach().reshape(-1))
+            values = self._averages.get(name)
+            if values is None:
+                _check_name(name)
+                values = self._averages[name] = []
+            values.append(value.detach().reshape(-1))
 
     def flush(self, step: int | None = None, *, averages: bool = True) -> None:
         """Write everything recorded so far; averages get `step`, which is that of the last scalar unless given.
@@ -95,14 +116,14 @@ class Logger:
         for at, name, value, csv in self._pending:
             number = float(value)
             if csv:
-                lines.append(f"{at},{name},{number!r}\n")
+                lines.append(f"{at},{_written(name)},{number!r}\n")
             if self._folder is not None:
                 with told_errors(self._folder):
-                    self.tensorboard().add_scalar(name, number, at)
+                    self.tensorboard().add_scalar(_tag(name), number, at)
             if self._verbose and csv:
-                print(f"step {at}: {name} = {number:.6g}")
+                say(f"step {at}: {name} = {number:.6g}")
         self._pending.clear()
-        with told_errors(self._path), self._path.open("a") as file:
+        with told_errors(self._path), self._path.open("a", encoding="utf-8", newline="\n") as file:
             file.write("".join(lines))
 
     def close(self) -> None:
@@ -133,6 +154,52 @@ class Logger:
         return self._writer
 
 
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise MetricError(
+            f"a metric's name is a text, but {told(name)} was given. Write {str(name)!r} if that is meant."
+        )
+
+
+def _scalar(name: str, value: Any) -> float | Tensor:
+    """Return a number as a float, or a tensor that holds one as it is."""
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+        return value.detach()
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        found = f"a tensor {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else told(value)
+        raise MetricError(
+            f"metric {name!r}: one number expected, {found} found. Log its mean, for instance."
+        ) from error
+
+
+def _written(name: str) -> str:
+    """Return a name as it stands in `metrics.csv`: in quotes, and escaped as in JSON, where it needs to be."""
+    if not _QUOTED.search(name):
+        return name
+    escaped = json.dumps(name, ensure_ascii=bool(_UNWRITABLE.search(name)))[1:-1]
+    return '"' + escaped.replace('\\"', '""') + '"'  # quotes doubled, as readers of CSV expect them
+
+
+def _read(written: str) -> str:
+    if len(written) < 2 or not written.startswith('"') or not written.endswith('"'):
+        return written
+    try:
+        return str(json.loads('"' + written[1:-1].replace('""', '\\"') + '"'))
+    except ValueError:  # older versions quoted nothing
+        return written
+
+
+def _tag(name: str) -> str:
+    """Return a name for TensorBoard, which takes any text that UTF-8 can hold."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return _written(name)
+    return name
+
+
 def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
     """Return the metrics of a run (its folder, or its `metrics.csv`) as `{name: [(step, value), ...]}`.
 
@@ -144,7 +211,7 @@ def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
     path = Path(path)
     path = path / "metrics.csv" if path.is_dir() else path
     try:
-        lines = path.read_text().split("\n")[1:-1]
+        lines = path.read_text(encoding="utf-8").split("\n")[1:-1]
     except (OSError, UnicodeDecodeError) as error:
         raise RunFolderError(f"the metrics {path} cannot be read: {error}") from error
     metrics: dict[str, list[tuple[int, float]]] = {}
@@ -155,7 +222,7 @@ def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
             pair = (int(step), float(value))
             if not 0 <= pair[0] < 2**63:
                 raise ValueError("no number of steps")
-            metrics.setdefault(name, []).append(pair)
+            metrics.setdefault(_read(name), []).append(pair)
         except ValueError as error:
             raise RunFolderError(f"{path}, line {number}: step,name,value expected, {line[:80]!r} found.") from error
     return metrics

@@ -101,7 +101,7 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
     """
     folder = policy_folder(folder)
     try:
-        architecture = yaml.safe_load(check_yaml(_part(folder, ARCHITECTURE).read_text()))
+        architecture = yaml.safe_load(check_yaml(_part(folder, ARCHITECTURE).read_text(encoding="utf-8")))
         weights, checksum = _read_weights(folder)
         described, checksums = architecture["agent"], list(architecture.get("checksums", ()))
         expected_checksum = _checksum(described, weights)

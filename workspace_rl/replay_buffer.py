@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from workspace_rl.errors import ReplayBufferError, did_you_mean
+from workspace_rl.plain_data import whole_number
 from workspace_rl.workspace import Workspace
 
 #: What the rows of a buffer with stacks are saved with besides the variables.
@@ -56,9 +57,7 @@ class ReplayBuffer:
         Raises:
             ReplayBufferError: the capacity or the size of a stack is impossible, or a stacked variable is not stored.
         """
-        if capacity < 1:
-            raise ReplayBufferError(f"a replay buffer needs a capacity of at least 1 transition, not {capacity}.")
-        self.capacity = int(capacity)
+        self.capacity = whole_number(capacity, "capacity (transitions)", least=1, error=ReplayBufferError)
         self.done_variable = done_variable
         self.variables = [name for name in dict.fromkeys(variables) if name != done_variable]
         self.device = torch.device(device)

@@ -237,7 +237,7 @@ class Run:
         """
         path = inside(self.path, f"{which}/eval.json")
         try:
-            known = json.loads(path.read_text()) if path.is_file() else {}
+            known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             if not isinstance(known, dict):
                 raise ValueError(f"a dictionary expected, {type(known).__name__} found")
         except (OSError, ValueError, RecursionError) as error:

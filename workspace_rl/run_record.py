@@ -126,7 +126,7 @@ class RunRecord:
     def _json(self, name: str) -> dict[str, Any]:
         file = self.file(name)
         try:
-            known = {} if file is None else json.loads(file.read_text())
+            known = {} if file is None else json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise RunFolderError(f"{self.path / name} is damaged: {error}") from error
         if not isinstance(known, dict):

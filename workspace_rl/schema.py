@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
+import re
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -17,8 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.classes import check_arguments, find_class
 from workspace_rl.errors import ConfigError, did_you_mean
+from workspace_rl.plain_data import plain, told
+from workspace_rl.plain_yaml import write_yaml
 
 Config = TypeVar("Config")
+
+#: A whole number as people group its digits.
+_GROUPED = re.compile(r"[-+]?[0-9]{1,3}(_[0-9]{3})+")
+_WORDS_OF_YAML_1_1 = {"on": "true", "yes": "true", "y": "true", "off": "false", "no": "false", "n": "false"}
 
 
 def option(default: Any, help: str, **limits: Any) -> Any:
@@ -28,7 +36,8 @@ def option(default: Any, help: str, **limits: Any) -> Any:
         default: a value, or a function that makes one.
         help: one line for `describe_schema`.
         **limits: `least`, `most` (inclusive), `above` (exclusive) for numbers; `choices` for strings; `filled` for
-            lists that may not be empty.
+            lists that may not be empty; `infinite` for numbers that need not be
+            finite, `instead` for what to write instead of an infinite one.
     """
     metadata = {"help": help, **limits}
     if callable(default):
@@ -50,7 +59,9 @@ def resolve_config(
 ) -> Config:
     """Check `given` against the dataclass `schema`, fill in defaults, resolve interpolations, and return an instance.
 
-    Whole numbers may be written as floats (`1e6`). What is `fixed` takes the place of what is given.
+    Whole numbers may be written as floats (`1e6`), or as a text in groups of three digits (`1_000_000`). Numbers of
+    NumPy and torch are numbers, and paths are texts (see `workspace_rl.plain_data.plain`). What is
+    `fixed` takes the place of what is given.
 
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; the message names the key, what was expected
@@ -60,11 +71,11 @@ def resolve_config(
     if not isinstance(given, Mapping | DictConfig):
         raise ConfigError(f"the configuration: a dictionary of parameters expected, {given!r} found.")
     try:
-        raw = given if isinstance(given, DictConfig) else OmegaConf.create(dict(given))
-        plain = OmegaConf.to_container(raw, resolve=False)
-        _check_keys(schema, plain, "")
-        merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), plain, dict(fixed or {}))
-        values = OmegaConf.to_container(merged, resolve=True)
+        unresolved = plain(given)
+        _check_keys(schema, unresolved, "")
+        merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), unresolved, dict(fixed or {}))
+        values = plain(OmegaConf.to_container(merged, resolve=True))
+        _check_resolved(values)
     except ConfigError:
         raise
     except Exception as error:  # besides its own errors, OmegaConf passes on those of what interpolations call
@@ -76,6 +87,13 @@ def resolve_config(
     except Exception as error:  # for instance of a text that is no Unicode
         raise ConfigError(f"the configuration cannot be written down: {first_line(error)}") from error
     return typing.cast(Config, config)
+
+
+def _check_resolved(values: Any) -> None:
+    """Raise if a text would be an interpolation, where the configuration is read again."""
+    for name, value in flatten(values).items():
+        if any(isinstance(one, str) and "${" in one for one in _leaves(value)):
+            raise ConfigError(f"{name}: {told(value)} found; the characters ${{ can only begin an interpolation.")
 
 
 def first_line(error: Exception) -> str:
@@ -91,7 +109,7 @@ def register_resolvers() -> None:
 
 def to_yaml(config: Any) -> str:
     """Return a configuration as YAML."""
-    return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
+    return write_yaml(dataclasses.asdict(config))
 
 
 def flatten(nested: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
@@ -186,6 +204,8 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
         return [_converted(one, item, f"{name}[{index}]") for index, one in enumerate(value)]
     if origin is dict and isinstance(value, dict):
         return value
+    if wanted in (int, float) and isinstance(value, str) and _GROUPED.fullmatch(value):
+        value = int(value.replace("_", ""))  # a text in YAML 1.2
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is int and number and value == value // 1:  # neither infinite nor a fraction
         return int(value)
@@ -199,15 +219,30 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a dictionary"}
     expected = "a list" if origin is list else names.get(origin, str(wanted))
     nullable = " or null" if type(None) in options else " or true or false" if bool in options[:-1] else ""
-    raise ConfigError(f"{name}: {expected}{nullable} expected, {value!r} ({type(value).__name__}) found.")
+    raise ConfigError(f"{name}: {expected}{nullable} expected, {told(value)} found.{_yaml_hint(value, options)}")
+
+
+def _yaml_hint(value: Any, options: Sequence[Any]) -> str:
+    """Return what to write instead of what only YAML 1.1 takes for true, false or a number."""
+    if not isinstance(value, str):
+        return ""
+    if bool in options and value.lower() in _WORDS_OF_YAML_1_1:
+        return f" In YAML 1.2 it is a text: write {_WORDS_OF_YAML_1_1[value.lower()]}."
+    if {int, float} & {*options} and value.lstrip("+-")[:1].isdigit():
+        return " A number is written in decimal digits: 10, 1e6, 1_000_000."
+    return ""
 
 
 def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
     if value is None:
         return
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, float) and not math.isfinite(one) and not limits.get("infinite"):
+            raise ConfigError(f"{name}: a finite number expected, {one} found.{limits.get('instead', '')}")
     if "choices" in limits and value not in limits["choices"]:
         choices = ", ".join(repr(one) for one in limits["choices"])
         hint = did_you_mean(str(value), map(str, limits["choices"]))
+        hint = hint or _yaml_hint(value, [type(one) for one in limits["choices"]])
         raise ConfigError(f"{name}: one of {choices} expected, {value!r} found.{hint}")
     if limits.get("filled") and not value:
         raise ConfigError(f"{name}: a list with at least one entry expected, {value!r} found.")
@@ -218,6 +253,14 @@ def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
             raise ConfigError(f"{name}: more than {limits['above']} expected, {one} found.")
         if "most" in limits and not one <= limits["most"]:
             raise ConfigError(f"{name}: at most {limits['most']} expected, {one} found.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _leaves(value: Any) -> list[Any]:
+    return [leaf for one in value for leaf in _leaves(one)] if isinstance(value, list) else [value]
 
 
 def _checked_optimizer(value: Any, name: str) -> dict[str, Any]:
@@ -232,8 +275,11 @@ def _checked_optimizer(value: Any, name: str) -> dict[str, Any]:
     arguments = {key: one for key, one in value.items() if key != "classname"}
     check_arguments(found, arguments, name)
     learning_rate = value.get("lr")
-    if learning_rate is not None and not (isinstance(learning_rate, int | float) and learning_rate > 0):
-        raise ConfigError(f"{name}.lr: a positive number expected, {learning_rate!r} found.")
+    if learning_rate is not None and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
+        raise ConfigError(f"{name}.lr: a positive number expected, {told(learning_rate)} found.")
+    for key, one in flatten(arguments, f"{name}.").items():
+        if any(isinstance(number, float) and not math.isfinite(number) for number in _leaves(one)):
+            raise ConfigError(f"{key}: finite numbers expected, {told(one)} found.")
     if inspect.signature(found.step).parameters["closure"].default is inspect.Parameter.empty:
         raise ConfigError(
             f"{name}: {value['classname']} evaluates the loss several times a step, which is not supported."

@@ -42,6 +42,7 @@ from workspace_rl.notebook import shown_video
 from workspace_rl.other_machines import this_machine, torch_device, what_changed
 from workspace_rl.policy import check_savable, save_policy
 from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul_precision
+from workspace_rl.printing import say
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import COMPOSITION, Run
 from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
@@ -255,7 +256,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             if self.run is not None:
                 self.run.unlock()
         if progress:
-            print(result)
+            say(result)
         return result
 
     def _run_loop(self, run: Run, progress: bool) -> bool:
@@ -342,7 +343,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self._flush(logger, averages=False)  # which go on being collected until the next log is due
         if self.config.collect_stats:
             path = run.path / "eval_returns.csv"
-            with told_errors(path), path.open("a") as file:
+            with told_errors(path), path.open("a", encoding="utf-8") as file:
                 file.write(",".join([str(steps), *map(repr, evaluation.returns)]) + "\n")
         self._evaluated_at = steps
         self._save_latest(run, evaluation)
@@ -382,13 +383,13 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     video = run.record()
             except RenderingError as error:
                 if progress:
-                    print(f"no video: {error}")
+                    say(f"no video: {error}")
             except KeyboardInterrupt:
                 interrupted = True
         if interrupted and progress:
             which = "" if keeps_best else " --policy latest"
-            print(f"stopped early; to go on, to score or to film the policy:\n  workspace-rl resume {run.path}")
-            print(f"  workspace-rl evaluate {run.path}{which}\n  workspace-rl record {run.path}{which}")
+            say(f"stopped early; to go on, to score or to film the policy:\n  workspace-rl resume {run.path}")
+            say(f"  workspace-rl evaluate {run.path}{which}\n  workspace-rl record {run.path}{which}")
         best_step, selection = self._best if self._best else (0, None)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
         return TrainingResult(run.path, self.steps, best_step, selection, final, video, tensorboard, interrupted)

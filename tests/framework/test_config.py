@@ -71,7 +71,7 @@ def change(**changes):
         ({"algorithm__n_envs": -3}, "algorithm.n_envs: at least 1 expected, -3 found"),
         ({"algorithm__buffer_size": -1e6}, "algorithm.buffer_size: at least 1 expected"),
         ({"algorithm__discount_factor": 1.5}, "algorithm.discount_factor: at most 1 expected, 1.5"),
-        ({"algorithm__discount_factor": float("nan")}, "algorithm.discount_factor: at least 0 expected, nan"),
+        ({"algorithm__discount_factor": float("nan")}, "algorithm.discount_factor: a finite number expected, nan"),
         ({"algorithm__tau_target": 0}, "algorithm.tau_target: more than 0 expected, 0.0 found"),
         ({"algorithm__entropy_mode": "atuo"}, "algorithm.entropy_mode: one of 'auto', 'fixed' expected.*mean 'auto'"),
         ({"algorithm__architecture__actor_hidden_size": [64, "x"]}, r"actor_hidden_size\[1\]: a whole number expected"),

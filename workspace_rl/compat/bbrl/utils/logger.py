@@ -54,7 +54,7 @@ class TFLogger(library.Logger):
         """Write parameters to `params.json`."""
         plain = OmegaConf.to_container(hps, resolve=True) if isinstance(hps, DictConfig) else dict(hps)
         text = json.dumps(plain, indent=1, default=str)
-        (Path(self.log_dir) / "params.json").write_text(text + "\n")
+        (Path(self.log_dir) / "params.json").write_text(text + "\n", encoding="utf-8")
         if verbose:
             print(text)
 
@@ -74,7 +74,7 @@ class TFLogger(library.Logger):
         """Write what was recorded, and a file `done`."""
         self.flush()
         super().close()
-        (Path(self.log_dir) / "done").write_text("Done\n")
+        (Path(self.log_dir) / "done").write_text("Done\n", encoding="utf-8")
         atexit.unregister(self.flush)
 
 
