@@ -2,7 +2,6 @@
 
 import csv
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,9 +91,7 @@ def test_no_name_makes_the_measurements_unreadable(tmp_path):
     found = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"]}
     assert len(found) == len(NAMES) and sorted(found.values()) == list(range(len(NAMES)))
     assert all(found[name] == NAMES.index(name) for name in NAMES if name != "\ud800")
-    assert [file.name for file in (tmp_path / "events").iterdir()] == [
-        file.name for file in Path(events.path).iterdir()
-    ]
+    assert len(list((tmp_path / "events").rglob("*"))) == 1  # no folders of its own
 
 
 def test_names_that_older_versions_wrote_are_read(tmp_path):
