@@ -189,8 +189,13 @@ class Agent(nn.Module):
         return self
 
     def clone(self) -> Self:
-        """Return a deep copy without gradients."""
-        twin = copy.deepcopy(self)
+        """Return a deep copy without gradients, cut from graphs: parameters, buffers and modes are the same."""
+        memo: dict[int, Any] = {}
+        for part in self.modules():
+            # Tensors that are the outcome of a computation cannot be copied with it, nor can a running call.
+            kept = [*part._buffers.values(), *part.__dict__.values()]
+            memo |= {id(one): one.detach().clone() for one in kept if isinstance(one, Tensor) and not one.is_leaf}
+        twin = copy.deepcopy(self, memo)
         twin.zero_grad()
         return twin
 

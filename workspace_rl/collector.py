@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,36 +11,44 @@ from torch import Tensor
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.gym_agent import GymAgent
-from workspace_rl.optimization import tensors_of
+from workspace_rl.modes import evaluation_mode
+from workspace_rl.transfer import Transfer
 from workspace_rl.workspace import Workspace
 
 
 class Collector:
-    """Runs environments with a policy of its own, whose weights are a copy of the learner's.
+    """Runs environments with a policy of its own, whose weights and buffers are a copy of the learner's.
 
     It meets the learner at the frames that it returns and at `load_policy`, nowhere else.
     """
 
-    def __init__(self, env_agent: GymAgent, policy: Agent, random_policy: Agent | None = None) -> None:
-        """Collect from `env_agent` (with auto-reset) by `policy`, or by `random_policy` when asked to."""
+    def __init__(
+        self, env_agent: GymAgent, policy: Agent, random_policy: Agent | None = None, *, keep_modes: bool = False
+    ) -> None:
+        """Collect from `env_agent` (with auto-reset) by `policy`, or by `random_policy` when asked to.
+
+        They act in evaluation mode, or, with `keep_modes`, in the modes that their modules have now.
+        """
         self.env_agent = env_agent
         self.policy = policy.clone().requires_grad_(False)
+        self._keep_modes = keep_modes
+        if not keep_modes:
+            for part in self.policy.modules():
+                part.training = False
         self._agent = TemporalAgent(Agents(env_agent, self.policy))
         self._random_agent = None if random_policy is None else TemporalAgent(Agents(env_agent, random_policy))
         self._last_frame: Workspace | None = None
-        self._learner: tuple[Agent, list[Tensor]] | None = None
-        self._own_tensors = tensors_of(self.policy)
+        self._weights = Transfer(self.policy)
         #: Transitions collected so far, summed over environments.
         self.n_transitions = 0
 
-    @torch.no_grad()
     def load_policy(self, learner_policy: Agent) -> None:
-        """Take over the weights of the learner's policy."""
-        # Its tensors are looked for once: that takes longer than copying them.
-        if self._learner is None or self._learner[0] is not learner_policy:
-            self._learner = (learner_policy, tensors_of(learner_policy))
-        if self._own_tensors:
-            torch._foreach_copy_(self._own_tensors, self._learner[1])
+        """Take over the weights and the buffers of the learner's policy; what acting has changed in them is lost.
+
+        Raises:
+            CompositionError: the policy is not built like the one that the collector was given.
+        """
+        self._weights(learner_policy)
 
     def restart(self, n_transitions: int) -> None:
         """Begin anew at the next `collect`, with a reset of the environments, after `n_transitions` in all."""
@@ -53,7 +63,13 @@ class Collector:
         last frame has its action already: the next call goes on from there. All agents get the keyword argument `step`,
         the number of transitions collected before this call, for schedules.
         """
-        agent = self._random_agent if random and self._random_agent is not None else self._agent
+        if random and self._random_agent is not None:
+            # It is no copy, and may share modules with the learner, which keep their modes.
+            with contextlib.nullcontext() if self._keep_modes else evaluation_mode(self._random_agent):
+                return self._collect(self._random_agent, n_steps)
+        return self._collect(self._agent, n_steps)
+
+    def _collect(self, agent: TemporalAgent, n_steps: int) -> Workspace:
         n_running = 0  # environments whose episode goes on after the last frame
         if self._last_frame is None:
             workspace, first = Workspace(), 0

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.errors import CompositionError
 from workspace_rl.gym_agent import GymAgent
+from workspace_rl.modes import acting
 from workspace_rl.seeding import RandomState
 from workspace_rl.workspace import Workspace
 
@@ -57,7 +57,8 @@ class Evaluation:
 def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs: Any) -> Evaluation:
     """Play exactly one whole episode for each seed and return their scores (undiscounted sums of rewards).
 
-    The policy's random numbers, if it uses any, come from the first seed, and the caller's are left as they were.
+    The policy acts in evaluation mode, and its parameters, buffers and modes are left as they were. Its random numbers,
+    if it uses any, come from the first seed, and the caller's are left as they were, too.
 
     Args:
         env_agent: environments without auto-reset; as many episodes as it has environments are played together.
@@ -79,18 +80,19 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
     n_envs = env_agent.n_envs
     returns: list[float] = []
     lengths: list[int] = []
-    with RandomState(seeds[0]), torch.no_grad():
+    with RandomState(seeds[0]):
         for start in range(0, len(seeds), n_envs):
             chunk = list(seeds[start : start + n_envs])
             # Environments that are too many play the last seed once more; their scores are not counted.
             env_agent.seed_episodes(chunk + chunk[-1:] * (n_envs - len(chunk)))
             workspace = Workspace()
             t = 0
-            while True:
-                agent(workspace, t=t, n_steps=CHUNK, stop_variable="env/done", **kwargs)
-                workspace, t = workspace.subtime(workspace.time_size("env/done") - 1), 1
-                if bool(workspace.get("env/done", 0).all()):
-                    break
+            with acting(policy):  # anew for each round: scores do not depend on how many are played together
+                while True:
+                    agent(workspace, t=t, n_steps=CHUNK, stop_variable="env/done", **kwargs)
+                    workspace, t = workspace.subtime(workspace.time_size("env/done") - 1), 1
+                    if bool(workspace.get("env/done", 0).all()):
+                        break
             returns += workspace.get("env/cumulated_reward", 0)[: len(chunk)].tolist()
             lengths += workspace.get("env/timestep", 0)[: len(chunk)].tolist()
     return Evaluation(returns, lengths, list(seeds))

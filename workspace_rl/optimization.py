@@ -14,6 +14,7 @@ from torch.optim.sgd import sgd
 
 from workspace_rl.classes import instantiate_class
 from workspace_rl.errors import ConfigError
+from workspace_rl.transfer import Pairs
 
 
 def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter) -> torch.optim.Optimizer:
@@ -198,19 +199,31 @@ def attach_graph_step(optimizer: torch.optim.Optimizer) -> GraphStep:
 
 @torch.no_grad()
 def soft_update(target: nn.Module, source: nn.Module, tau: float) -> None:
-    """Move the parameters of `target` towards those of `source` in place: `target += tau * (source - target)`."""
-    targets: list[Tensor] = list(target.parameters())
-    torch._foreach_lerp_(targets, list(source.parameters()), tau)
+    """Move the parameters of `target` towards those of `source` in place: `target += tau * (source - target)`.
+
+    Buffers, such as running statistics and counters, are copied, whatever `tau` is: they are states, of which a part
+    of the way may mean nothing. So are parameters that are whole numbers. With `tau=1` the target becomes the source.
+    For batch normalisation this means that target and source have the same running statistics.
+
+    Args:
+        target: a module that is built like `source`, usually a deep copy of it.
+        source: is left as it is.
+        tau: the part of the way, from 0 to 1.
+
+    Raises:
+        CompositionError: the modules are not built alike.
+        ConfigError: `tau` is not between 0 and 1.
+    """
+    if not 0 <= tau <= 1:
+        raise ConfigError(f"tau: a number from 0 to 1 expected, {tau} found.")
+    Pairs(target, source).move(tau)
 
 
 @torch.no_grad()
 def copy_parameters(target: nn.Module, source: nn.Module) -> None:
-    """Copy the parameters and buffers of `source` to `target` in place."""
-    targets = tensors_of(target)
-    if targets:
-        torch._foreach_copy_(targets, tensors_of(source))
+    """Copy the parameters and buffers of `source` to `target` in place.
 
-
-def tensors_of(module: nn.Module) -> list[Tensor]:
-    """Return the parameters and buffers of a module."""
-    return [*module.parameters(), *module.buffers()]
+    Raises:
+        CompositionError: the modules are not built alike.
+    """
+    Pairs(target, source).copy()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from workspace_rl.errors import UnknownVariableError, VariableMismatchError, did_you_mean
+from workspace_rl.modes import acting
 from workspace_rl.seeding import RandomState
 from workspace_rl.workspace import Workspace
 
@@ -29,23 +28,10 @@ def run_agents(agents: Sequence[Runnable], given: Mapping[str, Tensor], kwargs: 
     workspace = Workspace()
     for name, value in given.items():
         workspace.set_full(name, value if parameter is None else value.to(parameter.device))
-    with RandomState(0), torch.no_grad(), evaluation_mode(modules):
+    with RandomState(0), acting(*modules):
         for agent in agents:
             agent(workspace, t=0, **kwargs)
     return workspace
-
-
-@contextlib.contextmanager
-def evaluation_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Keep batch normalisation from learning, and dropout from blurring, what is drawn."""
-    training = [part for module in modules for part in module.modules() if part.training]
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 def read_rows(workspace: Workspace, name: str, agent: Runnable) -> Tensor:

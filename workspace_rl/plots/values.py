@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents
 from workspace_rl.errors import CompositionError, ConfigError, UnknownVariableError, VariableMismatchError, did_you_mean
 from workspace_rl.gym_agent import GymAgent
+from workspace_rl.modes import acting
 from workspace_rl.plots.curves import COLOURS, finish_axes
 from workspace_rl.plots.figures import new_figure
-from workspace_rl.plots.running import as_numpy, evaluation_mode
+from workspace_rl.plots.running import as_numpy
 from workspace_rl.plots.text import plain_text
 from workspace_rl.seeding import RandomState
 from workspace_rl.workspace import Workspace
@@ -89,7 +89,7 @@ def episode_values(
     env_agent.seed_episodes([seed])
     workspace, t, done = Workspace(), 0, False
     values, rewards = [], []
-    with RandomState(seed), torch.no_grad(), evaluation_mode([policy, *([] if critic is None else [critic])]):
+    with RandomState(seed), acting(policy, critic):
         while not done:
             agents(workspace, t=t, **kwargs)
             values.append(_value(workspace, t, value_variable, action_variable))

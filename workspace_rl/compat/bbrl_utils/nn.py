@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from workspace_rl import optimization
 from workspace_rl.compat.bbrl import get_arguments, get_class
+from workspace_rl.compat.bbrl.utils.utils import soft_param_update
 
 
 def setup_optimizer(cfg_optimizer: Mapping[str, Any], *agents: nn.Module | Tensor) -> torch.optim.Optimizer:
@@ -23,17 +23,15 @@ def setup_optimizer(cfg_optimizer: Mapping[str, Any], *agents: nn.Module | Tenso
 
 
 def copy_parameters(source: nn.Module, target: nn.Module) -> None:
-    """Copy weights."""
-    optimization.copy_parameters(target, source)
+    """Copy weights, without buffers, as BBRL does."""
+    with torch.no_grad():
+        for from_one, to in zip(source.parameters(), target.parameters(), strict=False):
+            to.copy_(from_one)
 
 
-@torch.no_grad()
 def soft_update_params(net: nn.Module, target_net: nn.Module, tau: float) -> None:
-    """Move the weights of `target_net` towards those of `net`, with BBRL's roundings."""
-    targets: Any = list(target_net.parameters())
-    sources: Any = list(net.parameters())
-    torch._foreach_mul_(targets, 1 - tau)
-    torch._foreach_add_(targets, torch._foreach_mul(sources, tau))
+    """Move the weights of `target_net` towards those of `net`, with BBRL's roundings, and without buffers."""
+    soft_param_update(target_net, net, tau)
 
 
 def build_mlp(

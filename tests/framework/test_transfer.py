@@ -1,0 +1,197 @@
+"""Weights on their way from one module to another: buffers go with them, whatever kind of buffer they are."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.toys import CountingEnv
+from workspace_rl import Agent, Collector, GymAgent, Workspace, minimise, setup_optimizer, soft_update
+from workspace_rl.compilation import CompiledUpdate
+from workspace_rl.errors import CompositionError, ConfigError
+from workspace_rl.optimization import copy_parameters
+
+
+class Stateful(Agent):
+    """Batch normalisation, dropout, and buffers of all kinds; writes `y` and, as a policy, `action`."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 1))
+        self.register_buffer("in_place", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("anew", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("flags", torch.zeros(3, dtype=torch.bool), persistent=False)
+        self.register_buffer("later", None)
+        self.whole = nn.Parameter(torch.zeros(2, dtype=torch.int32), requires_grad=False)
+        self.modes = []
+
+    def forward(self, t, **kwargs):
+        self.in_place += 1
+        self.anew = self.anew + 0.5
+        self.flags.logical_not_()
+        self.modes.append(self.training)
+        self.set(("action", t), torch.tanh(self.net(self.get(("env/env_obs", t)))))
+
+
+def tensors(module):
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {name: value.detach().clone() for name, value in named}
+
+
+def assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+@pytest.fixture
+def pair():
+    torch.manual_seed(0)
+    source = Stateful()
+    target = copy.deepcopy(source)
+    batch = Workspace()
+    batch.set_full("env/env_obs", torch.randn(3, 8, 1))
+    for t in range(3):
+        source(batch, t=t)
+    with torch.no_grad():
+        source.net[0].weight += 1
+        source.whole += 7
+    source.later = torch.arange(3)  # a buffer that comes into being, and one that grows
+    source.flags = torch.ones(5, dtype=torch.bool)
+    return target, source
+
+
+def test_buffers_are_copied_at_every_tau_and_parameters_move(pair):
+    target, source = pair
+    before, end = tensors(target), tensors(source)
+    soft_update(target, source, 0.25)
+    found = tensors(target)
+    moved = [name for name, value in source.named_parameters() if value.is_floating_point()]
+    for name in moved:
+        torch.testing.assert_close(found.pop(name), before[name].lerp(end[name], 0.25))
+    assert_equal(found, {name: value for name, value in end.items() if name not in moved})
+    assert found["net.1.num_batches_tracked"] == 3 and found["whole"].tolist() == [7, 7]
+    soft_update(target, source, 1)
+    assert_equal(tensors(target), end)
+    source.in_place += 1  # what was copied is the target's own
+    source.later += 1
+    assert target.in_place == 3 and target.later.tolist() == [0, 1, 2]
+
+
+def test_copies_take_everything_and_share_nothing(pair):
+    target, source = pair
+    copy_parameters(target, source)
+    assert_equal(tensors(target), tensors(source))
+    twin = source.clone()
+    assert_equal(tensors(twin), tensors(source))
+    pointers = {value.data_ptr() for value in (*source.parameters(), *source.buffers())}
+    for one in (target, twin):
+        assert not pointers & {value.data_ptr() for value in (*one.parameters(), *one.buffers())}
+
+
+def test_a_clone_keeps_modes_and_buffers_that_carry_a_graph(pair):
+    _, source = pair
+    source.net[1].eval()
+    source.anew = source.net[0].weight.sum().double() * 2  # the outcome of a computation
+    twin = source.clone()
+    assert twin.anew == source.anew and not twin.anew.requires_grad and source.anew.requires_grad
+    assert twin.training and not twin.net[1].training
+
+
+def test_tied_and_mixed_parameters_move_once():
+    source = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    source[1].weight = source[0].weight
+    source.double()
+    target = copy.deepcopy(source).float()
+    target[1].weight = target[0].weight
+    with torch.no_grad():
+        source[0].weight += 1
+    expected = target[0].weight.detach().lerp(source[0].weight.detach().float(), 0.5)
+    soft_update(target, source, 0.5)
+    torch.testing.assert_close(target[0].weight, expected)
+    assert target[0].weight is target[1].weight and target[0].weight.dtype == torch.float32
+
+
+def test_modules_that_are_not_built_alike_are_refused():
+    with pytest.raises(CompositionError, match=r"Linear to Linear.*\[\[3, 2\], \[3\]\] found, \[\[2, 2\], \[2\]\]"):
+        soft_update(nn.Linear(2, 2), nn.Linear(2, 3), 0.5)
+    with pytest.raises(CompositionError, match="3 buffers found, 0 expected"):
+        copy_parameters(nn.LayerNorm(2), nn.BatchNorm1d(2))
+    with pytest.raises(CompositionError, match="created at its first call"):
+        soft_update(nn.LazyLinear(2), nn.LazyLinear(2), 0.5)
+    tied = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    untied = copy.deepcopy(tied)
+    tied[1].weight = tied[0].weight
+    with pytest.raises(CompositionError, match="share a parameter"):
+        soft_update(tied, untied, 0.5)
+    for tau in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match="tau: a number from 0 to 1"):
+            soft_update(tied, tied, tau)
+
+
+def make_collector(policy, **options):
+    return Collector(GymAgent(lambda: CountingEnv(50), 2, seed=1), policy, **options)
+
+
+def test_collecting_is_done_in_evaluation_mode_unless_told_otherwise():
+    policy = Stateful()
+    policy.net[3].eval()
+    for keep, modes in ((False, [False] * 3), (True, [True] * 3)):
+        collector = make_collector(policy, keep_modes=keep)
+        collector.collect(2)
+        assert collector.policy.modes == modes and collector.policy.net[1].training == keep
+        assert not collector.policy.net[3].training
+    assert policy.training and policy.net[1].num_batches_tracked == 0 and not policy.net[3].training
+    random = make_collector(policy, random_policy=policy)
+    random.collect(2, random=True)
+    assert policy.modes == [False] * 3 and policy.training and not policy.net[3].training
+
+
+def test_the_collector_takes_over_buffers_that_were_assigned_anew(pair):
+    target, source = pair
+    collector = make_collector(target)
+    for _ in range(3):
+        collector.collect(2)
+        source.anew = source.anew + 1
+        source.later = torch.cat([source.later, source.later])
+        source.net[0] = copy.deepcopy(source.net[0])
+        with torch.no_grad():
+            source.net[0].weight += 1
+        collector.load_policy(source)
+        assert_equal(tensors(collector.policy), tensors(source))
+
+
+def test_a_compiled_update_changes_buffers_as_an_eager_one_does():
+    """Two passes through one network in each update, counters of both kinds, and a target that follows."""
+    found = []
+    for compiles in (False, True):
+        torch.manual_seed(0)
+        agent = Stateful()
+        agent.net[3] = nn.Dropout(0.0)
+        target = copy.deepcopy(agent)
+        optimizer = setup_optimizer({"classname": "torch.optim.SGD", "lr": 0.1}, agent.net)
+
+        def update(batch, agent=agent, target=target, optimizer=optimizer):
+            workspace = Workspace(batch)
+            with torch.no_grad():
+                agent(workspace, t=1)
+            agent(workspace, t=0)
+            loss = (workspace.get("action", 0) - workspace.get("action", 1)).square().mean()
+            minimise(loss, optimizer)
+            soft_update(target, agent, 0.1)
+            return {"loss": loss.detach()}
+
+        one = CompiledUpdate(update, [optimizer]) if compiles else update
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(4):
+            batch = Workspace()
+            batch.set_full("env/env_obs", torch.randn(2, 8, 1, generator=generator))
+            one(batch)
+        found.append({**tensors(agent), **{f"target.{name}": value for name, value in tensors(target).items()}})
+    eager, compiled = found
+    assert compiled["net.1.num_batches_tracked"] == compiled["target.net.1.num_batches_tracked"] == 8
+    assert compiled["in_place"] == 8 and compiled["target.anew"] == 4
+    assert compiled.keys() == eager.keys()
+    for name, value in eager.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-4, atol=1e-6)
