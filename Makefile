@@ -15,7 +15,7 @@ train: $(VENV)/installed
 
 ## Run all tests.
 test: $(VENV)/installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal --durations 10
 
 ## Try 10,000 random programs and configurations, 1,000 damaged folders of each kind, new ones every time, and kill 24 runs
 ## (half an hour).
