@@ -5,6 +5,7 @@ import pytest
 
 gym.register("Target-v0", entry_point="tests.toys:TargetEnv")
 gym.register("Drawing-v0", entry_point="tests.toys:DrawingEnv")
+gym.register("Paying-v0", entry_point="tests.toys:PayingEnv")
 
 
 @pytest.fixture

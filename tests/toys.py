@@ -110,3 +110,22 @@ class ContinuousSpacesEnv(gym.Env):
 
     observation_space = gym.spaces.Box(-1, 1, (OBS,))
     action_space = gym.spaces.Box(-1, 1, (ACT,))
+
+
+class PayingEnv(gym.Env):
+    """Pays what it is told, a step each; then the episode is over."""
+
+    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, rewards=(16_777_216.0, 1.0, 1.0)):
+        self.rewards = list(rewards)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.k = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.k += 1
+        return np.zeros(1, np.float32), self.rewards[self.k - 1], self.k == len(self.rewards), False, {}

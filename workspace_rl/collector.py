@@ -39,6 +39,7 @@ class Collector:
         self._random_agent = None if random_policy is None else TemporalAgent(Agents(env_agent, random_policy))
         self._last_frame: Workspace | None = None
         self._weights = Transfer(self.policy)
+        self._returns: list[np.ndarray] = []
         #: Transitions collected so far, summed over environments.
         self.n_transitions = 0
 
@@ -70,6 +71,8 @@ class Collector:
         return self._collect(self._agent, n_steps)
 
     def _collect(self, agent: TemporalAgent, n_steps: int) -> Workspace:
+        self._returns.clear()
+        self.env_agent.returns_log = self._returns
         n_running = 0  # environments whose episode goes on after the last frame
         if self._last_frame is None:
             workspace, first = Workspace(), 0
@@ -78,12 +81,21 @@ class Collector:
             workspace, first = self._last_frame, 1
             n_running = _n_running(workspace.get("env/done", 0))
             agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
+        self.env_agent.returns_log = None
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
         self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
         frames = workspace.subtime(first)
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
         self.n_transitions += n_running + _n_running(frames.get_full("env/done")[:-1])
         return frames
+
+    def episode_returns(self, done: Tensor) -> Tensor:
+        """Return the returns (`[n]` float64) of the episodes that ended in the frames collected last.
+
+        Args:
+            done: `env/done` of these frames, `[T, B]`.
+        """
+        return torch.from_numpy(np.stack(self._returns)[done.numpy(force=True)])
 
 
 def _n_running(done: Tensor) -> int:

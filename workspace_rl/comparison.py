@@ -98,7 +98,8 @@ def middle_and_band(sample: Any, central: str = "median", error: Any = 80) -> tu
     Args:
         sample: NaN where a value is missing.
         central: "mean" or "median".
-        error: "std", "sem" (the standard deviation over the root of the number of seeds) or a percentage of the sample.
+        error: "std", "sem" (the standard error of the mean of n seeds: the root of their squared deviations' sum over
+            n (n - 1); NaN of a single seed) or a percentage of the sample.
 
     Raises:
         ConfigError: `central` is neither.
@@ -110,7 +111,11 @@ def middle_and_band(sample: Any, central: str = "median", error: Any = 80) -> tu
     if error not in ("std", "sem"):
         low, high = np.nanpercentile(sample, [50 - float(error) / 2, 50 + float(error) / 2], axis=1)
         return middle, low, high
-    width = np.nanstd(sample, axis=1) / np.sqrt(1 if error == "std" else (~np.isnan(sample)).sum(axis=1))
+    width = np.nanstd(sample, axis=1)
+    if error == "sem":
+        n_seeds = (~np.isnan(sample)).sum(axis=1)
+        # Of a single seed it is not known: NaN.
+        width = width / np.sqrt(np.where(n_seeds > 1, n_seeds - 1, np.nan))
     return middle, middle - width, middle + width
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,12 +32,18 @@ class Evaluation:
     @property
     def mean(self) -> float:
         """The mean return."""
-        return float(np.mean(self.returns))
+        with np.errstate(invalid="ignore"):  # of infinite returns
+            return float(np.mean(self.returns))
 
     @property
     def std(self) -> float:
         """The standard deviation of the episodes' returns."""
-        return float(np.std(self.returns))
+        with np.errstate(invalid="ignore", over="ignore"):
+            return float(np.std(self.returns))
+
+    def better_than(self, other: Evaluation | None) -> bool:
+        """Return whether the mean return is greater than that of `other`, if there is one; NaN is never better."""
+        return not math.isnan(self.mean) and (other is None or not self.mean <= other.mean)
 
     def as_dict(self) -> dict[str, Any]:
         """Return mean, standard deviation, number of episodes, and each episode's return, length and seed."""
@@ -93,6 +100,6 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
                     workspace, t = workspace.subtime(workspace.time_size("env/done") - 1), 1
                     if bool(workspace.get("env/done", 0).all()):
                         break
-            returns += workspace.get("env/cumulated_reward", 0)[: len(chunk)].tolist()
+            returns += env_agent.episode_returns[: len(chunk)].tolist()
             lengths += workspace.get("env/timestep", 0)[: len(chunk)].tolist()
     return Evaluation(returns, lengths, list(seeds))

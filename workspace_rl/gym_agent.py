@@ -136,6 +136,8 @@ class GymAgent(Agent):
         self.output_device = torch.device(device)
         self._env_label = _label(env)
         self._episodes: _Episodes | None = None
+        #: While it is a list, the returns so far (`[B]` float64) of each step are appended to it.
+        self.returns_log: list[np.ndarray] | None = None
         self._given_vector_env = isinstance(env, VectorEnv)
         self._make = partial(make_vector_env, env, n_envs, auto_reset, vectorization, wrappers, env_args or {}, timeout)
         self.vector_env = self._make_vector_env(n_envs)
@@ -277,6 +279,8 @@ class GymAgent(Agent):
         frame["done"] = torch.from_numpy(episodes.done)
         frame["reward"] = torch.from_numpy(reward.astype(np.float32))
         frame["cumulated_reward"] = torch.from_numpy(episodes.cumulated_reward.astype(np.float32))
+        if self.returns_log is not None:
+            self.returns_log.append(episodes.cumulated_reward)
         frame["timestep"] = torch.from_numpy(episodes.timestep)
         if self.output_device.type != "cpu":
             frame = {name: value.to(self.output_device, non_blocking=True) for name, value in frame.items()}
@@ -351,6 +355,20 @@ class GymAgent(Agent):
         self.vector_env.close()
         self.vector_env = self._make_vector_env(self.n_envs)
         self._episodes = None
+
+    @property
+    def episode_returns(self) -> np.ndarray:
+        """The returns so far of the running episodes, or of those that are over, `[B]` float64.
+
+        Unlike `env/cumulated_reward` these are exact to 16 digits: a sum of float32 stays at 16,777,216 forever when 1
+        is added to it.
+
+        Raises:
+            CompositionError: the environments have not been reset yet.
+        """
+        if self._episodes is None:
+            raise CompositionError(f"{self.description()} has not been run yet: it has no episodes.")
+        return self._episodes.cumulated_reward.copy()
 
     @property
     def observation_names(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,9 @@ class RunRecord:
         if known is None:
             return None
         lists = [known.get(key, []) for key in ("returns", "lengths", "seeds")] if isinstance(known, dict) else []
-        if not lists or not all(isinstance(one, list) and all(map(_is_finite, one)) for one in lists) or not lists[0]:
+        if not lists or not all(isinstance(one, list) and all(map(_is_number, one)) for one in lists) or not lists[0]:
             raise RunFolderError(
-                f"{self.path / which}/eval.json is damaged: lists of finite numbers expected in {kind!r}. "
+                f"{self.path / which}/eval.json is damaged: lists of numbers expected in {kind!r}. "
                 f"To score the policy anew, move it away: workspace-rl evaluate {self.path}"
             )
         returns, lengths, seeds = lists
@@ -190,6 +191,10 @@ def open_runs(paths: Sequence[str | Path]) -> list[RunRecord]:
     if not paths:
         raise ConfigError("runs: the folder of at least one run expected, none given.")
     return [RunRecord(path) for path in {Path(one).expanduser().resolve(): one for one in paths}.values()]
+
+
+def _is_number(value: object) -> bool:
+    return _is_finite(value) or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _is_finite(value: object) -> bool:

@@ -286,7 +286,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     buffer.put(frames)
                     self.steps = collector.n_transitions
                     bar.update(min(self.steps, self.total_steps) - bar.n)
-                    self._log_episodes(logger, frames)
+                    self._log_episodes(logger, collector, frames)
 
                     if self.steps >= parameters.learning_starts and buffer.n_windows(window):
                         due.updates += parameters.updates_per_collect
@@ -321,10 +321,10 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 last.callback(logger.flush, self.steps)
         return stop.requested
 
-    def _log_episodes(self, logger: Logger, frames: Workspace) -> None:
+    def _log_episodes(self, logger: Logger, collector: Collector, frames: Workspace) -> None:
         done = frames["env/done"]
         if done.any():
-            returns = frames["env/cumulated_reward"][done]
+            returns = collector.episode_returns(done)
             lengths = frames["env/timestep"][done].float()
             logger.average({"train/episode_return": returns, "train/episode_length": lengths})
 
@@ -347,13 +347,15 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 file.write(",".join([str(steps), *map(repr, evaluation.returns)]) + "\n")
         self._evaluated_at = steps
         self._save_latest(run, evaluation)
-        if self._best is None or evaluation.mean > self._best[1].mean:
+        if evaluation.better_than(self._best and self._best[1]):
             self._best = (steps, evaluation)
             if self.config.save_best:
                 save_policy(self.eval_policy, run.path / "best")
                 run.film("best").unlink(missing_ok=True)  # that of an older one
                 run.save_scores("best", step=steps, selection=evaluation.as_dict(), final=None)
-        bar.set_postfix(refresh=False, last=f"{evaluation.mean:.1f}", best=f"{self._best[1].mean:.1f}")
+        bar.set_postfix(
+            refresh=False, last=f"{evaluation.mean:.1f}", best=f"{self._best[1].mean:.1f}" if self._best else "none"
+        )
 
     def _save_latest(self, run: Run, evaluation: Evaluation | None) -> None:
         """Keep the current policy as the latest, with its score if it has one."""

@@ -239,10 +239,13 @@ def test_equal_samples_do_not_differ(name):
 def test_middle_and_error():
     sample = torch.tensor([[1.0, 2.0, 3.0, 10.0], [5.0, 5.0, 5.0, float("nan")]])
     central, low, high = stats.compute_central_tendency_and_error("mean", "sem", sample)
-    deviation = np.std([1, 2, 3, 10])
     np.testing.assert_allclose(central, [4, 5])
-    np.testing.assert_allclose(high - central, [deviation / 2, 0])  # over the root of four seeds, not of two steps
-    np.testing.assert_allclose(low, [4 - deviation / 2, 5])
+    error = scipy.stats.sem([1, 2, 3, 10])  # over the root of four seeds, not of two steps
+    np.testing.assert_allclose(high - central, [error, 0])
+    np.testing.assert_allclose(low, [4 - error, 5])
+    _, low, high = stats.compute_central_tendency_and_error("mean", "sem", sample[:, :1])
+    assert np.isnan([low, high]).all()  # one seed says nothing of the next one
+    deviation = np.std([1, 2, 3, 10])
     central, low, high = stats.compute_central_tendency_and_error("median", "std", sample)
     np.testing.assert_allclose([central, high], [[2.5, 5], [2.5 + deviation, 5]])
     for error in (95, "95", 95.0):

@@ -1,10 +1,13 @@
+import math
+from fractions import Fraction
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
-from tests.toys import ConstantAgent, CountingEnv
-from workspace_rl import Agent, Agents, Collector, GymAgent, RandomState, episode_seeds, evaluate
+from tests.toys import ConstantAgent, CountingEnv, PayingEnv
+from workspace_rl import Agent, Agents, Collector, Evaluation, GymAgent, RandomState, episode_seeds, evaluate
 from workspace_rl.errors import CompositionError
 
 
@@ -125,3 +128,38 @@ def test_environments_that_reset_themselves_are_refused():
         evaluate(GymAgent("Pendulum-v1"), ConstantAgent(), [1])
     with pytest.raises(CompositionError, match="seeds: at least one"):
         evaluate(GymAgent("Pendulum-v1", auto_reset=False), ConstantAgent(), [])
+
+
+#: Rewards whose sum in float32 is another one, and one that is no float32 itself.
+REWARDS = ([16_777_216.0, 1.0, 1.0], [0.1] * 200, [1e8, 0.25, -1e8], [16_777_217.0], [1e300])
+
+
+@pytest.mark.parametrize("rewards", REWARDS[:4], ids=lambda rewards: str(rewards[:3]))
+def test_returns_are_summed_in_float64(rewards):
+    expected = float(sum(map(Fraction, rewards)))
+    env_agent = GymAgent(lambda: PayingEnv(rewards), 2, auto_reset=False)
+    with pytest.raises(CompositionError, match="has no episodes"):
+        _ = env_agent.episode_returns
+    assert evaluate(env_agent, ConstantAgent(), [1, 2, 3]).returns == pytest.approx([expected] * 3, rel=1e-14)
+    assert env_agent.episode_returns.dtype == np.float64
+    collector = Collector(GymAgent(lambda: PayingEnv(rewards), 2), ConstantAgent())
+    found = []
+    for _ in range(3):
+        done = collector.collect(len(rewards) + 1)["env/done"]
+        found += collector.episode_returns(done).tolist()
+    assert found == pytest.approx([expected] * 6, rel=1e-14)
+
+
+def scored(*returns):
+    return Evaluation(list(returns), [1] * len(returns), [0] * len(returns))
+
+
+def test_nan_is_never_better_and_anything_is_better_than_nothing():
+    nan, inf = math.nan, math.inf
+    better = [(1, None), (-inf, None), (inf, None), (2, 1), (1, nan), (-inf, nan), (inf, 1), (1, -inf)]
+    not_better = [(nan, None), (nan, nan), (nan, 1), (nan, -inf), (1, 1), (1, 2), (inf, inf), (-inf, -inf), (-inf, 1)]
+    for new, old in better:
+        assert scored(new).better_than(None if old is None else scored(old)), (new, old)
+    for new, old in not_better:
+        assert not scored(new).better_than(None if old is None else scored(old)), (new, old)
+    assert not scored(inf, -inf).better_than(None)

@@ -66,6 +66,11 @@ class Score:
 
 
 def read_scores(record: RunRecord) -> list[Score]:
-    """Return what evaluations there are; errors are those of `RunRecord.scores`."""
+    """Return what evaluations of finite scores there are; errors are those of `RunRecord.scores`."""
     found = ((name, note, record.scores(which, kind)) for which, kind, name, note in EVALUATIONS)
-    return [Score(name, note, scores) for name, note, scores in found if scores is not None]
+    # The page tells elsewhere that `eval/return_mean` was not finite.
+    return [
+        Score(name, note, scores)
+        for name, note, scores in found
+        if scores is not None and np.isfinite(scores.returns).all()
+    ]

@@ -167,6 +167,12 @@ class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
         self.auto_reset = _resets_itself(self.envs[0])
         self._played: _Played | None = None
 
+    @property
+    def episode_returns(self) -> np.ndarray:
+        """The returns so far of the running episodes, or of those that are over, `[B]` float64."""
+        returns = self._played.cumulated_reward if self._played is not None else []
+        return np.array([np.asarray(one, dtype=np.float64).item() for one in returns])
+
     def _finite_check(self, observations: bool) -> Any:
         return None  # BBRL looks at no numbers
 
