@@ -7,6 +7,7 @@ The algorithms are in `workspace_rl.algos`, ready-made agents in `workspace_rl.a
 
 from importlib.metadata import PackageNotFoundError, version
 
+from workspace_rl.acting import policy_function
 from workspace_rl.agent import Agent
 from workspace_rl.collector import Collector
 from workspace_rl.compilation import compile_update
@@ -64,6 +65,7 @@ __all__ = [
     "make_env",
     "minimise",
     "n_step_transitions",
+    "policy_function",
     "record_video",
     "save_policy",
     "setup_optimizer",

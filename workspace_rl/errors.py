@@ -75,6 +75,10 @@ class ActionError(WorkspaceError, ValueError):
     """An action does not fit the action space of its environment."""
 
 
+class ObservationError(WorkspaceRLError, ValueError):
+    """An observation that a policy is asked about does not fit its observation space."""
+
+
 class EnvironmentFailedError(WorkspaceRLError, RuntimeError):
     """An environment raised an exception, or the process it runs in died."""
 

@@ -161,6 +161,7 @@ class GymAgent(Agent):
         self.n_envs = self.vector_env.num_envs
         self.observation_space = self.vector_env.single_observation_space
         self.action_space = self.vector_env.single_action_space
+        self.rescale_actions, self.clip_actions = rescale_actions, clip_actions
         self._leaves = self._observation_leaves()
         self._act = self._action_adapter(rescale_actions, clip_actions)
         self._seeds_apart = isinstance(self.vector_env.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(

@@ -25,17 +25,19 @@ from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.files import is_inside, whole_file, write_text
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
+from workspace_rl.policy_spaces import PolicySpaces, spaces_of
 from workspace_rl.seeding import RandomState
 
 WEIGHTS, ARCHITECTURE = "policy.safetensors", "policy.yaml"
 
 
-def save_policy(policy: Agent, folder: str | Path) -> None:
+def save_policy(policy: Agent, folder: str | Path, env_or_spaces: Any = None) -> None:
     """Write `policy.safetensors` and `policy.yaml` into `folder`, which is created if need be.
 
-    The YAML names the agents' classes and the arguments they were built with. Both files carry a checksum of
-    everything, so that neither can be damaged, changed or exchanged unnoticed. Whenever the writing is interrupted,
-    what the folder holds is the old policy or the new one, if both are built alike.
+    The YAML names the agents' classes and the arguments they were built with, and the spaces that the policy was made
+    for: those of `env_or_spaces` (see `policy_function`), or else those that it was trained or loaded with. Both files
+    carry a checksum of everything, so that neither can be damaged, changed or exchanged unnoticed. Whenever the writing
+    is interrupted, what the folder holds is the old policy or the new one, if both are built alike.
 
     Raises:
         PolicyFileError: see `check_savable`.
@@ -43,16 +45,19 @@ def save_policy(policy: Agent, folder: str | Path) -> None:
     """
     folder = Path(folder)
     described = describe_agent(policy)
+    known = policy.policy_spaces
+    spaces = known if env_or_spaces is None else spaces_of(env_or_spaces, known)
+    plain = None if spaces is None else spaces.describe()
     # Copies, since an agent that stands twice in a composition would share its tensors, which the format cannot.
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(policy).items()}
-    checksum = _checksum(described, weights)
+    checksum = _checksum(described, weights, plain)
     with contextlib.suppress(Exception):  # there are no older weights, or they are damaged
         _, older = _read_weights(folder)
         # The YAML knows both for as long as either may be there.
-        write_text(folder / ARCHITECTURE, _to_yaml(described, [checksum, older]))
+        write_text(folder / ARCHITECTURE, _to_yaml(described, plain, [checksum, older]))
     with whole_file(folder / WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={"checksum": checksum})
-    write_text(folder / ARCHITECTURE, _to_yaml(described, [checksum]))
+    write_text(folder / ARCHITECTURE, _to_yaml(described, plain, [checksum]))
 
 
 def check_savable(policy: Agent) -> None:
@@ -76,8 +81,9 @@ def _tensors(policy: Agent) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _to_yaml(described: dict[str, Any], checksums: list[str]) -> str:
-    text = yaml.safe_dump({"agent": described, "checksums": checksums}, sort_keys=False)
+def _to_yaml(described: dict[str, Any], spaces: dict[str, Any] | None, checksums: list[str]) -> str:
+    known = {} if spaces is None else {"spaces": spaces}
+    text = yaml.safe_dump({"agent": described, **known, "checksums": checksums}, sort_keys=False)
     if len(text) > MAX_CHARACTERS:
         raise PolicyFileError(
             f"the policy's description would have {len(text):,} characters; at most {MAX_CHARACTERS:,} are read back. "
@@ -104,7 +110,8 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
         architecture = yaml.safe_load(check_yaml(_part(folder, ARCHITECTURE).read_text(encoding="utf-8")))
         weights, checksum = _read_weights(folder)
         described, checksums = architecture["agent"], list(architecture.get("checksums", ()))
-        expected_checksum = _checksum(described, weights)
+        spaces = architecture.get("spaces")
+        expected_checksum = _checksum(described, weights, spaces)
     except PolicyFileError:
         raise
     except Exception as error:  # whatever the readers make of damaged files
@@ -127,6 +134,8 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
         agent.load_state_dict(weights, assign=True)
     except Exception as error:  # for instance whole numbers where gradients are needed
         raise PolicyFileError(f"the weights in {folder} cannot be taken: {error}") from error
+    if spaces is not None:
+        agent.policy_spaces = PolicySpaces.rebuild(spaces)
     return agent.eval()
 
 
@@ -174,8 +183,10 @@ def _read_weights(folder: Path) -> tuple[dict[str, torch.Tensor], str]:
         return {name: file.get_tensor(name) for name in file.keys()}, str((file.metadata() or {}).get("checksum"))
 
 
-def _checksum(described: Any, weights: Mapping[str, torch.Tensor]) -> str:
+def _checksum(described: Any, weights: Mapping[str, torch.Tensor], spaces: Any = None) -> str:
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    if spaces is not None:  # which older files have not
+        digest.update(json.dumps(spaces, sort_keys=True).encode())
     for name in sorted(weights):
         value = weights[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())

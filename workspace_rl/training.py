@@ -41,6 +41,7 @@ from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.notebook import shown_video
 from workspace_rl.other_machines import this_machine, torch_device, what_changed
 from workspace_rl.policy import check_savable, save_policy
+from workspace_rl.policy_spaces import spaces_of
 from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul_precision
 from workspace_rl.printing import say
 from workspace_rl.replay_buffer import ReplayBuffer
@@ -151,6 +152,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 )
             self.build()
             check_savable(self.eval_policy)
+            self.eval_policy.policy_spaces = spaces_of(self.train_env)
             # What is chosen here is kept in the run's configuration.
             self.config.matmul_precision = self._chosen_precision()
             if self.config.compile == "auto":
