@@ -359,6 +359,25 @@ class ReplayBuffer:
             batch.set_full(name, value)
         return batch
 
+    def layout(self, batch_size: int, window: int = 2) -> dict[str, Tensor]:
+        """Return tensors without values (on the "meta" device) that look like those of a sample; nothing is drawn.
+
+        Raises:
+            ReplayBufferError: nothing has been put yet.
+        """
+        if not self._storage:
+            raise ReplayBufferError(
+                "the replay buffer is empty: put frames first, so that it knows what they look like."
+            )
+        shapes = {
+            name: (*((self._stacks[name].size,) if name in self._stacks else ()), *stored.shape[1:])
+            for name, stored in self._storage.items()
+        }
+        return {
+            name: torch.empty((window, batch_size, *shape), dtype=self._storage[name].dtype, device="meta")
+            for name, shape in shapes.items()
+        }
+
     def _pictures(self, index: Tensor, stacks: _Stacks) -> Tensor:
         """Return where the pictures `[n, size]` lie that make up the stacks of the frames at `index` (`[n]`)."""
         n_frames = self._capacity_steps * self._batch_size

@@ -1,6 +1,7 @@
 import random
 import subprocess
 import sys
+import types
 from importlib.metadata import packages_distributions
 
 import gymnasium as gym
@@ -30,17 +31,24 @@ SPACE = gym.spaces.Box(
 )
 
 
+class Seen(types.SimpleNamespace):
+    """What a copy of an agent was given: all copies share it."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+
 class Formula(Agent):
-    """Writes a function of the observations (`[B, size]`), and remembers them."""
+    """Writes a function of the observations (`[B, size]`); `seen` is what its copy was given."""
 
     def __init__(self, function, variable="action"):
         super().__init__()
-        self.function, self.variable = function, variable
+        self.function, self.variable, self.seen = function, variable, Seen()
 
     def forward(self, t, **kwargs):
-        self.observations = self.get(("env/env_obs", t))
-        self.kwargs = kwargs
-        self.set((self.variable, t), self.function(self.observations))
+        self.seen.observations = self.get(("env/env_obs", t))
+        self.seen.kwargs = kwargs
+        self.set((self.variable, t), self.function(self.seen.observations))
 
 
 class Judge(Agent):
@@ -98,10 +106,10 @@ def test_the_axes_are_chosen_by_index_in_their_order():
 def test_the_other_coordinates_are_fixed_and_named():
     agent = Formula(lambda o: o[:, 0])
     figure = policy_map(agent, SPACE, axes=(1, 2), names=["x", "speed", "y", "z"], fixed={3: -2.5, 1: 7}, resolution=5)
-    assert agent.observations.shape == (25, 4)
-    assert agent.observations[:, 0].unique().tolist() == [1.0]  # the middle of -1 and 3
-    assert agent.observations[:, 3].unique().tolist() == [-2.5]
-    assert len(agent.observations[:, 1].unique()) == 5  # shown, though there is a value for when it is not
+    assert agent.seen.observations.shape == (25, 4)
+    assert agent.seen.observations[:, 0].unique().tolist() == [1.0]  # the middle of -1 and 3
+    assert agent.seen.observations[:, 3].unique().tolist() == [-2.5]
+    assert len(agent.seen.observations[:, 1].unique()) == 5  # shown, though there is a value for when it is not
     assert figure.axes[0].get_title() == "fixed: x = 1, z = -2.5"
     assert figure.axes[0].get_xlabel() == "speed"
 
@@ -125,7 +133,7 @@ def test_bounds_that_are_infinite_are_replaced(low, high, shown, value):
     unbounded = "" if low == high else f" (unbounded, shown from {shown[0]} to {shown[1]})"
     assert figure.axes[0].get_xlabel() == f"observation[0]{unbounded}"
     policy_map(agent, space, axes=(1,), resolution=3)
-    assert agent.observations[:, 0].unique().tolist() == [value]
+    assert agent.seen.observations[:, 0].unique().tolist() == [value]
 
 
 def test_a_chosen_range_is_shown_without_a_remark():
@@ -157,7 +165,7 @@ def test_observations_have_the_dtype_that_environments_write():
     for dtype, expected in ((np.float64, torch.float32), (np.float32, torch.float32), (np.float16, torch.float16)):
         agent = Formula(lambda o: o[:, 0])
         policy_map(agent, gym.spaces.Box(-1, 1, (2,), dtype), resolution=3)
-        assert agent.observations.dtype == expected
+        assert agent.seen.observations.dtype == expected
 
 
 # ---- actions ------------------------------------------------------------------------------------------------------
@@ -245,7 +253,7 @@ def test_continuous_action_values(n):
 def test_arguments_reach_the_agents():
     critic, policy = Formula(lambda o: o[:, 0], "v"), Formula(lambda o: o[:, :1])
     critic_map(critic, SPACE, value_variable="v", policy=policy, resolution=2, stochastic=False)
-    assert critic.kwargs == policy.kwargs == {"stochastic": False}
+    assert critic.seen.kwargs == policy.seen.kwargs == {"stochastic": False}
 
 
 def test_agents_of_the_library():

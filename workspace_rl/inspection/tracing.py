@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium as gym
 import torch
-from torch import Tensor
 
 from workspace_rl.agent import is_agent
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceError
 from workspace_rl.inspection.broadcasting import Broadcast, BroadcastWatch
-from workspace_rl.inspection.environments import frame, is_environment
+from workspace_rl.inspection.environments import is_environment
+from workspace_rl.inspection.harmless import harmless
+from workspace_rl.inspection.inputs import BATCH, STEPS, Layouts, input_layouts
+from workspace_rl.inspection.inputs import Inputs as Inputs
 from workspace_rl.inspection.recording import (
     GIVEN,
     REPLAYED,
@@ -31,15 +30,7 @@ from workspace_rl.inspection.recording import (
 )
 from workspace_rl.inspection.steps import StepWatch
 from workspace_rl.inspection.twins import Guard, Twins
-from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.workspace import Workspace
-
-#: The batch size of replayed values: a number that nothing else is likely to be.
-BATCH = 37
-#: Steps over which agents are traced: what is done at later ones is done at the second.
-STEPS = 2
-
-Inputs = Workspace | ReplayBuffer | Mapping[str, Any] | Any
 
 
 @dataclass(eq=False)
@@ -95,13 +86,14 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
     Raises:
         CompositionError: `target` is nothing that could be traced, or `inputs` is none of these.
     """
-    traced = _Tracer(fake=True).run(target, inputs, kwargs)
+    layouts = input_layouts(inputs)
+    traced = _Tracer(fake=True).run(target, layouts, kwargs)
     doubtful = [one for one in traced.failures if one.untraceable or not isinstance(one.error, WorkspaceError)]
     if not doubtful:
         return traced
     # Fake tensors cannot do everything that real ones can: what fails with both is wrong.
     reaches = any(isinstance(one.error, OutOfReachError | NoWorkspaceError) for one in doubtful)
-    failures = [] if reaches else _Tracer(fake=False).run(target, inputs, kwargs).failures
+    failures = [] if reaches else _Tracer(fake=False).run(target, layouts, kwargs).failures
     confirmed = {(one.call.name, one.call.t, one.call.part) for one in failures if not one.untraceable}
     for failure in doubtful:
         call = failure.call
@@ -118,7 +110,7 @@ class _Tracer:
         self.twins = Twins(fake)
         self.calls: dict[str, list[int]] = {}
 
-    def run(self, target: Any, inputs: Inputs, kwargs: dict[str, Any]) -> Trace:
+    def run(self, target: Any, inputs: Layouts, kwargs: dict[str, Any]) -> Trace:
         self.trace = Trace(_name_of(target))
         self.recorder = self.trace.recorder
         self.recorder.fake = self.twins.mode is not None
@@ -145,17 +137,12 @@ class _Tracer:
     @contextlib.contextmanager
     def _harmless(self) -> Iterator[None]:
         """Let nothing of what is run within the block be seen outside of it."""
-        validates = torch.distributions.Distribution._validate_args
         logger = logging.getLogger("torch._subclasses.fake_tensor")
         disabled, logger.disabled = logger.disabled, True
-        # Checks of a distribution's parameters look at their values.
-        torch.distributions.Distribution.set_default_validate_args(False)
         try:
             with contextlib.ExitStack() as stack:
-                stack.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore")
-                stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-                stack.enter_context(torch.random.fork_rng(devices=[]))
+                stack.enter_context(harmless())
+                stack.callback(self.twins.put_back)
                 stack.enter_context(self.recorder.active())
                 if self.twins.mode is not None:
                     stack.enter_context(self.twins.mode)
@@ -163,11 +150,10 @@ class _Tracer:
                 yield
         finally:
             logger.disabled = disabled
-            torch.distributions.Distribution.set_default_validate_args(validates)
 
     # ---- agents ---------------------------------------------------------------------------------------------------
 
-    def _agent(self, agent: Any, inputs: Inputs, kwargs: dict[str, Any]) -> None:
+    def _agent(self, agent: Any, inputs: Layouts, kwargs: dict[str, Any]) -> None:
         self._begin("running")
         workspace = self._given(inputs, GIVEN)
         self._run(self._twin(agent), workspace, kwargs)
@@ -248,7 +234,7 @@ class _Tracer:
     # ---- algorithms -----------------------------------------------------------------------------------------------
 
     def _algorithm(self, original: Any) -> None:
-        algorithm = self.twins.of_owner(original)
+        algorithm = self.twins.of(original)
         self._watch(*(one for one in vars(algorithm).values() if isinstance(one, torch.nn.Module)))
         env = algorithm.train_env
         self._begin("collecting")
@@ -298,9 +284,9 @@ class _Tracer:
 
     # ---- functions ------------------------------------------------------------------------------------------------
 
-    def _function(self, function: Callable[..., Any], inputs: Inputs, kwargs: dict[str, Any]) -> None:
+    def _function(self, function: Callable[..., Any], inputs: Layouts, kwargs: dict[str, Any]) -> None:
         self._begin("update")
-        twin = self.twins.of_callable(function)
+        twin = self.twins.of(function)
         for _, module in self.twins.found(torch.nn.Module).values():
             self._watch(module)
         for name, optimizer in self.twins.found(torch.optim.Optimizer).values():
@@ -345,56 +331,14 @@ class _Tracer:
         self.recorder.part = part
         self.trace.parts.append(part)
 
-    def _given(self, inputs: Inputs, kind: str) -> Workspace:
-        """Return a workspace with the layout of `inputs`.
-
-        Raises:
-            CompositionError: `inputs` cannot be understood.
-        """
+    def _given(self, inputs: Layouts, kind: str) -> Workspace:
+        """Return a workspace with the layout of `inputs`."""
         workspace = Workspace()
         with self.recorder.quiet():
-            for name, value in _layouts(inputs).items():
-                workspace.set_full(name, torch.zeros(value.shape, dtype=value.dtype, device=value.device))
+            for name, layout in inputs.items():
+                workspace.set_full(name, torch.zeros(layout.shape, dtype=layout.dtype, device=layout.device))
         _mark(workspace, kind)
         return workspace
-
-
-def _layouts(inputs: Inputs) -> dict[str, Tensor]:
-    if inputs is None:
-        return {}
-    if isinstance(inputs, ReplayBuffer):
-        inputs = inputs.sample(min(BATCH, max(1, inputs.n_windows())))
-    if is_environment(inputs):
-        prefix = getattr(inputs, "output_prefix", "env/")
-        return {prefix + name: value.expand(STEPS, *value.shape) for name, value in frame(inputs).items()}
-    if hasattr(inputs, "get_full"):
-        inputs = {name: inputs.get_full(name) for name in inputs.keys()}
-    if not isinstance(inputs, Mapping):
-        raise CompositionError(
-            "inputs must be a workspace, a replay buffer, an environment agent, or a mapping of names to tensors "
-            f"[T, B, ...] or spaces; {type(inputs).__name__} was given."
-        )
-    sizes = (value.shape[1] for value in inputs.values() if isinstance(value, Tensor) and value.ndim > 1)
-    batch_size = next(sizes, BATCH)
-    return {name: _layout(name, value, batch_size) for name, value in inputs.items()}
-
-
-def _layout(name: str, value: Any, batch_size: int) -> Tensor:
-    if isinstance(value, Tensor):
-        if value.ndim:
-            return value
-        raise CompositionError(f"input {name!r} needs a time and a batch dimension, [T, B, ...]; a scalar was given.")
-    if isinstance(value, gym.Space) and value.shape is not None:
-        dtype = torch.from_numpy(value.sample()[None] if value.shape else _scalar(value)).dtype
-        dtype = torch.float32 if dtype == torch.float64 else dtype
-        return torch.empty(STEPS, batch_size, *value.shape, dtype=dtype)
-    raise CompositionError(f"input {name!r} must be a tensor [T, B, ...] or a gymnasium space, {value!r} was given.")
-
-
-def _scalar(space: gym.Space[Any]) -> Any:
-    import numpy as np
-
-    return np.asarray(space.sample())[None]
 
 
 def _mark(workspace: Workspace, kind: str) -> None:

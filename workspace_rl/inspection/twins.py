@@ -1,47 +1,50 @@
-"""Copies of agents that can be run without consequences: on fake tensors, and with environments that stand still."""
+"""Copies of what a program uses, so that it can be run without consequences, on fake tensors or on real ones."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import copy
+import copyreg
 import functools
+import logging
+import threading
 import types
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import gymnasium as gym
+import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from workspace_rl.agent import is_agent
 from workspace_rl.composition import PrintAgent
 from workspace_rl.inspection.environments import stand_in
+from workspace_rl.inspection.names import Names, is_foreign
 from workspace_rl.inspection.recording import OutOfReachError, UntraceableError, is_fake
+from workspace_rl.inspection.stand_ins import (
+    StillEnvironment,
+    StillObject,
+    StillWriter,
+    is_environment_object,
+    stand_in_for,
+)
 
-#: Packages whose functions use no agents that they are not given.
-FOREIGN = ("torch", "workspace_rl", "numpy", "gymnasium")
-
-
-class StillEnvironment:
-    """Takes the place of an environment in a copy: it has the same spaces, and is never stepped."""
-
-    def __init__(self, env: Any) -> None:
-        """Stand for `env`."""
-        self._env = env
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the environment's attribute, unless it is one of those that change it."""
-        if name in ("reset", "step", "step_async", "step_wait", "reset_async", "reset_wait", "render", "call"):
-            raise UntraceableError("it steps an environment by itself (workspace_rl.GymAgent need not be)")
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._env, name)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> StillEnvironment:
-        """Return the same one."""
-        return self
+#: What cannot be changed, and needs no copy. Functions and classes are looked at for what they use.
+ATOMS = (
+    type(None), bool, int, float, complex, str, bytes, range, slice, type(...), type(NotImplemented),
+    types.ModuleType, types.CodeType, weakref.ref, types.MappingProxyType, property, np.dtype, np.ufunc,
+    torch.dtype, torch.device, torch.Size, torch.layout, StillEnvironment, StillObject, StillWriter,
+)  # fmt: skip
+#: What makes a lock like another one.
+LOCKS: dict[type, Callable[[], Any]] = {type(make()): make for make in (threading.Lock, threading.RLock)}
+#: Tensors of no more elements keep their values in a copy, where they are none of a module's: constants of a program.
+SMALL = 4096
+#: Bytes of arrays beyond which they are not copied but protected.
+LARGE = 2**26
 
 
 class Guard(TorchFunctionMode):
@@ -59,109 +62,96 @@ class Guard(TorchFunctionMode):
 
 
 class Twins:
-    """Copies what is to be traced; what the copies share with each other, they share as the originals do."""
+    """Copies what is to be traced; what the copies share with each other, they share as the originals do.
 
-    def __init__(self, fake: bool) -> None:
-        """Copy to fake tensors, which have shapes and no values, or to real ones."""
+    Objects are copied. The names by which functions and classes find what they use (globals, closures, defaults,
+    attributes of classes and modules) stand for the copies until `put_back`, which leaves all of them as they were.
+    """
+
+    def __init__(self, fake: bool, shares: bool = False) -> None:
+        """Copy to fake tensors, which have shapes and no values, or to real ones.
+
+        What cannot be copied, and environments, are replaced by something that stands still, or shared if `shares`.
+        """
         from torch._subclasses.fake_tensor import FakeTensorMode
 
-        # Agents may hold tensors where no copy reaches, in closures for instance.
+        # Agents may make tensors where no copy reaches, in code that is written in C for instance.
         self.mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else None
+        self.shares = shares
+        self.names = Names(self._copy)
         self._memo: dict[int, Any] = {}
-        self._namespaces: dict[int, dict[str, Any]] = {}
-        #: Names of copies, as the functions and objects that use them have them.
-        self.holders: list[dict[str, Any]] = []
+        self._originals: list[Any] = []  # kept, so that no two have the same id
+        #: Whether an object with a part that cannot be copied is not copied either.
+        self._whole = False
+        #: Names of copies, as the objects that use them have them.
+        self._holders: list[dict[str, Any]] = []
 
     def of(self, original: Any) -> Any:
-        """Return the copy of an agent, a module, an optimiser, or any other object.
+        """Return the copy of an agent, a module, an optimiser, an algorithm, a function, or any other object.
 
         Raises:
             UntraceableError: it cannot be copied.
         """
-        self._keep_environments(original)
-        try:
-            with self.copying():
-                twin = copy.deepcopy(original, self._memo)
-        except Exception as error:
-            raise UntraceableError(f"it cannot be copied ({type(error).__name__}: {error})") from error
-        for module in twin.modules() if isinstance(twin, nn.Module) else ():
-            stand_in(module)
-            if isinstance(module, PrintAgent):
-                _silence(module)
-        return twin
+        from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-    def of_owner(self, owner: Any) -> Any:
-        """Return a copy of an object that has agents as attributes; attributes that cannot be copied are shared."""
-        try:
-            twin = object.__new__(type(owner))
-        except TypeError:  # classes that are written in C have their own
-            twin = copy.copy(owner)
-        self._memo[id(owner)] = twin
-        self.holders.append(twin.__dict__)
-        for name, value in vars(owner).items():
-            try:
-                used = _learns(value) or isinstance(value, types.FunctionType)
-                twin.__dict__[name] = self._of_used(value) if used else self.of(value)
-            except UntraceableError:
-                if _learns(value):
-                    raise
-                twin.__dict__[name] = value
-        return twin
+        with unset_fake_temporarily():
+            return self._copy(original)
 
-    def of_callable(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that uses copies of the agents and optimisers that it reaches.
-
-        It reaches them by its globals and its closure, by objects that hold them, and by functions that do.
-        """
-        if not isinstance(function, types.MethodType | types.FunctionType):
-            raise UntraceableError("it is no Python function")
-        twin: Callable[..., Any] = self._of_used(function)
-        return twin
-
-    def _of_used(self, value: Any) -> Any:
-        """Return the copy of what a program uses, or the value itself if nothing in it can learn."""
-        if id(value) in self._memo:
-            return self._memo[id(value)]
-        if isinstance(value, types.MethodType):
-            return types.MethodType(self._of_used(value.__func__), self._of_used(value.__self__))
-        if isinstance(value, types.FunctionType):
-            return self._of_function(value)
-        if isinstance(value, functools.partial):
-            arguments = {name: self._of_used(one) for name, one in value.keywords.items()}
-            return functools.partial(self._of_used(value.func), *map(self._of_used, value.args), **arguments)
-        if not _learns(value):
-            return value
-        return self.of_owner(value) if _is_owner(value) else self.of(value)
-
-    def _of_function(self, function: types.FunctionType) -> Any:
-        if (function.__module__ or "").partition(".")[0] in FOREIGN:
-            return function
-        known = function.__globals__
-        namespace = self._namespaces.setdefault(id(known), {**known})
-        cells = tuple(types.CellType() for _ in function.__closure__ or ())
-        twin = types.FunctionType(function.__code__, namespace, function.__name__, None, cells or None)
-        twin.__module__ = function.__module__
-        self._memo[id(function)] = twin
-        twin.__defaults__ = tuple(map(self._of_used, function.__defaults__ or ()))
-        twin.__kwdefaults__ = {name: self._of_used(one) for name, one in (function.__kwdefaults__ or {}).items()}
-        used = _names(function.__code__)
-        copied = {name: self._of_used(value) for name, value in known.items() if name in used}
-        namespace.update(copied)
-        for name, cell, original in zip(function.__code__.co_freevars, cells, function.__closure__ or (), strict=True):
-            with contextlib.suppress(ValueError):  # an empty cell
-                cell.cell_contents = copied[name] = self._of_used(original.cell_contents)
-        self.holders.append(copied)
-        return twin
+    def put_back(self) -> None:
+        """Let all names stand for the originals again."""
+        self.names.put_back()
 
     def found(self, kind: type) -> dict[int, tuple[str, Any]]:
         """Return the copies of a class, each with the name that the program has for it."""
         copies = [one for one in self._memo.values() if isinstance(one, kind)]
-        names = {id(one): name for holder in self.holders for name, value in holder.items() for one in flat(value)}
+        holders = [*self._holders, *self.names.holders]
+        names = {id(one): name for holder in holders for name, value in holder.items() for one in flat(value)}
         return {id(one): (names.get(id(one), kind.__name__), one) for one in copies}
 
+    # ---- copying --------------------------------------------------------------------------------------------------
+
+    def _copy(self, value: Any) -> Any:
+        if id(value) in self._memo:
+            return self._memo[id(value)]
+        if isinstance(value, ATOMS) or _is_plain_function(value):
+            return value
+        if isinstance(value, type):
+            self.names.of_class(value)
+            return value
+        self._originals.append(value)
+        twin = self._memo[id(value)] = self._copied(value)
+        return twin
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, types.FunctionType):
+            self._memo[id(value)] = value
+            self.names.of_function(value)
+            return value
+        if isinstance(value, types.MethodType):
+            return types.MethodType(self._copy(value.__func__), self._copy(value.__self__))
+        if isinstance(value, Tensor):
+            return self._tensor(value)
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            return _array(value)
+        if isinstance(value, torch.Generator):
+            return value.clone_state()
+        if is_environment_object(value):
+            return value if self.shares else StillEnvironment(value)
+        if type(value) in (list, dict, tuple):
+            return self._container(value)
+        if type(value) in LOCKS and not self._whole:
+            return LOCKS[type(value)]()
+        if isinstance(value, types.BuiltinFunctionType):  # of a list, for instance: `self.note = history.append`
+            return getattr(self._copy(value.__self__), value.__name__)
+        if isinstance(value, functools._lru_cache_wrapper):  # without the cache
+            return self._copy(value.__wrapped__)
+        if isinstance(value, logging.Logger | logging.LoggerAdapter | logging.Handler):
+            return value if self.shares else StillWriter()
+        return self._object(value)
+
     @contextlib.contextmanager
-    def copying(self) -> Iterator[None]:
-        """Let copies be fake within the block, if they are to be."""
+    def _copying(self) -> Iterator[None]:
+        """Let tensors that are copied by others within the block become fake, if they are to be."""
         if self.mode is None:
             yield
             return
@@ -170,13 +160,132 @@ class Twins:
         with FakeCopyMode(self.mode):
             yield
 
-    def _keep_environments(self, original: Any) -> None:
-        modules = list(original.modules()) if isinstance(original, nn.Module) else []
-        for holder in [*modules, original]:
-            for value in [holder, *getattr(holder, "__dict__", {}).values()]:
-                for one in value if isinstance(value, list | tuple) else [value]:
-                    if isinstance(one, gym.Env | VectorEnv):
-                        self._memo[id(one)] = StillEnvironment(one)
+    def _container(self, value: Any) -> Any:
+        """Copy a list, a dictionary or a tuple; the first two may hold themselves."""
+        if isinstance(value, tuple):
+            twins = [self._copy(one) for one in value]
+            same = all(one is twin for one, twin in zip(value, twins, strict=True))
+            return value if same else tuple(twins)
+        twin = self._memo[id(value)] = type(value)()
+        if isinstance(value, list):
+            twin.extend([self._copy(one) for one in list(value)])
+        else:
+            for key, one in list(value.items()):
+                twin[self._copy(key)] = self._copy(one)
+        return twin
+
+    def _tensor(self, value: Tensor, constant: bool = True) -> Tensor:
+        if is_lazy(value):  # it has no values yet
+            return copy.deepcopy(value, self._memo)
+        learns = isinstance(value, nn.Parameter) or value.requires_grad
+        if self.mode is None or (constant and not learns and value.numel() <= SMALL):
+            with torch._C.DisableTorchFunction():
+                twin = value.detach().clone()
+                twin = nn.Parameter(twin, value.requires_grad) if isinstance(value, nn.Parameter) else twin
+                return twin.requires_grad_(value.requires_grad)
+        twin = self.mode.from_tensor(value, static_shapes=True)
+        if twin.is_leaf:
+            twin.grad = None  # what is left of an earlier step
+        return twin
+
+    def _object(self, value: Any) -> Any:
+        """Copy an object part by part; what cannot be copied is replaced by something that stands still."""
+        learns = is_agent(value) or isinstance(value, nn.Module | torch.optim.Optimizer)
+        whole = self._whole
+        # Others' classes rely on their parts: a queue without its locks would wait for ever.
+        self._whole = whole or (not learns and _is_opaque(type(value)))
+        try:
+            self.names.of_class(type(value))
+            if isinstance(value, nn.Module):
+                self._tensors_of(value)
+            twin = self._rebuilt(value)
+        except UntraceableError:
+            raise
+        except Exception as error:
+            if learns and not self.shares:
+                raise UntraceableError(f"it cannot be copied ({type(error).__name__}: {error})") from error
+            if whole:
+                raise
+            return value if self.shares else stand_in_for(value)
+        finally:
+            self._whole = whole
+        if isinstance(twin, nn.Module) and not self.shares:
+            stand_in(twin)
+            if isinstance(twin, PrintAgent):
+                _silence(twin)
+        if hasattr(twin, "__dict__"):
+            self._holders.append(twin.__dict__)
+        return twin
+
+    def _tensors_of(self, module: nn.Module) -> None:
+        """Copy what a module computes with: fake, however small."""
+        for value in [*module._parameters.values(), *module._buffers.values()]:
+            if value is not None and id(value) not in self._memo:
+                self._originals.append(value)
+                self._memo[id(value)] = self._tensor(value, constant=False)
+
+    def _rebuilt(self, value: Any) -> Any:
+        """Copy an object in the way in which its class wants to be copied or pickled, as `copy.deepcopy` does."""
+        own: Callable[..., Any] | None = getattr(type(value), "__deepcopy__", None)
+        if own is not None:
+            with self._copying():
+                return own(value, self._memo)
+        if isinstance(value, functools.partial):
+            return type(value)(self._copy(value.func), *map(self._copy, value.args), **self._copy(dict(value.keywords)))
+        reduce = copyreg.dispatch_table.get(type(value))
+        reduced: Any = reduce(value) if reduce is not None else value.__reduce_ex__(4)
+        if isinstance(reduced, str):
+            return value
+        make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        twin = self._memo[id(value)] = make(*(self._copy(one) for one in arguments))
+        if state is not None:
+            _set_state(twin, self._copy(state))
+        for one in items or ():
+            twin.append(self._copy(one))
+        for key, one in pairs or ():
+            twin[self._copy(key)] = self._copy(one)
+        return twin
+
+
+@contextlib.contextmanager
+def acting_copies(agents: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield copies of `agents` that may be run in their place: what they remember and change is forgotten."""
+    twins = Twins(fake=False, shares=True)
+    try:
+        yield [twins.of(agent) for agent in agents]
+    finally:
+        twins.put_back()
+
+
+def _is_opaque(kind: type) -> bool:
+    """Return whether a class is somebody else's, of which the parts are not to be replaced one by one."""
+    if kind.__module__.partition(".")[0] == "workspace_rl" or issubclass(kind, list | dict | tuple | set | frozenset):
+        return False
+    return is_foreign(kind.__module__) and kind not in (types.SimpleNamespace, functools.partial, collections.deque)
+
+
+def _set_state(twin: Any, state: Any) -> None:
+    if hasattr(twin, "__setstate__"):
+        twin.__setstate__(state)
+        return
+    state, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
+    if state:
+        twin.__dict__.update(state)
+    for name, value in (slots or {}).items():
+        setattr(twin, name, value)
+
+
+def _array(value: np.ndarray) -> np.ndarray:
+    if value.nbytes <= LARGE:
+        return value.copy()
+    view = value.view()
+    view.flags.writeable = False
+    return view
+
+
+def _is_plain_function(value: Any) -> bool:
+    """Return whether a value is a function written in C that belongs to no object."""
+    return isinstance(value, types.BuiltinFunctionType) and isinstance(value.__self__, types.ModuleType | type(None))
 
 
 def _silence(agent: PrintAgent) -> None:
@@ -192,27 +301,3 @@ def flat(value: Any) -> Iterator[Any]:
             yield from flat(one)
     else:
         yield value
-
-
-def _learns(value: Any, seen: frozenset[int] = frozenset()) -> bool:
-    """Return whether a value is, or an object holds, something that a program could change: it has to be copied."""
-    for one in flat(value):
-        if is_agent(one) or isinstance(one, nn.Module | torch.optim.Optimizer | nn.Parameter):
-            return True
-        if isinstance(one, types.MethodType):
-            one = one.__self__
-        if len(seen) < 3 and id(one) not in seen and _is_owner(one):
-            if any(_learns(inner, seen | {id(one)}) for inner in list(vars(one).values())):
-                return True
-    return False
-
-
-def _is_owner(value: Any) -> bool:
-    """Return whether a value is an object of the user's own making."""
-    no_owner = nn.Module | torch.optim.Optimizer | torch.Tensor | type | types.ModuleType | types.FunctionType
-    return hasattr(value, "__dict__") and not isinstance(value, no_owner | list | tuple | dict)
-
-
-def _names(code: types.CodeType) -> set[str]:
-    inner = [one for one in code.co_consts if isinstance(one, types.CodeType)]
-    return set(code.co_names).union(*(_names(one) for one in inner))

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from workspace_rl.errors import UnknownVariableError, VariableMismatchError, did_you_mean
-from workspace_rl.modes import acting
+from workspace_rl.inspection.twins import acting_copies
+from workspace_rl.modes import evaluation_mode
 from workspace_rl.seeding import RandomState
 from workspace_rl.workspace import Workspace
 
@@ -22,14 +24,14 @@ class Runnable(Protocol):
 
 
 def run_agents(agents: Sequence[Runnable], given: Mapping[str, Tensor], kwargs: Mapping[str, Any]) -> Workspace:
-    """Run `agents` in order at t=0 of a new workspace with the variables `given`, and return it."""
+    """Run copies of `agents` in order at t=0 of a new workspace with the variables `given`, and return it."""
     modules = [agent for agent in agents if isinstance(agent, nn.Module)]
     parameter = next((parameter for module in modules for parameter in module.parameters()), None)
     workspace = Workspace()
     for name, value in given.items():
         workspace.set_full(name, value if parameter is None else value.to(parameter.device))
-    with RandomState(0), acting(*modules):
-        for agent in agents:
+    with RandomState(0), torch.no_grad(), acting_copies(agents) as copies, evaluation_mode(*copies):
+        for agent in copies:
             agent(workspace, t=0, **kwargs)
     return workspace
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents
 from workspace_rl.errors import CompositionError, ConfigError, UnknownVariableError, VariableMismatchError, did_you_mean
 from workspace_rl.gym_agent import GymAgent
-from workspace_rl.modes import acting
+from workspace_rl.inspection.twins import acting_copies
+from workspace_rl.modes import evaluation_mode
 from workspace_rl.plots.curves import COLOURS, finish_axes
 from workspace_rl.plots.figures import new_figure
 from workspace_rl.plots.running import as_numpy
@@ -64,7 +66,7 @@ def episode_values(
     entropy of the actions to come, weighted by its coefficient, which no observed return does.
 
     Args:
-        env_agent: one environment without auto-reset.
+        env_agent: one environment without auto-reset; it is played, while copies of policy and critic act.
         policy: writes `action_variable`, as the critic reads it.
         critic: runs after the policy; None where the policy writes `value_variable` itself, as DQN's.
         value_variable: where the values are written, `[1]`, `[1, N]` or `[1, n_actions]`.
@@ -85,11 +87,12 @@ def episode_values(
         )
     if not 0 <= discount_factor <= 1:
         raise ConfigError(f"discount_factor: a number from 0 to 1 expected, {discount_factor} found.")
-    agents = Agents(env_agent, policy, *([] if critic is None else [critic]))
+    judged = [policy, *([] if critic is None else [critic])]
     env_agent.seed_episodes([seed])
     workspace, t, done = Workspace(), 0, False
     values, rewards = [], []
-    with RandomState(seed), acting(policy, critic):
+    with RandomState(seed), torch.no_grad(), acting_copies(judged) as copies, evaluation_mode(*copies):
+        agents = Agents(env_agent, *copies)
         while not done:
             agents(workspace, t=t, **kwargs)
             values.append(_value(workspace, t, value_variable, action_variable))
