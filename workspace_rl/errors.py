@@ -67,6 +67,10 @@ class PackageConflictError(WorkspaceRLError, ImportError):
     """A package and this library's stand-in for it would be mixed in one program."""
 
 
+class NotCoveredError(WorkspaceRLError, NotImplementedError):
+    """Something is used that another package has and this library's stand-in for it has not."""
+
+
 class UnsupportedSpaceError(WorkspaceRLError, TypeError):
     """An observation or action space is of a kind that this agent or algorithm cannot handle."""
 

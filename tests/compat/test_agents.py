@@ -325,6 +325,16 @@ def test_printing_follows_the_workspace(capsys):
     assert capsys.readouterr().out == "a  =  tensor([1.])\nb  =  tensor([1.])\n"
 
 
+def test_padded_steps_are_printed(either, capsys):
+    workspace = either.Workspace()
+    for name in ("a", "b"):
+        workspace.set(name, 2, torch.ones(1))
+    for agent in (either.agents.PrintAgent(), either.agents.PrintAgent("b", "a")):
+        agent(workspace, t=1)
+    shown = [f"{name}  =  tensor([0.])" for name in "abba"]
+    assert capsys.readouterr().out.splitlines() == shown
+
+
 def test_episodes_done_may_begin_later():
     workspace = Workspace()
     agent = EpisodesDone(out_var="over")

@@ -1,9 +1,15 @@
 """How BBRL's names come to mean this library."""
 
+import ast
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from workspace_rl.compat import aliases
+from workspace_rl.errors import NotCoveredError
 
 
 def python(*arguments, **options):
@@ -14,6 +20,24 @@ def program(text, **options):
     done = python("-c", text, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def aliased(monkeypatch):
+    """Run a text in this process where BBRL's names mean this library; the real packages are put back afterwards."""
+    real = {name: one for name, one in sys.modules.items() if name.partition(".")[0] in aliases.PACKAGES}
+    for name in real:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [aliases._Aliases(aliases.PACKAGES), *sys.meta_path])
+
+    def run(text):
+        names = {}
+        exec(text, names)
+        return names
+
+    yield run
+    for name in [name for name in sys.modules if name.partition(".")[0] in aliases.PACKAGES]:
+        del sys.modules[name]
 
 
 INSTALL = "import workspace_rl.compat.bbrl as _; _.install()\n"
@@ -46,7 +70,10 @@ from bbrl_utils.logger import Logger
 from bbrl_utils.nn import build_mlp, build_ortho_mlp, copy_parameters, ortho_init, setup_optimizer, soft_update_params
 from bbrl_utils.notebook import IPython, MODE, outputs_dir, setup_tensorboard, testing_mode, tqdm, video_display
 from easypip import easyimport, easyinstall, is_notebook
+from gymnasium.wrappers import AutoResetWrapper, Autoreset, GrayScaleObservation
+from gymnasium.wrappers.autoreset import AutoResetWrapper as Same
 from gymnasium.wrappers.time_limit import TimeLimit
+assert AutoResetWrapper is Same is Autoreset
 from moviepy.editor import VideoFileClip, ipython_display
 """
 
@@ -78,23 +105,88 @@ def test_nothing_is_mixed_with_a_package_that_is_imported_already():
 @pytest.mark.parametrize(
     "statement, hint",
     [
-        ("from bbrl.agents import NRemoteAgent", "vectorization='async'"),
-        ("import bbrl.agents.asynchronous", "vectorization='async'"),
         ("from bbrl.agents.gymb import AutoResetGymAgent", "ParallelGymAgent"),
-        ("from bbrl.agents.gymnasium import VecGymAgent", "ParallelGymAgent"),
-        ("import bbrl.visu.play", "torch.load"),
         ("import bbrl.nonsense", "'bbrl.nonsense' is not covered"),
         ("import bbrl.utils.functionalb", "'functional'"),
         ("from bbrl.visu.visu_critics import plot_critic", "'plot_critics'"),
         ("from bbrl.agents import TemporalAgnt", "'TemporalAgent'"),
+        ("from bbrl.agents.remote import TemporalAgnt", "'bbrl.agents.remote.TemporalAgnt'"),
         ("from bbrl_utils.nn import soft_update_parameters", "'soft_update_params'"),
     ],
 )
-def test_names_that_are_not_covered_say_what_to_use(statement, hint):
-    done = python("-c", INSTALL + statement)
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert "Error" in last and hint in last
+def test_names_that_bbrl_has_not_say_what_to_use(aliased, statement, hint):
+    with pytest.raises(ImportError) as error:
+        aliased(statement)
+    assert hint in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "statement, use, hint",
+    [
+        ("from bbrl.agents import NRemoteAgent", "NRemoteAgent.create(None)", "vectorization='async'"),
+        ("from bbrl.agents.asynchronous import AsynchronousAgent as A", "A(None)", "vectorization='async'"),
+        ("import bbrl.agents.remote", "bbrl.agents.remote.RemoteAgent(None)", "vectorization='async'"),
+        ("from bbrl.agents.gymnasium import VecGymAgent", "VecGymAgent(None)", "ParallelGymAgent"),
+        ("from bbrl.visu.play import play", "play(None, None)", "torch.load"),
+        (
+            "from bbrl.agents import DataLoaderAgent as A",
+            "type('Mine', (), {})\nclass Mine(A): pass",
+            "an agent of your own",
+        ),
+        ("from bbrl.utils.utils import make_gym_env", "make_gym_env(3, 'x')", "make_env"),
+        ("from bbrl.utils.logger import Logs", "[log for log in Logs]", "read_directories"),
+        ("from easypip import get_pip_command", "get_pip_command()", "easyinstall"),
+    ],
+)
+def test_names_that_are_not_covered_fail_when_they_are_used(aliased, statement, use, hint):
+    names = aliased(statement)
+    with pytest.raises(NotCoveredError) as error:
+        exec(use, names)
+    assert hint in str(error.value)
+
+
+def test_looking_at_names_that_are_not_covered_is_no_use(aliased):
+    text = """
+from typing import Optional
+from bbrl.agents import Agent, NRemoteAgent
+def close(agent: NRemoteAgent | Optional[NRemoteAgent] = None) -> NRemoteAgent:
+    return isinstance(agent, (str, NRemoteAgent)) or issubclass(type(agent), NRemoteAgent)
+answer = close(Agent()), repr(NRemoteAgent), hasattr(NRemoteAgent, "__wrapped__")
+"""
+    answer = aliased(text)["answer"]
+    assert answer == (False, "<bbrl.agents.NRemoteAgent, which is not covered>", False)
+
+
+def real_modules():
+    """Yield the modules of the real packages, with the public names that they define, and those that they import."""
+    for package in ("bbrl", "bbrl_utils", "easypip"):
+        spec = importlib.util.find_spec(package)
+        files = Path(spec.origin).parent.rglob("*.py") if spec.submodule_search_locations else [Path(spec.origin)]
+        for file in sorted(files):
+            name = ".".join((package, *file.relative_to(Path(spec.origin).parent).with_suffix("").parts))
+            name = name.removesuffix(".__init__")
+            if name.rpartition(".")[2] in ("_version", "platform"):
+                continue
+            nodes = ast.parse(file.read_text()).body
+            defined = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+            imported = [
+                (alias.asname or alias.name)
+                for node in nodes
+                if isinstance(node, ast.ImportFrom | ast.Import)
+                for alias in node.names
+            ]
+            yield name, [one for one in defined if one[0] != "_"], [one for one in imported if one[0] != "_"]
+
+
+#: Modules whose imports are of packages that this library does without; and what nobody would import from there.
+OTHERS = {"bbrl.stats", "bbrl.visu.play", "bbrl.utils.distributions", "bbrl_utils.env", "easypip"}
+NOT_THERE = {"pickle", "bz2", "mp", "RNG", "RandomNumberGenerator"}
+
+
+@pytest.mark.parametrize("module, defined, imported", [pytest.param(*one, id=one[0]) for one in real_modules()])
+def test_every_name_of_the_real_modules_is_there(aliased, module, defined, imported):
+    for name in {*defined, *([] if module in OTHERS else imported)} - NOT_THERE:
+        aliased(f"from {module} import {name}")
 
 
 def test_a_program_runs_as_it_is(tmp_path):
@@ -104,6 +196,48 @@ def test_a_program_runs_as_it_is(tmp_path):
     done = python("-m", "workspace_rl.compat.bbrl", script, "a", "--b")
     assert done.stdout == "workspace_rl.compat.bbrl ['a', '--b'] 3 __main__\n", done.stderr
     assert "usage" in python("-m", "workspace_rl.compat.bbrl").stderr
+
+
+#: A module of a package, which imports its neighbours relatively, and has work done by processes that are spawned.
+MODULE = """
+import multiprocessing, os, sys
+import bbrl
+from .helper import Agent
+
+class Mine(Agent):
+    pass
+
+def work(k):
+    import bbrl_utils
+    return k, bbrl.__name__, bbrl_utils.__name__, issubclass(Mine, Agent), Mine().get_name()
+
+if __name__ == "__main__":
+    print(__package__, __name__, sys.argv[1:])
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map_async(work, range(2)).get(timeout=100))
+"""
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_modules_and_programs_have_workers_of_their_own(tmp_path, relative):
+    """A worker that cannot import the program dies, and is started again, for ever."""
+    folder = tmp_path / "package" / "inner"
+    folder.mkdir(parents=True)
+    (folder / "helper.py").write_text("from bbrl.agents import Agent\n")
+    (folder / "main.py").write_text(MODULE if relative else MODULE.replace(".helper", "helper"))
+    options = ["-m", "package.inner.main"] if relative else [folder / "main.py"]
+    done = python("-m", "workspace_rl.compat.bbrl", *options, "a", "--b", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    one = ("workspace_rl.compat.bbrl", "workspace_rl.compat.bbrl_utils", True, None)
+    first, second = done.stdout.splitlines()
+    assert first == ("package.inner __main__ ['a', '--b']" if relative else " __main__ ['a', '--b']")
+    assert second == str([(k, *one) for k in range(2)])
+
+
+def test_pytest_runs_as_a_module(tmp_path):
+    (tmp_path / "test_it.py").write_text("import bbrl\ndef test_it():\n    assert 'workspace_rl' in bbrl.__name__\n")
+    done = python("-m", "workspace_rl.compat.bbrl", "-m", "pytest", "-q", "test_it.py", cwd=tmp_path)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_importing_stays_quick():

@@ -1,6 +1,9 @@
 """The same program with the real BBRL and with the stand-in: every variable is the same, bit for bit."""
 
+import importlib
+from collections import OrderedDict
 from functools import partial
+from types import SimpleNamespace
 
 import bbrl_gymnasium  # noqa: F401
 import gymnasium as gym
@@ -241,3 +244,47 @@ def test_other_functions_of_values():
         )
     for theirs, mine in zip(*results, strict=True):
         torch.testing.assert_close(theirs, mine)
+
+
+def updated(package, name):
+    """Return a network after one of the functions that move its weights, with a graph that was built before."""
+    torch.manual_seed(0)
+    networks = [
+        torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)) for _ in "ab"
+    ]
+    loss = networks[1](torch.randn(5, 3)).square().mean()
+    utils, nn = (
+        package.module("utils.utils"),
+        importlib.import_module(package.root.replace("bbrl", "bbrl_utils") + ".nn"),
+    )
+    vector = torch.randn(sum(one.numel() for one in networks[1].parameters()))
+    {
+        "soft_param_update": lambda: utils.soft_param_update(networks[1], networks[0], 0.05),
+        "soft_update_params": lambda: nn.soft_update_params(networks[0], networks[1], 0.05),
+        "copy_parameters": lambda: nn.copy_parameters(networks[0], networks[1]),
+        "vector_to_parameters": lambda: utils.vector_to_parameters(vector, networks[1].parameters()),
+    }[name]()
+    loss.backward()
+    networks[1][0].weight.data += 1
+    return [*networks[1].state_dict().values(), *(one.grad for one in networks[1].parameters()), vector]
+
+
+@pytest.mark.parametrize("name", ["soft_param_update", "soft_update_params", "copy_parameters", "vector_to_parameters"])
+def test_weights_are_moved_alike(name):
+    for theirs, mine in zip(updated(REAL, name), updated(OURS, name), strict=True):
+        assert torch.equal(theirs, mine)
+
+
+def test_small_helpers():
+    for package in (REAL, OURS):
+        utils, bbrl = package.module("utils.utils"), importlib.import_module(package.root)
+        assert utils.is_vec_of_ones(torch.ones(2, 3)) is True
+        assert utils.is_vec_of_ones(torch.tensor([[1, 1], [1, 0]])) is False
+        nested = {"a": {"b": 1}}
+        assert utils.key_path_in_dict(nested, "a.b") and not utils.key_path_in_dict(nested, "a.c")
+        utils.set_value_with_key_path(nested, "a.b", 2)
+        assert nested == {"a": {"b": 2}}
+        found = SimpleNamespace(classname="collections.OrderedDict")
+        assert bbrl.get_class(found) is bbrl.get_class({"classname": "collections.OrderedDict"}) is OrderedDict
+        assert bbrl.get_arguments([("classname", "x"), ("a", 1)]) == {"a": 1}
+        assert bbrl.instantiate_class([("classname", "fractions.Fraction"), ("numerator", 3)]) == 3

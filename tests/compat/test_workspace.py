@@ -1,5 +1,6 @@
 """Border cases of BBRL's workspace, each run by the real package, too."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -236,3 +237,62 @@ def test_the_callers_tensors_stay_what_they_are():
     workspace.copy_time(0, 1, 3)  # BBRL refuses ranges that overlap
     assert mine.flatten().tolist() == [0, 1, 2, 3]
     assert workspace["x"].flatten().tolist() == [3, 3, 1, 2]
+
+
+# ---- variables ----------------------------------------------------------------------------------------------------
+
+
+def kinds(package):
+    module = package.module("workspace")
+    return module.SlicedTemporalTensor, module.CompactTemporalTensor
+
+
+def test_variables_are_sliced_or_compact(either):
+    sliced, compact = kinds(either)
+    workspace = either.Workspace()
+    workspace.set("x", 0, torch.ones(3))
+    workspace.set_full("y", torch.ones(2, 3))
+    for name, kind, other in (("x", sliced, compact), ("y", compact, sliced)):
+        assert isinstance(workspace.variables[name], kind) and not isinstance(workspace.variables[name], other)
+    workspace.set("y", 2, torch.ones(3))
+    assert isinstance(workspace.variables["y"], sliced)
+    assert workspace.variables["y"].get(2, None).tolist() == [1, 1, 1]
+
+
+def test_variables_of_ones_own(either):
+    sliced, compact = kinds(either)
+    workspace = either.Workspace()
+    workspace.variables["x"], workspace.variables["y"] = sliced(), compact(torch.arange(6).view(3, 2))
+    variable = workspace.variables["x"]
+    variable.set(1, torch.tensor([1.0, 2.0], requires_grad=True), None)
+    variable.set(2, torch.tensor([3.0, 4.0]), batch_dims=None)
+    assert isinstance(variable, sliced) and variable.size == (2,) and variable.dtype == torch.float32
+    assert [step.tolist() for step in variable.tensors] == workspace["x"].tolist() == [[0, 0], [1, 2], [3, 4]]
+    assert (variable.time_size(), variable.batch_size(), workspace.time_size()) == (3, 2, 3)
+    assert variable.get_time_truncated(1, 9, None).tolist() == [[1, 2], [3, 4]]
+    assert variable.select_batch(torch.tensor([1, 1])).get_full(None).tolist() == [[0, 0], [2, 2], [4, 4]]
+    assert variable.subtime(0, 2).get_full(None).tolist() == [[0, 0], [1, 2]]
+    assert workspace["x"].requires_grad
+    variable.zero_grad()
+    assert not workspace["x"].requires_grad and isinstance(variable, sliced)
+    variable.copy_time(1, 0, 1)
+    variable.set_full(torch.tensor([[7.0, 8.0]]), None)
+    assert workspace["x"].tolist() == [[7, 8], [1, 2], [3, 4]]
+    variable.clear()
+    variable.set(0, torch.tensor([1]), None)
+    assert variable.size == (1,) and variable.dtype == torch.int64
+    assert isinstance(workspace.variables["y"].to_sliced(), sliced)
+    assert workspace.variables["y"].tensor.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert workspace.variables["y"].get(1, (1, 2)).tolist() == [3]
+
+
+def test_windows_are_drawn_alike(real, ours):
+    drawn = []
+    for package in (real, ours):
+        np.random.seed(0)
+        torch.manual_seed(0)
+        workspace = package.Workspace()
+        workspace.set_full("x", torch.arange(60).view(10, 6))
+        drawn.append([workspace.sample_subworkspace(1, n, steps)["x"].tolist() for n in (2, 6) for steps in (3, 10)])
+    assert drawn[0] == drawn[1]
+    assert ours.Workspace(workspace).sample_subworkspace(3, 2, 4)["x"].shape == (4, 6)

@@ -5,40 +5,29 @@ from __future__ import annotations
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import partial, wraps
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from multiprocessing import spawn
 from types import ModuleType
 from typing import Any
 
-from workspace_rl.errors import PackageConflictError, did_you_mean
+from workspace_rl.compat.not_covered import NAMES, looked_up, why_not_covered
+from workspace_rl.errors import PackageConflictError
 
 #: Names that programs import, and the modules that they get.
 PACKAGES = {name: f"workspace_rl.compat.{name}" for name in ("bbrl", "bbrl_utils", "easypip")}
 #: Modules that newer releases of their packages lost.
 LOST = {
     "moviepy.editor": "workspace_rl.compat.moviepy_editor",
+    "gymnasium.wrappers.autoreset": "gymnasium.wrappers.common",
     "gymnasium.wrappers.time_limit": "gymnasium.wrappers.common",
 }
-#: Modules and names that are not covered, and what to use instead.
-INSTEAD = {
-    "asynchronous remote AsynchronousAgent RemoteAgent NRemoteAgent": "workspace_rl.GymAgent(vectorization='async')",
-    "VecGymAgent": "ParallelGymAgent, or workspace_rl.GymAgent(vectorization='async')",
-    "gyma gymb": "ParallelGymAgent of bbrl.agents.gymnasium, with make_env(..., autoreset=True) for training",
-    "dataloader ShuffledDatasetAgent DataLoaderAgent": "an agent of your own whose forward() writes a batch at t=0",
-    "trace trace_workspace": "print(workspace)",
-    "make_gym_env": "make_env of bbrl.agents.gymnasium",
-    "get_env_dimensions": "get_obs_and_actions_sizes() of ParallelGymAgent",
-    "key_path_in_dict": "omegaconf.OmegaConf.select",
-    "set_value_with_key_path": "omegaconf.OmegaConf.update",
-    "is_vec_of_ones": "(vector == 1).all()",
-    "Log Logs": "the pandas.DataFrame that read_directories returns",
-    "plot_dataframe": "DataFrame.plot",
-    "get_directories": "Path.rglob",
-    "plot_trajectories": "bbrl.visu.plot_policies",
-    "svpg_histograms": "matplotlib's hist()",
-    "play": "torch.load, and record_video of bbrl.agents.gymnasium",
+#: Names that newer releases changed.
+RENAMED = {
+    "gymnasium.wrappers": {"AutoResetWrapper": "Autoreset", "GrayScaleObservation": "GrayscaleObservation"},
+    "gymnasium.wrappers.common": {"AutoResetWrapper": "Autoreset"},
 }
 
 
@@ -59,13 +48,29 @@ def install(packages: Sequence[str] = tuple(PACKAGES)) -> None:
     if not any(isinstance(finder, _Aliases) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Aliases(PACKAGES))
         sys.meta_path.append(_Aliases(LOST))  # last, so that a release that still has them is used
+        for module, names in RENAMED.items():
+            found = vars(importlib.import_module(module))
+            for old, new in names.items():
+                found.setdefault(old, found[new])
+        _install_in_workers()
 
 
-def _not_covered(name: str, known: Iterable[str]) -> str:
-    last = name.rpartition(".")[2]
-    instead = next((text for names, text in INSTEAD.items() if last in names.split()), None)
-    hint = f" Use {instead} instead." if instead else did_you_mean(last, known)
-    return f"workspace_rl stands in for {name.partition('.')[0]!r}, but {name!r} is not covered.{hint}"
+def _install_in_workers() -> None:
+    """Let processes that multiprocessing spawns install the same, before they import the program."""
+    prepared = spawn.get_preparation_data
+
+    @wraps(prepared)
+    def with_aliases(name: str) -> dict[str, Any]:
+        return {"packages": _Installed()} | prepared(name)
+
+    spawn.get_preparation_data = with_aliases
+
+
+class _Installed:
+    """Installs when it is read by another process, which reads it first of all."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return install, ()
 
 
 class _Aliases(MetaPathFinder):
@@ -78,9 +83,11 @@ class _Aliases(MetaPathFinder):
             return None
         found = self._targets[package] + name.removeprefix(package)
         spec = importlib.util.find_spec(found)
+        if spec is None and name in NAMES:
+            return ModuleSpec(name, _Empty())
         if spec is None:
             beside = pkgutil.iter_modules(importlib.import_module(found.rpartition(".")[0]).__path__)
-            raise ModuleNotFoundError(_not_covered(name, (one.name for one in beside)), name=name)
+            raise ModuleNotFoundError(why_not_covered(name, (one.name for one in beside)), name=name)
         return ModuleSpec(name, _Same(found), is_package=spec.submodule_search_locations is not None)
 
 
@@ -101,9 +108,29 @@ class _Same(Loader):
         module.__spec__ = self._spec  # the import system has just put the alias's there
 
 
+class _Empty(Loader):
+    """Makes a module that the real package has and this library has not: all its names are not covered."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = ModuleType(spec.name)
+        module.__getattr__ = partial(_missing, spec.name, module)  # type: ignore[method-assign]
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+
 def _missing(alias: str, module: ModuleType, name: str) -> Any:
-    if name.startswith("_") or ("__path__" in vars(module) and importlib.util.find_spec(f"{module.__name__}.{name}")):
+    if name.startswith("_") or _is_module(f"{alias}.{name}", f"{module.__name__}.{name}", module):
         raise AttributeError(f"module {alias!r} has no attribute {name!r}")
+    try:
+        return looked_up(alias, name)
+    except LookupError:
+        pass
     ours = [one for one, value in vars(module).items() if getattr(value, "__module__", "").startswith("workspace_rl")]
     # No AttributeError: `from module import name` would put a message of its own in its place.
-    raise ImportError(_not_covered(f"{alias}.{name}", ours), name=name)
+    raise ImportError(why_not_covered(f"{alias}.{name}", ours), name=name)
+
+
+def _is_module(alias: str, name: str, inside: ModuleType) -> bool:
+    return alias in NAMES or ("__path__" in vars(inside) and importlib.util.find_spec(name) is not None)

@@ -23,21 +23,30 @@ from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent as SeedableAge
 __version__ = "1.0.1"
 
 
-def get_class(arguments: Mapping[str, Any]) -> Any:
-    """Return the class or function that `classname` ("package.module.Name") names; the program is trusted."""
-    module, _, name = arguments["classname"].rpartition(".")
+#: What BBRL once recorded.
+trace_workspace, trace, trace_maximum_size = False, [], 10000  # type: ignore[var-annotated]
+
+
+def get_class(arguments: Any) -> Any:
+    """Return the class or function that `classname` ("package.module.Name") names; the program is trusted.
+
+    It is a key of a mapping, or an attribute of anything else.
+    """
+    found = arguments["classname"] if isinstance(arguments, Mapping) else arguments.classname
+    module, _, name = found.rpartition(".")
     if not module:
         raise ValueError(f"classname: 'package.module.Name' expected, {name!r} found.")
     return getattr(import_module(module), name)
 
 
-def get_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all but `classname`."""
-    return {str(name): value for name, value in arguments.items() if name != "classname"}
+def get_arguments(arguments: Any) -> dict[str, Any]:
+    """Return all but `classname` of a mapping, or of pairs."""
+    return {name: value for name, value in dict(arguments).items() if name != "classname"}
 
 
-def instantiate_class(arguments: Mapping[str, Any]) -> Any:
+def instantiate_class(arguments: Any) -> Any:
     """Call what `classname` names with the other arguments."""
+    arguments = dict(arguments)
     return get_class(arguments)(**get_arguments(arguments))
 
 

@@ -5,45 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workspace_rl import workspace as library
 from workspace_rl.compat.assertions import asserting_methods
+from workspace_rl.compat.bbrl.variables import CompactTemporalTensor as CompactTemporalTensor
+from workspace_rl.compat.bbrl.variables import SlicedTemporalTensor as SlicedTemporalTensor
+from workspace_rl.compat.bbrl.variables import Variable
 from workspace_rl.errors import VariableMismatchError
-
-
-class Variable(library.Variable):
-    """A variable that BBRL calls sliced while it is written step by step, and compact once it is set as a whole."""
-
-    __slots__ = ()
-
-    @property
-    def is_sliced(self) -> bool:
-        """Whether the variable has been written step by step."""
-        return bool(self._steps)
-
-    @property
-    def size(self) -> torch.Size:
-        """The shape, which BBRL gives without the time for sliced variables."""
-        return self.shape if self.is_sliced else super().size
-
-    def _unwritten(self, t: int) -> Tensor:
-        return torch.zeros(self.shape, dtype=self.dtype, device=self.device)
-
-    def set_full(self, value: Tensor) -> None:
-        """Replace the variable; if it is sliced, it keeps the steps that `value` lacks."""
-        if self.is_sliced:
-            for t, step in enumerate(value):
-                self.set(t, step)
-        else:
-            super().set_full(value)
-
-    def get_full(self) -> Tensor:
-        """Return all steps; of a sliced variable, a tensor that nobody has changed in place."""
-        if self.is_sliced and self._full is not None and self._full._version:
-            self._full = None
-        return super().get_full()
 
 
 @asserting_methods
@@ -77,15 +48,8 @@ class Workspace(library.Workspace):
     def copy_time(self, from_time: int, to_time: int, n_steps: int, var_names: Sequence[str] | None = None) -> None:
         """Copy steps; of sliced variables one after the other."""
         for name, variable in self._variables.items():
-            if var_names is not None and name not in var_names:
-                continue
-            if variable.is_sliced:
-                for k in range(n_steps):
-                    variable.set(to_time + k, variable.get(from_time + k))
-            else:
-                full = variable.get_full().clone()  # the tensor itself may be in somebody's hands
-                full[to_time : to_time + n_steps] = full[from_time : from_time + n_steps].clone()
-                variable.set_full(full)
+            if var_names is None or name in var_names:
+                variable.copy_time(from_time, to_time, n_steps)
 
     def get_transitions(self, no_final_state: bool = False, filter_key: str = "env/done") -> Self:
         """Return all pairs of successive steps, `[2, N, ...]`, but those whose first step has `filter_key`."""
@@ -107,6 +71,21 @@ class Workspace(library.Workspace):
         """Return a workspace with the steps `start` to `stop`; all variables must have the same number of steps."""
         self.time_size()
         return self._map(lambda value: value[start:stop])
+
+    def sample_subworkspace(self, n_times: int, n_batch_elements: int, n_timesteps: int) -> library.Workspace:
+        """Return `n_times` windows of `n_timesteps` steps of `n_batch_elements` batch elements, side by side."""
+        batch_size, time_size, samples = self.batch_size(), self.time_size(), []
+        if n_timesteps > time_size:
+            raise VariableMismatchError(f"windows of at most {time_size} steps expected, {n_timesteps} found.")
+        for _ in range(n_times):
+            sample = self
+            if n_timesteps < time_size:
+                start = np.random.randint(time_size - n_timesteps)
+                sample = self.subtime(start, start + n_timesteps)
+            if n_batch_elements < batch_size:
+                sample = sample.select_batch(torch.randperm(batch_size)[:n_batch_elements])
+            samples.append(sample)
+        return self.cat_batch(samples) if len(samples) > 1 else samples[0]
 
     def contiguous(self) -> Self:
         """Return a workspace with the same values."""

@@ -23,14 +23,13 @@ def setup_optimizer(cfg_optimizer: Mapping[str, Any], *agents: nn.Module | Tenso
 
 
 def copy_parameters(source: nn.Module, target: nn.Module) -> None:
-    """Copy weights, without buffers, as BBRL does."""
-    with torch.no_grad():
-        for from_one, to in zip(source.parameters(), target.parameters(), strict=False):
-            to.copy_(from_one)
+    """Copy parameters; buffers stay as they are."""
+    for own, other in zip(source.parameters(), target.parameters(), strict=False):
+        other.data.copy_(own)
 
 
 def soft_update_params(net: nn.Module, target_net: nn.Module, tau: float) -> None:
-    """Move the weights of `target_net` towards those of `net`, with BBRL's roundings, and without buffers."""
+    """Move the parameters of `target_net` towards those of `net`, with BBRL's roundings; buffers stay as they are."""
     soft_param_update(target_net, net, tau)
 
 

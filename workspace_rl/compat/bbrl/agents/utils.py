@@ -41,6 +41,12 @@ class PrintAgent(composition.PrintAgent, Agent):
         """Print all variables from now on."""
         self.names = ()
 
+    def forward(self, t: int, **kwargs: Any) -> None:
+        """Print step `t`, padded ones, too; all variables that reach so far where no names were given."""
+        variables = self.running_workspace().variables
+        for name in self.names or [one for one, variable in variables.items() if t < variable.time_size()]:
+            self._show(name, t)
+
     def _show(self, name: str, t: int) -> None:
         """Print one variable."""
         print(name, " = ", self.get((name, t)))
