@@ -19,6 +19,10 @@ class OneHot(nn.Module):
     gives zeros only. There is nothing to learn, and nothing to save, in it.
     """
 
+    column: Tensor
+    value: Tensor
+    like: Tensor
+
     def __init__(self, choices: Sequence[Sequence[int]]) -> None:
         """Take, for each number of an observation, its least value and how many values it may have."""
         super().__init__()

@@ -83,7 +83,9 @@ def list_environments() -> list[Entry]:
                 entries.append(Entry(name, extra, None, None, None))
                 continue
             spaces = env.observation_space, env.action_space
-            entries.append(Entry(name, extra, *map(describe_space, spaces), learned_by(name, *spaces)))
+            entries.append(
+                Entry(name, extra, describe_space(spaces[0]), describe_space(spaces[1]), learned_by(name, *spaces))
+            )
             env.close()
     return entries
 
