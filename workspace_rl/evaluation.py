@@ -11,6 +11,7 @@ import numpy as np
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents, TemporalAgent
+from workspace_rl.env_facts import LongEpisodes, warn_of_memory
 from workspace_rl.errors import CompositionError
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.modes import acting
@@ -66,6 +67,8 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
 
     The policy acts in evaluation mode, and its parameters, buffers and modes are left as they were. Its random numbers,
     if it uses any, come from the first seed, and the caller's are left as they were, too.
+    Where an environment has no time limit that is known, a warning tells of an episode that is not over after 10,000
+    steps, and after 100,000 it counts as it stands. Another one tells of wrappers whose statistics begin anew here.
 
     Args:
         env_agent: environments without auto-reset; as many episodes as it has environments are played together.
@@ -75,6 +78,7 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
 
     Raises:
         CompositionError: the environments reset themselves, or there are no seeds.
+        Stopped: ctrl-C or SIGTERM has asked for the end, where a `StopRequest` listens.
     """
     if env_agent.auto_reset:
         raise CompositionError(
@@ -87,6 +91,7 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
     n_envs = env_agent.n_envs
     returns: list[float] = []
     lengths: list[int] = []
+    long_episodes: LongEpisodes | None = None
     with RandomState(seeds[0]):
         for start in range(0, len(seeds), n_envs):
             chunk = list(seeds[start : start + n_envs])
@@ -98,7 +103,13 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
                 while True:
                     agent(workspace, t=t, n_steps=CHUNK, stop_variable="env/done", **kwargs)
                     workspace, t = workspace.subtime(workspace.time_size("env/done") - 1), 1
+                    if long_episodes is None:
+                        facts = env_agent.facts()
+                        long_episodes = LongEpisodes(facts, env_agent.label)
+                        warn_of_memory(facts, env_agent.label)
                     if bool(workspace.get("env/done", 0).all()):
+                        break
+                    if long_episodes.is_too_long(int(workspace.get("env/timestep", 0).max())):
                         break
             returns += env_agent.episode_returns[: len(chunk)].tolist()
             lengths += workspace.get("env/timestep", 0)[: len(chunk)].tolist()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.env_contract import failure
+from workspace_rl.env_facts import EnvironmentFacts, facts_of
 from workspace_rl.envs.atari import AtariVector
 from workspace_rl.errors import (
     CompositionError,
@@ -25,6 +26,7 @@ from workspace_rl.errors import (
     WorkspaceRLError,
 )
 from workspace_rl.finite import FiniteCheck, NonFinite
+from workspace_rl.interrupts import stop_if_requested
 from workspace_rl.make_env import Wrapper
 from workspace_rl.plain_data import whole_number
 from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
@@ -36,6 +38,7 @@ from workspace_rl.spaces import (
     observation_size,
 )
 from workspace_rl.vectorization import SyncEnvs, Vectorization, make_vector_env
+from workspace_rl.workers import AsyncEnvs
 from workspace_rl.workspace import Workspace
 
 Frame = dict[str, Tensor]
@@ -195,7 +198,9 @@ class GymAgent(Agent):
             EnvironmentTimeoutError: an environment in a process of its own took longer than `timeout`.
             EnvironmentContractError: an environment returned something that does not fit gymnasium's interface or its
                 own observation space.
+            Stopped: ctrl-C or SIGTERM has asked for the end of a training, a score or a film.
         """
+        stop_if_requested()
         self._write(self._reset() if t == 0 else self._step(t), t)
 
     def _write(self, frame: Frame, t: int) -> None:
@@ -370,6 +375,17 @@ class GymAgent(Agent):
         if self._episodes is None:
             raise CompositionError(f"{self.description()} has not been run yet: it has no episodes.")
         return self._episodes.cumulated_reward.copy()
+
+    @property
+    def label(self) -> str:
+        """What the environment is called in messages."""
+        return self._env_label
+
+    def facts(self) -> EnvironmentFacts:
+        """Return what is known of the environments: their time limit, and wrappers with a memory."""
+        if isinstance(self.vector_env, AsyncEnvs):
+            return self.vector_env.call("facts")[0]  # type: ignore[no-any-return]
+        return facts_of(self.vector_env.envs[0] if isinstance(self.vector_env, SyncVectorEnv) else self.vector_env)
 
     @property
     def observation_names(self) -> list[str]:

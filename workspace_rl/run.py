@@ -21,6 +21,7 @@ from workspace_rl.env_wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import FolderLock, inside, write_bytes, write_text
+from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import read_metrics
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.other_machines import FREE, OF_THE_MACHINE, nearest_device
@@ -268,7 +269,7 @@ class Run:
         n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
         env_agent = make_env_agent(self.config.gym_env, n_envs, auto_reset=False)
         try:
-            with torch_threads(self.config.torch_threads):
+            with StopRequest(), torch_threads(self.config.torch_threads):
                 return evaluate(env_agent, policy, seeds)
         finally:
             env_agent.close()
@@ -295,9 +296,10 @@ class Run:
         require_trusted(self.config.gym_env.wrappers, [*self._allow, *allow])
         env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
         try:
-            return record_video(
-                env_agent, policy, path, episode_seeds(_seed(self.config), VIDEO_EPISODES, n=n_episodes)
-            )
+            with StopRequest():
+                return record_video(
+                    env_agent, policy, path, episode_seeds(_seed(self.config), VIDEO_EPISODES, n=n_episodes)
+                )
         finally:
             env_agent.close()
 

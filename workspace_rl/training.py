@@ -23,6 +23,7 @@ from workspace_rl.checkpoint import Checkpoint
 from workspace_rl.collector import Collector
 from workspace_rl.compilation import WORTH_COMPILING, compile_update
 from workspace_rl.config import OffPolicyConfig, RunConfig
+from workspace_rl.env_facts import warn_of_memory
 from workspace_rl.errors import (
     CheckpointError,
     NonFiniteError,
@@ -35,7 +36,7 @@ from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import told_errors
 from workspace_rl.inspection.diagrams import diagram_of
 from workspace_rl.inspection.problems import check_before_training
-from workspace_rl.interrupts import StopRequest
+from workspace_rl.interrupts import Stopped, StopRequest, stop_if_requested
 from workspace_rl.logger import Logger
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.notebook import shown_video
@@ -145,6 +146,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             seed, n_envs = self.parameters.seed, self.parameters.n_envs
             self.train_env = make_env_agent(self.config.gym_env, n_envs, auto_reset=True, seed=seed, device=self.device)
             if_it_fails.callback(self.train_env.close)
+            warn_of_memory(self.train_env.facts(), self.train_env.label)
             if self.train_env.action_kind != self.action_kind:
                 raise UnsupportedSpaceError(
                     f"{type(self).__name__} needs {self.action_kind} actions, but {self.config.gym_env.env_name!r} has "
@@ -231,7 +233,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     def train(self, *, progress: bool = True) -> TrainingResult:
         """Train as configured, into a new run folder or on from where `restore` found a run.
 
-        Ctrl-C ends early and keeps policies and measurements; `restore` goes on from the last checkpoint.
+        Ctrl-C, or SIGTERM, ends early after the current step or update, also while policies are scored or filmed, and
+        keeps policies and measurements; `restore` goes on from the last checkpoint.
 
         Args:
             progress: show a progress bar and print the result.
@@ -250,9 +253,10 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 self.run.trust(self._own_classes())
                 diagram_of(traced).save(self.run.path / COMPOSITION)
             self._trained = True
-            interrupted = self._run_loop(self.run, progress)
-            self._close_environments()
-            result = self._finish(self.run, interrupted=interrupted, progress=progress)
+            with StopRequest() as stop:
+                self._run_loop(self.run, progress, stop)
+                self._close_environments()
+                result = self._finish(self.run, interrupted=stop.requested, progress=progress)
         finally:
             self._close_environments()
             if self.run is not None:
@@ -261,8 +265,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             say(result)
         return result
 
-    def _run_loop(self, run: Run, progress: bool) -> bool:
-        """Collect and learn up to `total_steps`; return whether the user has stopped it earlier."""
+    def _run_loop(self, run: Run, progress: bool, stop: StopRequest) -> None:
+        """Collect and learn up to `total_steps`, or until `stop` is requested."""
         parameters, due, checkpoint = self.parameters, self._due, self._checkpoint
         self._checkpoint = None
         if checkpoint is not None:
@@ -279,7 +283,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         window = parameters.n_step_return + 1
         bar = _progress_bar(self.total_steps, self.steps, progress)
         try:
-            with bar, StopRequest() as stop, self.random_state, torch_threads(self.config.torch_threads):
+            with bar, self.random_state, torch_threads(self.config.torch_threads):
                 if checkpoint is not None:
                     buffer.restore(checkpoint.state["buffer"], checkpoint.rows())
                     self._renew_environments(collector)
@@ -293,6 +297,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     if self.steps >= parameters.learning_starts and buffer.n_windows(window):
                         due.updates += parameters.updates_per_collect
                         while due.updates >= 1:
+                            stop_if_requested()
                             logger.average(self.learn(buffer.sample(parameters.batch_size, window)))
                             due.updates -= 1
                         collector.load_policy(self.policy)
@@ -312,6 +317,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     self._evaluate(run, logger, bar)
                 if not stop.requested:
                     self._save_checkpoint(run, logger, buffer)
+        except Stopped:
+            pass  # what was being collected or scored is left undone
         except WorkspaceRLError as error:
             self._check_updates(cause=error)  # what goes wrong may have begun in an update
             raise
@@ -321,7 +328,6 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     last.callback(self._save_latest, run, None)
                 last.callback(logger.close)
                 last.callback(logger.flush, self.steps)
-        return stop.requested
 
     def _log_episodes(self, logger: Logger, collector: Collector, frames: Workspace) -> None:
         done = frames["env/done"]

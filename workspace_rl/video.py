@@ -11,6 +11,7 @@ import torch
 
 from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents
+from workspace_rl.env_facts import LONG_EPISODE, LongEpisodes
 from workspace_rl.errors import CompositionError, RenderingError
 from workspace_rl.files import whole_file
 from workspace_rl.gym_agent import GymAgent
@@ -21,7 +22,7 @@ from workspace_rl.workspace import Workspace
 def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Sequence[int], **kwargs: Any) -> Path:
     """Film `policy` for whole episodes, one after the other, into an mp4 file.
 
-    Each episode contributes its first picture and one for each step.
+    Each episode contributes its first picture and one for each step; at most 10,000 where no time limit is known.
 
     Args:
         env_agent: one environment with `render_mode="rgb_array"`, without auto-reset.
@@ -54,6 +55,7 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
             for seed in seeds:
                 env_agent.seed_episodes([seed])
                 workspace, t, done = Workspace(), 0, False
+                long_episodes = LongEpisodes(env_agent.facts(), env_agent.label, LONG_EPISODE)
                 while not done:
                     agents(workspace, t=t, **kwargs)
                     picture = _even(env_agent.render()[0])
@@ -61,7 +63,9 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
                         size = (picture.shape[1], picture.shape[0])
                         writer = FFMPEG_VideoWriter(str(temporary), size, frames_per_second, pixel_format="rgb24")
                     writer.write_frame(picture)
-                    done = bool(workspace.get("env/done", t).all())
+                    done = bool(workspace.get("env/done", t).all()) or long_episodes.is_too_long(
+                        int(workspace.get("env/timestep", t).max())
+                    )
                     workspace, t = workspace.subtime(t), 1
         finally:
             if writer is not None:

@@ -17,6 +17,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from workspace_rl.env_contract import check_observation, check_reset, check_step, failure
+from workspace_rl.env_facts import EnvironmentFacts, facts_of
 from workspace_rl.errors import EnvironmentFailedError, EnvironmentTimeoutError, WorkspaceRLError
 
 #: Seconds that workers get to close their environments before they are killed.
@@ -217,6 +218,9 @@ class _Checked(gym.Wrapper[Any, Any, Any, Any]):
 
     def render(self) -> Any:
         return self._checked(self.env.render, lambda picture: None)
+
+    def facts(self) -> EnvironmentFacts:
+        return facts_of(self.env)
 
     def _check_reset(self, outcome: Any) -> None:
         check_reset(outcome, self.observation_space)

@@ -274,13 +274,6 @@ def test_ctrl_c_ends_cleanly(tiny_sac, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run" / "best" / "eval.json").read_text())["selection"]["episodes"] == 2
 
 
-def test_ctrl_c_while_scoring_ends_cleanly(tiny_sac, tmp_path, monkeypatch):
-    sac = SAC(tiny_sac)
-    monkeypatch.setattr(Run, "evaluate", lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGINT))
-    assert sac.train(progress=False).interrupted
-    load_policy(tmp_path / "run" / "best")
-
-
 def test_an_environment_that_fails_loses_nothing(tiny_sac, tmp_path, monkeypatch):
     sac = SAC(tiny_sac)
     calls, update = [], sac.update

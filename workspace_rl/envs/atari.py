@@ -161,15 +161,19 @@ def make_atari_vector_env(
         autoreset_mode=AutoresetMode.NEXT_STEP,
         **kwargs,
     )
-    return AtariVector(env)
+    return AtariVector(env, -(-options.max_frames_per_episode // options.frame_skip))
 
 
 class AtariVector(VectorWrapper):
     """ale-py's vector environment, taking a list of seeds, one for each copy, as gymnasium's vector environments do."""
 
-    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
-        """Wrap an `AtariVectorEnv`. Its observations are new arrays at every step."""
+    def __init__(self, env: VectorEnv[Any, Any, Any], max_episode_steps: int) -> None:
+        """Wrap an `AtariVectorEnv`, whose episodes have at most so many steps.
+
+        Its observations are new arrays at every step.
+        """
         super().__init__(env)
+        self._max_episode_steps = max_episode_steps
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
@@ -190,6 +194,8 @@ class _Episodes(gym.Wrapper[np.ndarray, np.int64, np.ndarray, np.int64]):
         super().__init__(env)
         self.metadata = {**env.metadata, "render_fps": FRAMES_PER_SECOND / options.frame_skip}
         self._options = options
+        #: For `workspace_rl.env_facts`.
+        self._max_episode_steps = -(-options.max_frames_per_episode // options.frame_skip)
         self._emulator: Any = env.unwrapped.ale  # type: ignore[attr-defined]
         meanings: list[str] = env.unwrapped.get_action_meanings()  # type: ignore[attr-defined]
         self._fire = meanings.index("FIRE") if options.fire_reset and "FIRE" in meanings else None

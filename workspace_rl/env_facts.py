@@ -1,0 +1,83 @@
+"""What is to be known of an environment besides how it is stepped: its time limit, and wrappers with a memory."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import VectorEnv, VectorWrapper
+
+#: An episode that is as long is told of, where nothing is known to limit it.
+LONG_EPISODE = 10_000
+#: One that is as long counts as it stands.
+LONGEST_EPISODE = 100_000
+
+
+@dataclass(frozen=True)
+class EnvironmentFacts:
+    """What is known of one environment."""
+
+    #: The steps after which an episode is cut; None if nothing is known to cut it.
+    time_limit: int | None
+    #: Names of the classes of wrappers with running statistics.
+    with_memory: tuple[str, ...]
+
+
+def facts_of(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> EnvironmentFacts:
+    """Return what is known of an environment, or of a vector environment, by looking at its wrappers."""
+    layers: list[Any] = [env]
+    while isinstance(layers[-1], gym.Wrapper | VectorWrapper):
+        layers.append(layers[-1].env)
+    limits = [vars(one).get("_max_episode_steps") for one in layers]
+    limits.append(getattr(env.spec, "max_episode_steps", None))
+    known = [one for one in limits if isinstance(one, int)]
+    names = tuple(type(one).__name__ for one in layers[:-1] if _has_memory(one))
+    return EnvironmentFacts(min(known, default=None), names)
+
+
+def _has_memory(wrapper: Any) -> bool:
+    """Return whether a wrapper gathers statistics: it holds a mean, a variance and a count, or an object that does."""
+    return any({"mean", "var", "count"} <= _names(one) for one in (wrapper, *vars(wrapper).values()))
+
+
+def _names(value: Any) -> set[str]:
+    return {name.strip("_") for name in getattr(value, "__dict__", {})}
+
+
+def warn_of_memory(facts: EnvironmentFacts, environment: str) -> None:
+    """Warn if an environment has wrappers whose statistics are lost wherever environments are made anew."""
+    for name in facts.with_memory:
+        # From here, so that Python says it once, whoever asks.
+        warnings.warn(
+            f"environment {environment} is wrapped by {name}, which gathers running statistics. They are no part of "
+            "the policy and are not saved: new environments begin without them, for every score and film, after every "
+            "checkpoint, and when a run is resumed, so that the policy then sees other numbers than it has learned "
+            "from. Statistics belong to the policy; there is no normalisation in policies yet. Scale by fixed numbers "
+            "instead, in a wrapper of yours or by gymnasium.wrappers.RescaleObservation.",
+            UserWarning,
+            stacklevel=1,
+        )
+
+
+class LongEpisodes:
+    """Watches over episodes that are played to their end, and tells of those that do not come to one."""
+
+    def __init__(self, facts: EnvironmentFacts, environment: str, longest: int = LONGEST_EPISODE) -> None:
+        """Watch episodes of `environment`; those of `longest` steps are over, unless it has a limit of its own."""
+        self._unlimited, self._environment = facts.time_limit is None, environment
+        self._told, self._longest = not self._unlimited, longest
+
+    def is_too_long(self, n_steps: int) -> bool:
+        """Return whether an episode that has had `n_steps` steps, and is not over, must not go on."""
+        if n_steps >= LONG_EPISODE and not self._told:
+            self._told = True
+            warnings.warn(
+                f"an episode of environment {self._environment} is not over after {n_steps:,} steps, and no time limit "
+                f"is known. After {self._longest:,} steps it counts as it stands. Give episodes a limit: "
+                "gym_env.max_episode_steps in a configuration, gymnasium.wrappers.TimeLimit in a program.",
+                UserWarning,
+                stacklevel=1,
+            )
+        return self._unlimited and n_steps >= self._longest
