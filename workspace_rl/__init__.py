@@ -23,6 +23,7 @@ from workspace_rl.composition import (
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.inspection import check, describe, diagram
+from workspace_rl.installation import find_folders_of_a_clone
 from workspace_rl.make_env import make_env
 from workspace_rl.optimization import minimise, setup_optimizer, soft_update
 from workspace_rl.policy import load_policy, save_policy
@@ -32,6 +33,8 @@ from workspace_rl.run import Run
 from workspace_rl.seeding import RandomState, episode_seeds
 from workspace_rl.video import record_video
 from workspace_rl.workspace import Workspace
+
+find_folders_of_a_clone()
 
 try:
     __version__ = version("workspace-rl")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from workspace_rl.errors import ConfigError, MissingDependencyError
+from workspace_rl.installation import how_to_install
 
 Statistic = Callable[..., Any]
 
@@ -93,7 +94,5 @@ def scipy_stats() -> Any:
     try:
         from scipy import stats
     except ImportError as error:
-        raise MissingDependencyError(
-            f'this needs scipy ({error}). To install it: pip install "workspace-rl[plots]"'
-        ) from error
+        raise MissingDependencyError(f"this needs scipy ({error}). To install it: {how_to_install('plots')}") from error
     return stats

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from workspace_rl.errors import MetricError, MissingDependencyError, RunFolderError
 from workspace_rl.files import told_errors
+from workspace_rl.installation import how_to_install
 from workspace_rl.plain_data import told
 from workspace_rl.printing import say
 
@@ -244,7 +245,7 @@ def read_frame(paths: Iterable[str | Path]) -> pd.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:
-        raise MissingDependencyError('tables of metrics need pandas: pip install "workspace-rl[plots]"') from error
+        raise MissingDependencyError(f"tables of metrics need pandas: {how_to_install('plots')}") from error
     frames = []
     for path in map(Path, paths):
         files = [path] if path.is_file() else sorted(path.rglob("metrics.csv"))

@@ -334,5 +334,5 @@ def test_middle_and_error_are_those_of_bbrl(real_stats, id_central, id_error):
 
 def test_without_scipy_the_way_to_install_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(ImportError, match=r'pip install "workspace-rl\[plots\]"'):
+    with pytest.raises(ImportError, match=r'pip install --editable ".*\[plots\]"'):
         stats.WelchTTest().run_test([1, 2], [3, 4])

@@ -319,7 +319,7 @@ def test_window_without_a_display_is_an_error_and_not_the_end(pybullet: Any, mon
 def test_missing_pybullet_is_named_when_the_environment_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pybullet", None)
     importlib.import_module("workspace_rl.envs.minitaur")
-    with pytest.raises(ImportError, match=r'pip install "workspace-rl\[pybullet\]"'):
+    with pytest.raises(ImportError, match=r'pip install --editable ".*\[pybullet\]"'):
         MinitaurBulletEnv()
 
 

@@ -56,5 +56,5 @@ def test_what_cannot_be_is_told(monkeypatch):
     with pytest.raises(ConfigError, match="confidence: a number between 0 and 1 expected, 95 found"):
         bootstrap_interval([np.ones(3)], confidence=95)
     monkeypatch.setitem(__import__("sys").modules, "scipy", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "workspace-rl\[plots\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install --editable ".*\[plots\]"'):
         interquartile_mean([1.0])

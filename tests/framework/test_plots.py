@@ -483,5 +483,5 @@ def test_actions_that_do_not_fit_a_critic():
 def test_without_matplotlib_the_way_to_install_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "workspace-rl\[plots\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install --editable ".*\[plots\]"'):
         policy_map(Formula(lambda o: o[:, 0]), SPACE)

@@ -202,7 +202,7 @@ def test_what_is_no_run_is_told(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="must hold a dictionary"):
         write_report(run)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingDependencyError, match=r'pip install "workspace-rl\[plots\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install --editable ".*\[plots\]"'):
         report_page(make_run(tmp_path / "other", {"x": [(1, 1.0)]}))
 
 

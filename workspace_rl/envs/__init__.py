@@ -18,6 +18,7 @@ import gymnasium as gym
 
 from workspace_rl.envs.quiet import quiet_native_output
 from workspace_rl.errors import MissingDependencyError, UnknownEnvironmentError, did_you_mean
+from workspace_rl.installation import how_to_install
 
 gym.register(
     "CartPoleSwingUp-v1", entry_point="workspace_rl.envs.cartpole_swingup:CartPoleSwingUpEnv", max_episode_steps=500
@@ -47,8 +48,8 @@ PROVIDERS = (
         "bbrl_gymnasium.envs",
         "pip install bbrl-gymnasium",
     ),
-    Provider(r"ALE/.+|.+NoFrameskip-v\d+", "ale_py", 'pip install "workspace-rl[atari]"'),
-    Provider(r"(?!Minitaur).+BulletEnv-v\d+", "pybullet_envs_gymnasium", 'pip install "workspace-rl[pybullet]"'),
+    Provider(r"ALE/.+|.+NoFrameskip-v\d+", "ale_py", how_to_install("atari")),
+    Provider(r"(?!Minitaur).+BulletEnv-v\d+", "pybullet_envs_gymnasium", how_to_install("pybullet")),
 )
 
 #: What to install where one of gymnasium's own environments lacks its simulator.
@@ -118,7 +119,7 @@ def _warn_of_mujoco(text: str) -> None:
 def missing_simulator(name: str, error: Exception) -> MissingDependencyError:
     """Return the error for an environment whose simulator cannot be imported (`error` says which)."""
     extra = next((extra for word, extra in EXTRAS.items() if word in str(error)), None)
-    install = f'pip install "workspace-rl[{extra}]"' if extra else "install the package named above"
+    install = how_to_install(extra) if extra else "install the package named above"
     return MissingDependencyError(f"environment {name!r} lacks a package ({error}). To install it: {install}")
 
 

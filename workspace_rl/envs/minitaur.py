@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from workspace_rl.envs.quiet import quiet_native_output
+from workspace_rl.installation import how_to_install
 
 MOTORS = 8
 """Number of motors, two for each leg."""
@@ -383,7 +384,7 @@ def _import_robot_module() -> types.ModuleType:
             raise ModuleNotFoundError("No module named 'pybullet_envs'", name="pybullet_envs")
     except ImportError as error:
         raise ImportError(
-            'MinitaurBulletEnv needs PyBullet, which is not installed: run `pip install "workspace-rl[pybullet]"`'
+            f"MinitaurBulletEnv needs PyBullet, which is not installed. To install it: {how_to_install('pybullet')}"
         ) from error
     name = f"{__name__}_pybullet"
     if name not in sys.modules:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from workspace_rl.errors import MissingDependencyError, RenderingError
 from workspace_rl.files import whole_file
+from workspace_rl.installation import how_to_install
 
 if TYPE_CHECKING:  # matplotlib is imported where a picture is made: it is optional, and slow
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ def require_matplotlib() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
-            f'plots need matplotlib ({error}). To install it: pip install "workspace-rl[plots]"'
+            f"plots need matplotlib ({error}). To install it: {how_to_install('plots')}"
         ) from error
 
 
