@@ -15,6 +15,7 @@ from torch.optim.sgd import sgd
 from workspace_rl.classes import instantiate_class
 from workspace_rl.errors import ConfigError
 from workspace_rl.transfer import Pairs
+from workspace_rl.update_watch import Steps
 
 
 def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter) -> torch.optim.Optimizer:
@@ -63,6 +64,7 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
     compiling = torch.compiler.is_compiling()
     # Lists of tensors in one call are quicker eagerly, and in a graph slower than what the compiler makes of each.
     norm = nn.utils.get_total_norm([one for one in gradients if one is not None], foreach=not compiling)
+    Steps.note(loss, norm)
     if max_grad_norm is not None:
         scale = (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
         gradients = tuple(one if one is None else one * scale for one in gradients)

@@ -50,14 +50,14 @@ from workspace_rl.run import COMPOSITION, Run
 from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.threads import torch_threads
 from workspace_rl.training_state import load_state, read_state
-from workspace_rl.update_watch import UpdateWatch, all_finite, non_finite_tensors, save_batch
+from workspace_rl.update_watch import Steps, UpdateWatch, non_finite_tensors, save_batch
 from workspace_rl.workspace import Workspace
 
 Config = TypeVar("Config", bound=RunConfig)
 Member = TypeVar("Member")
 
-#: What the updates' own verdict is called among their metrics.
-_FINITE = "finite"
+#: What the watch's verdict, and what it rests on, are called among an update's metrics.
+_FINITE, _STEPS = "finite", "steps"
 #: Put before the names of the random generators' states in checkpoints.
 _RANDOM = "random."
 
@@ -190,19 +190,22 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             metrics = (self._compiled or self._watched_update)(batch, **flags)
         if self._watch is not None:
             self._metric_names[tuple(flags.items())] = list(metrics)
-        elif not metrics.pop(_FINITE):
-            raise self._non_finite(self.n_updates, batch, metrics)
+        else:
+            finite, steps = metrics.pop(_FINITE), metrics.pop(_STEPS)
+            if not finite:
+                raise self._non_finite(self.n_updates, batch, metrics | Steps.bad(steps))
         return metrics
 
     def _watched_update(self, batch: Workspace, **flags: Any) -> dict[str, Tensor]:
         # Without a cache: weights change in between, and their copies in bfloat16 with them.
         coarse = self.config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=coarse, cache_enabled=False):
-            metrics = self.update(batch, **flags)
+            with Steps() as steps:
+                metrics = self.update(batch, **flags)
+        numbers = steps.stacked()
         if self._watch is None:  # reading a value costs nothing on a CPU
-            metrics[_FINITE] = all_finite(metrics)
-        else:
-            self._watch.note(batch, metrics)
+            return {**metrics, _FINITE: numbers.isfinite().all(), _STEPS: numbers}
+        self._watch.note(batch, numbers, metrics)
         return metrics
 
     def planned_updates(self) -> int:

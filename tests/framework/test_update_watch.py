@@ -1,13 +1,18 @@
 """Losses, gradients and weights that become NaN or infinite."""
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from workspace_rl import Workspace
+from workspace_rl import Workspace, minimise
 from workspace_rl.algos import SAC, TD3
 from workspace_rl.errors import NonFiniteError
-from workspace_rl.update_watch import UpdateWatch
+from workspace_rl.logger import read_metrics
+from workspace_rl.plots import learning_curves
+from workspace_rl.report import write_report
+from workspace_rl.update_watch import Steps, UpdateWatch
 
 
 def spoil(algorithm, n):
@@ -62,10 +67,12 @@ def test_the_watch_keeps_the_first_of_several():
 
     watch = UpdateWatch(batch(0))
     for value in (1, float("nan"), 3, float("inf")):
-        watch.note(batch(10 + len(str(value))), {"a": torch.tensor(1.0), "b": torch.tensor(value)})
+        steps = torch.tensor([value, 2.0])
+        watch.note(batch(10 + len(str(value))), steps, {"a": torch.tensor(1.0), "b": torch.tensor(value)})
     assert bool(watch.bad) and int(watch.n_good) == 1
     kept, metrics = watch.first_bad(["a", "b"])
     assert kept["x"][0, 0] == 13 and metrics["a"] == 1 and metrics["b"].isnan()
+    assert list(metrics) == ["a", "b", "loss of step 1 of the update"]
 
 
 def test_weights_are_looked_at_when_logs_are_flushed(tiny_sac):
@@ -74,3 +81,72 @@ def test_weights_are_looked_at_when_logs_are_flushed(tiny_sac):
     torch.nn.init.constant_(sac.unused.bias, float("inf"))
     with pytest.raises(NonFiniteError, match=r"after update .* weights are not finite: unused.bias"):
         sac.train(progress=False)
+
+
+class Measuring(SAC):
+    """Measures something of its own that is not finite, beside what SAC does."""
+
+    value = float("nan")
+
+    def update(self, batch, **flags):
+        metrics = super().update(batch, **flags)
+        return metrics | {"mine": metrics["loss/actor"] * 0 + self.value, "loss/mine": metrics["loss/actor"] / 0}
+
+
+@pytest.mark.parametrize("where", ["eager", "compiled", "watched", "watched and compiled"])
+def test_a_metric_of_one_s_own_need_not_be_finite(tiny_sac, tmp_path, where):
+    if "compiled" in where:
+        tiny_sac |= {"compile": True}
+        tiny_sac["algorithm"] |= {"total_steps": 300}
+    sac = Measuring(tiny_sac)
+    learn = sac.learn
+
+    def watched(batch):
+        if "watched" in where and sac._watch is None:
+            sac._watch, sac._watched_from = UpdateWatch(batch), 1
+        return learn(batch)
+
+    sac.learn = watched
+    sac.train(progress=False)
+    metrics = read_metrics(tmp_path / "run")
+    assert all(math.isnan(value) for _, value in metrics["mine"]) and len(metrics["mine"]) > 1
+    assert not any(math.isfinite(value) for _, value in metrics["loss/mine"])
+    assert set(metrics) & {"finite", "steps"} == set()
+    for name in ("loss/critic", "gradient_norm/critic", "q_value/mean"):
+        assert all(math.isfinite(value) for _, value in metrics[name])
+    learning_curves([tmp_path / "run"], ["loss/*", "eval/return_mean"])
+    page = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "mine" in page
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_loss_that_is_not_logged_stops_the_run(tiny_sac, compile):
+    """Neither the names of metrics nor whether there are any matter."""
+    sac = SAC(tiny_sac | {"compile": compile})
+    update, spoiled = sac.update, torch.zeros(())
+
+    def silent(batch, **flags):
+        batch.set_full("env/reward", batch["env/reward"] + spoiled)
+        update(batch, **flags)
+        return {"entropy/policy": torch.zeros(())}
+
+    sac.update = silent
+    learn = sac.learn
+
+    def counting(batch):
+        if sac.n_updates == 29:
+            spoiled.fill_(float("inf"))
+        return learn(batch)
+
+    sac.learn = counting
+    with pytest.raises(NonFiniteError, match=r"update 30 .* not finite, loss of step 1 of the update, gradient norm"):
+        sac.train(progress=False)
+
+
+def test_a_large_loss_in_float64_is_finite():
+    parameter = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    with Steps() as steps:
+        minimise(parameter * 1e300, torch.optim.SGD([parameter], lr=1e-300))
+    assert len(steps.values) == 2 and steps.stacked().isfinite().all()
+    minimise(parameter * 1.0, torch.optim.SGD([parameter], lr=1e-3))
+    assert len(steps.values) == 2  # nobody collects outside
