@@ -1,6 +1,9 @@
 """BBRL's loggers, its course's helpers, and reading logs again."""
 
+import copy
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
+from torch.utils.tensorboard import SummaryWriter
 
 from workspace_rl.compat.bbrl import get_arguments, get_class, instantiate_class
 from workspace_rl.compat.bbrl.agents import Agent
@@ -77,13 +81,95 @@ def test_options_of_the_logger(tmp_path, capsys, monkeypatch):
     assert read_log(tmp_path / "loud")["x"].tolist() == [0, 10]  # two are written as soon as there are more than one
     logger.add_figure("picture", Figure(), 0)
     logger.close()
-    assert "x = 20" in capsys.readouterr().out
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        logger.nonsense  # noqa: B018
+    assert "['x' at 20] = 20.0" in capsys.readouterr().out
     monkeypatch.chdir(tmp_path)
     logger = TFLogger()
     assert (tmp_path / logger.log_dir).parent.name == "runs"
     logger.close()
+
+
+def shown(folder):
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_a_relative_folder_stays_where_it_was_meant(tmp_path, monkeypatch):
+    """hydra changes the working directory around `main`, and puts it back before the last scalars are written."""
+    (tmp_path / "during").mkdir()
+    monkeypatch.chdir(tmp_path / "during")
+    logger = TFLogger("logs", hps={"seed": 1}, every_n_seconds=1000)
+    logger.add_scalar("x", 1.0, 0)
+    monkeypatch.chdir(tmp_path)
+    logger.add_scalar("x", 2.0, 1)
+    logger.save_hps({"seed": 1}, verbose=False)
+    logger.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["during"]
+    assert shown(tmp_path / "during" / "logs") == {"x": [(0, 1), (1, 2)]}
+    assert read_log(tmp_path / "during" / "logs")["x"].tolist() == [1, 2]
+
+
+VALUES = [1, 2.5, True, float("nan"), float("inf"), None, "text", "3.5", [1.0], (1.0,), {"a": 1}, object(), 1j]
+ITERATIONS = [0, 1, 2.7, 2, 1, torch.tensor(5), np.int64(6)]
+
+
+@pytest.mark.parametrize("modulo", [1, 3])
+def test_scalars_are_those_of_the_real_logger(real, tmp_path, modulo, capsys):
+    for folder, logger_class in (("real", real.module("utils.logger").TFLogger), ("ours", TFLogger)):
+        logger = logger_class(str(tmp_path / folder), modulo=modulo, every_n_seconds=10)
+        for k, value in enumerate(VALUES):
+            logger.add_scalar(f"value {k}", value, 0)
+            logger.get_logger("p/").add_scalar("all", value, k)
+        for k, iteration in enumerate(ITERATIONS):
+            logger.add_scalar("iterations", float(k), iteration)
+        logger.close()
+    theirs, mine = (shown(tmp_path / folder) for folder in ("real", "ours"))
+    np.testing.assert_equal(mine, theirs)
+    assert len(mine) == 7
+
+
+def test_what_is_no_single_number_is_ignored(tmp_path):
+    logger = TFLogger(tmp_path)
+    for value in (torch.ones(2), torch.ones(()) * 1j, np.ones(3), "x", None, torch.zeros(0)):
+        logger.add_scalar("bad", value, 0)
+        logger.add_scalar("bad", 1.0, 0)
+        logger.flush()
+    for k, value in enumerate([torch.ones(1, 1), np.float32(2), np.array(3), np.int8(4), torch.tensor(5)]):
+        logger.add_scalar("good", value, k)
+    logger.close()
+    assert shown(tmp_path) == {"good": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]}
+
+
+def test_the_logger_is_tensorboards_writer(tmp_path):
+    for save in (True, False):
+        with TFLogger(tmp_path / str(save), save_tensorboard=save) as logger:
+            assert isinstance(logger, SummaryWriter)
+            logger.add_histogram("histogram", torch.arange(5.0), 1)
+            logger.add_text("text", "hello")
+            logger.add_images("images", torch.rand(2, 3, 4, 4), 1)
+            logger.add_scalar("x", 1.0, 0)
+        files = list((tmp_path / str(save)).glob("events*"))
+        assert bool(files) == save
+    tags = EventAccumulator(str(tmp_path / "True")).Reload().Tags()
+    assert tags["histograms"] == ["histogram"] and tags["images"] == ["images"]
+    assert tags["scalars"] == ["x"] and tags["tensors"] == ["text/text_summary"]
+
+
+def test_a_film_is_shown(tmp_path):
+    """PyTorch looks for `moviepy.editor`, and calls its clips as moviepy 1 had them."""
+    text = """
+import workspace_rl.compat.bbrl as _; _.install()
+import torch
+from bbrl.utils.logger import TFLogger
+from torch.utils.tensorboard import SummaryWriter
+film = torch.randint(256, (1, 4, 3, 8, 8), dtype=torch.uint8)
+for logger in (TFLogger("log"), SummaryWriter("log")):
+    logger.add_video("film", film, 3)
+    logger.close()
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", text], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    films = EventAccumulator(str(tmp_path / "log")).Reload().Images("film")
+    assert [film.encoded_image_string[:6] for film in films] == [b"GIF89a"] * 2
 
 
 def test_weights_and_biases_is_asked_for_by_name():
@@ -253,6 +339,45 @@ def test_a_run_with_one_policy_only(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "outputs/CartPole-v1/test/best_agent/rl-video-episode-0.mp4").is_file()
     run.logger.logger.close()
     assert read_log(run.logger.logger.log_dir)["reward/max"].notna().all()
+
+
+@pytest.mark.parametrize("logger", [None, {"classname": f"{TFLogger.__module__}.TFLogger", "every_n_seconds": 10}])
+def test_one_configuration_serves_for_several_runs(tmp_path, monkeypatch, logger):
+    monkeypatch.chdir(tmp_path)
+    cfg = OmegaConf.merge(
+        config(tmp_path), {"base_dir": "run-S${algorithm.seed}"}, {"logger": logger} if logger else {}
+    )
+    before = copy.deepcopy(cfg)
+    OmegaConf.set_struct(cfg, True)
+    for seed in (1, 2):
+        cfg.algorithm.seed = seed
+        run = EpisodicAlgo(cfg)
+        run.register_evaluation(torch.full((2,), float(seed)), Random())
+        run.logger.logger.close()
+        frame = read_log(tmp_path / "outputs" / "tblogs" / f"run-S{seed}")
+        assert frame["reward/mean"].tolist() == [seed]
+    cfg.algorithm.seed = 1
+    assert cfg == before
+
+
+def test_the_best_policy_is_never_one_that_scored_nan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = EpisodicAlgo(config(tmp_path))
+    first, second = Random(), Random()
+    assert run.register_evaluation(torch.tensor([1.0, torch.nan]), first) is False
+    assert run.best_policy is None and run.best_reward == -torch.inf
+    assert run.register_evaluation(torch.tensor([-5.0]), second) is True
+    assert run.register_evaluation(torch.tensor([torch.nan]), first) is False
+    assert run.register_evaluation(torch.tensor([-5.0]), first) is False
+    assert run.best_reward == -5
+    run.logger.logger.close()
+
+
+def test_losses_are_single_numbers(tmp_path):
+    logger = CourseLogger({"classname": f"{TFLogger.__module__}.TFLogger", "log_dir": str(tmp_path)})
+    with pytest.raises(RuntimeError):
+        logger.add_log("loss", torch.ones(2), 0)
+    logger.logger.close()
 
 
 def test_episodes_keep_their_graph(tmp_path, monkeypatch):

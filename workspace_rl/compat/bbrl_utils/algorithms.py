@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from workspace_rl.compat.bbrl.agents import Agent, Agents, TemporalAgent
@@ -43,9 +42,8 @@ class RLBase:
         torch.manual_seed(cfg.algorithm.seed)
         self.base_dir = outputs_dir() / Path(cfg.base_dir)
         self.base_dir.mkdir(parents=True, exist_ok=True)
-        logger = {"log_dir": str(outputs_dir() / "tblogs" / cfg.base_dir), **(cfg.get("logger") or LOGGER)}
-        OmegaConf.update(cfg, "logger", logger, force_add=True)
-        self.logger = Logger(cfg.logger)
+        # Beside the configuration, which may serve for several runs.
+        self.logger = Logger({"log_dir": str(outputs_dir() / "tblogs" / cfg.base_dir), **(cfg.get("logger") or LOGGER)})
         self.eval_env = self._make_envs(cfg.algorithm.nb_evals)
         self.nb_steps = self.last_eval_step = 0
         self.best_policy: Agent | None = None
@@ -92,7 +90,7 @@ class RLBase:
         mean, alpha = rewards.mean(), self.running_reward_alpha
         first = self.running_reward == -torch.inf
         self.running_reward = mean if first else (1 - alpha) * mean + alpha * self.running_reward
-        if mean <= self.best_reward:
+        if not mean > self.best_reward:  # NaN is never the best
             return False
         self.best_policy = copy.deepcopy(policy or self._policy("eval_policy", "train_policy"))
         self.best_reward = mean

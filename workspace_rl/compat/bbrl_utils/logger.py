@@ -16,7 +16,9 @@ class Logger:
         self.logger = instantiate_class(cfg)
 
     def add_log(self, log_string: str, loss: Any, steps: int) -> None:
-        """Record a scalar; a tensor is not read before the logger writes it."""
+        """Record a scalar; a tensor is not read before the logger writes it, and must hold one number."""
+        if isinstance(loss, Tensor) and loss.numel() != 1:
+            loss.item()  # says that
         self.logger.add_scalar(log_string, loss, steps)
 
     def log_losses(self, critic_loss: Any, entropy_loss: Any, actor_loss: Any, steps: int) -> None:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
+from numbers import Real
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
 from workspace_rl import logger as library
+from workspace_rl.errors import MetricError
 
 
-class TFLogger(library.Logger):
-    """Writes scalars into `log_dir`: TensorBoard events and `metrics.csv`; and whatever else TensorBoard can show.
+class TFLogger(SummaryWriter):
+    """Writes scalars into `log_dir`: TensorBoard events and `metrics.csv`; and is TensorBoard's writer for all else.
 
-    Scalars may be tensors; they are read when they are written, every `every_n_seconds`. A second value of the same
-    scalar at the same iteration is ignored.
+    Scalars may be tensors; they are read when they are written, every `every_n_seconds`. What is not a number is
+    ignored, and so is a second value under the same name at the same iteration.
     """
 
     def __init__(
@@ -32,31 +40,63 @@ class TFLogger(library.Logger):
         use_zip: bool = True,
         save_tensorboard: bool = True,
     ) -> None:
-        """Log into `log_dir` (a new folder in `runs` unless given); `use_zip` has no effect."""
-        folder = Path(log_dir or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
-        when: dict[str, Any] = {"flush_seconds": 10 if every_n_seconds is None else every_n_seconds}
-        when |= {"flush_size": cache_size, "verbose": verbose}
-        super().__init__(folder / "metrics.csv", folder if save_tensorboard else None, **when)
-        self.log_dir, self.modulo = str(folder), modulo
-        self._last_iteration: dict[str, int] = {}
-        atexit.register(self.flush)
+        """Log into `log_dir` (a new folder in `runs` unless given), wherever the program goes later.
+
+        Without `save_tensorboard` TensorBoard's events go nowhere; `use_zip` has no effect.
+        """
+        folder = Path(log_dir or Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S")).absolute()
+        self.save_tensorboard, self.modulo, self.verbose = save_tensorboard, modulo, verbose
+        super().__init__(str(folder))
+        self._written: set[tuple[str, int]] = set()
+        self._measurements = _Measurements(self, folder, 10 if every_n_seconds is None else every_n_seconds, cache_size)
+        atexit.register(self._measurements.flush)
         if hps:
             self.save_hps(hps, verbose=False)
 
-    def add_scalar(self, name: str, value: Any, iteration: int, *, csv: bool = True) -> None:
+    def _get_file_writer(self) -> Any:
+        return super()._get_file_writer() if self.save_tensorboard else _Nowhere()
+
+    def _is_new(self, name: str, iteration: Any) -> int | None:
+        """Return the iteration that `modulo` makes of one, None if there is a value already."""
+        iteration = int(iteration / self.modulo) * self.modulo
+        if (name, iteration) in self._written:
+            return None
+        self._written.add((name, iteration))
+        return iteration
+
+    def add_scalar(self, name: str, value: Any, iteration: int) -> None:
         """Record a number, or a tensor that holds one."""
-        iteration = iteration // self.modulo * self.modulo
-        if self._last_iteration.get(name) != iteration:
-            self._last_iteration[name] = iteration
-            super().add_scalar(name, value, iteration, csv=csv)
+        if (at := self._is_new(name, iteration)) is None:
+            return
+        if self.verbose:
+            print(f"['{name}' at {at}] = {value}")
+        if isinstance(value, Real | np.bool_ | np.ndarray | Tensor):
+            with contextlib.suppress(MetricError):  # of several numbers
+                self._measurements.add_scalar(name, value, at)
+
+    def add_images(self, name: str, value: Any, iteration: int, *args: Any, **kwargs: Any) -> None:
+        """Show pictures: see TensorBoard's writer."""
+        if (at := self._is_new(name, iteration)) is not None:
+            super().add_images(name, value, at, *args, **kwargs)
+
+    def add_figure(self, name: str, value: Any, iteration: int, *args: Any, **kwargs: Any) -> None:
+        """Show a figure of matplotlib: see TensorBoard's writer."""
+        if (at := self._is_new(name, iteration)) is not None:
+            super().add_figure(name, value, at, *args, **kwargs)
+
+    def add_video(self, name: str, value: Any, iteration: int, fps: float = 10, **kwargs: Any) -> None:
+        """Show a film: see TensorBoard's writer."""
+        if (at := self._is_new(name, iteration)) is not None:
+            super().add_video(name, value, at, fps=fps, **kwargs)
 
     def save_hps(self, hps: Mapping[str, Any] | DictConfig, verbose: bool = True) -> None:
-        """Write parameters to `params.json`."""
+        """Write parameters to `params.json`, and for TensorBoard."""
         plain = OmegaConf.to_container(hps, resolve=True) if isinstance(hps, DictConfig) else dict(hps)
+        if verbose:
+            print(plain)
         text = json.dumps(plain, indent=1, default=str)
         (Path(self.log_dir) / "params.json").write_text(text + "\n", encoding="utf-8")
-        if verbose:
-            print(text)
+        self.add_text("Hyperparameters", str(plain))
 
     def get_logger(self, prefix: str) -> TFPrefixLogger:
         """Return a logger that puts `prefix` before names."""
@@ -70,12 +110,35 @@ class TFLogger(library.Logger):
         """Print a message for debugging."""
         print("[DEBUG] [", from_name, "]: ", msg)
 
+    def flush(self) -> None:
+        """Write what was recorded."""
+        self._measurements.flush()
+        super().flush()
+
     def close(self) -> None:
         """Write what was recorded, and a file `done`."""
-        self.flush()
+        self._measurements.flush()
+        atexit.unregister(self._measurements.flush)
         super().close()
-        (Path(self.log_dir) / "done").write_text("Done\n", encoding="utf-8")
-        atexit.unregister(self.flush)
+        (Path(self.log_dir) / "done").write_text("Done\n")
+
+
+class _Measurements(library.Logger):
+    """Scalars on their way to `metrics.csv` and to TensorBoard's writer, which is the logger itself."""
+
+    def __init__(self, logger: TFLogger, folder: Path, seconds: float, size: int) -> None:
+        super().__init__(folder / "metrics.csv", folder, flush_seconds=seconds, flush_size=size)
+        self._add = partial(SummaryWriter.add_scalar, logger)
+
+    def tensorboard(self) -> Any:
+        return SimpleNamespace(add_scalar=self._add)
+
+
+class _Nowhere:
+    """Takes what TensorBoard's writer would write."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **kwargs: None
 
 
 class TFPrefixLogger:
