@@ -50,6 +50,7 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch
 	$(PIP) --editable ".[dev]"
 	$(PIP) --no-deps bbrl bbrl-utils easypip
+	-$(BIN)/python tests/compat/sdist.py
 	touch $@ $(VENV)/installed
 
 $(BENCH)/installed: pyproject.toml constraints.txt
