@@ -61,12 +61,17 @@ class Agents(Agent):
 class TemporalAgent(Agent):
     """Runs an agent at successive time steps."""
 
-    def __init__(self, agent: Agent, name: str | None = None) -> None:
+    def __init__(self, agent: Agent, name: str | None = None, *more: Agent) -> None:
         """Run `agent` over time.
 
         Raises:
-            CompositionError: `agent` is not an agent.
+            CompositionError: `agent` is not an agent, or `more` than one is given.
         """
+        if more or is_agent(name):
+            raise CompositionError(
+                f"TemporalAgent(...) runs one agent, {2 + len(more)} were given. Chain them: "
+                "TemporalAgent(Agents(env_agent, policy))."
+            )
         super().__init__(name)
         _require_agent(agent, "the argument of TemporalAgent(...)")
         self.agent = agent

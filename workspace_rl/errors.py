@@ -21,6 +21,12 @@ class WorkspaceRLError(Exception):
         message = " ".join(str(argument) for argument in self.args)
         return f"{self.where}: {message}" if self.where else message
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: where in the user's own code it happened, and the message."""
+        from workspace_rl.notebook import short_traceback
+
+        return short_traceback(self)
+
 
 class WorkspaceError(WorkspaceRLError):
     """Base class of what goes wrong between an agent and a workspace."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from workspace_rl.agent import Agent
+from workspace_rl.algorithm_contract import require_declared, require_metrics, require_policies
 from workspace_rl.algorithms import resolve_run_config
 from workspace_rl.checkpoint import Checkpoint
 from workspace_rl.collector import Collector
@@ -39,7 +40,7 @@ from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.interrupts import Stopped, StopRequest, stop_if_requested
 from workspace_rl.logger import Logger
 from workspace_rl.make_env_agent import make_env_agent
-from workspace_rl.notebook import shown_video
+from workspace_rl.notebook import note_printed, shown_video, was_printed_here
 from workspace_rl.other_machines import this_machine, torch_device, what_changed
 from workspace_rl.policy import check_savable, save_policy
 from workspace_rl.policy_spaces import spaces_of
@@ -57,7 +58,7 @@ Config = TypeVar("Config", bound=RunConfig)
 Member = TypeVar("Member")
 
 #: What the watch's verdict, and what it rests on, are called among an update's metrics.
-_FINITE, _STEPS = "finite", "steps"
+_FINITE, _STEPS = "workspace_rl/finite", "workspace_rl/steps"  # which no metric of the user's is called
 #: Put before the names of the random generators' states in checkpoints.
 _RANDOM = "random."
 
@@ -93,6 +94,11 @@ class TrainingResult:
 
     __repr__ = __str__
 
+    def _ipython_display_(self) -> None:
+        """Show the result at the end of a cell, unless the cell has printed it already."""
+        if not was_printed_here(self):
+            print(self)
+
 
 class OffPolicyAlgorithm(ABC, Generic[Config]):
     """An algorithm that learns from a replay buffer.
@@ -122,7 +128,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             ConfigError: the configuration has an unknown key, a wrong type or an impossible value.
             UnknownEnvironmentError, MissingDependencyError: the environment cannot be made.
             UnsupportedSpaceError: the algorithm cannot handle the environment's spaces.
+            CompositionError: a class of your own lacks what the loop needs of it.
         """
+        require_declared(type(self))
         self.config: Config = resolve_run_config(type(self), config)  # type: ignore[assignment]
         self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
         self.total_steps = self.parameters.run_length
@@ -153,6 +161,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     f"{self.train_env.action_space}. SAC, TD3 and DDPG are for continuous, DQN for discrete ones."
                 )
             self.build()
+            require_policies(self)
             check_savable(self.eval_policy)
             self.eval_policy.policy_spaces = spaces_of(self.train_env)
             # What is chosen here is kept in the run's configuration.
@@ -202,6 +211,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=coarse, cache_enabled=False):
             with Steps() as steps:
                 metrics = self.update(batch, **flags)
+        require_metrics(metrics, type(self).__name__)
         numbers = steps.stacked()
         if self._watch is None:  # reading a value costs nothing on a CPU
             return {**metrics, _FINITE: numbers.isfinite().all(), _STEPS: numbers}
@@ -266,6 +276,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 self.run.unlock()
         if progress:
             say(result)
+            note_printed(result)
         return result
 
     def _run_loop(self, run: Run, progress: bool, stop: StopRequest) -> None:

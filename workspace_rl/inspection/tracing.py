@@ -6,11 +6,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 
 from workspace_rl.agent import is_agent
+from workspace_rl.algorithm_contract import require_metrics
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceError
 from workspace_rl.inspection.broadcasting import Broadcast, BroadcastWatch
@@ -262,7 +264,7 @@ class _Tracer:
         for index, flags in enumerate(sorted(variants)):
             self._begin("update" if len(variants) == 1 else f"update, {_listed(flags)}")
             batch = self._replayed(collected, [*self.trace.stored, "env/done"])
-            self._call(algorithm.update, batch, dict(flags), last=index == len(variants) - 1)
+            self._call(partial(_metrics_of, algorithm), batch, dict(flags), last=index == len(variants) - 1)
 
     def _composed(self, env: Any, policy: Any) -> TemporalAgent:
         return TemporalAgent(Agents(env, policy))
@@ -376,3 +378,7 @@ def _reason(error: Exception) -> str:
     if _is_about_values(error):
         return "what it does depends on the values of tensors, which a trace does not have"
     return f"fake tensors cannot do what it does ({type(error).__name__}: {str(error).splitlines()[0][:120]})"
+
+
+def _metrics_of(algorithm: Any, batch: Workspace, **flags: Any) -> None:
+    require_metrics(algorithm.update(batch, **flags), type(algorithm).__name__)
