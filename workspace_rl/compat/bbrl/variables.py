@@ -102,11 +102,12 @@ class Variable(library.Variable):
 
     def _map(self, function: Any) -> Self:
         """Return a variable of the same kind with another value at each step."""
-        twin, values = self.copy(), [function(value) for value in self.tensors]
-        twin._steps, twin._full = (values, None) if self.is_sliced else (None, torch.stack(values))  # type: ignore[assignment]
+        twin: Any = self.copy()
+        values = [function(value) for value in self.tensors]
+        twin._steps, twin._full = (values, None) if self.is_sliced else (None, torch.stack(values))
         if values:
             twin.shape, twin.dtype, twin.device = values[0].shape, values[0].dtype, values[0].device
-        return twin  # type: ignore[return-value]
+        return twin  # type: ignore[no-any-return]
 
 
 class _Kind(type):
@@ -121,7 +122,7 @@ class SlicedTemporalTensor(Variable, metaclass=_Kind):
 
     __slots__ = ()
     sliced = True
-    is_sliced = True  # type: ignore[assignment]
+    is_sliced = True
 
     def __init__(self) -> None:
         """Create an empty variable; the first value decides shape, dtype and device."""
@@ -131,7 +132,7 @@ class SlicedTemporalTensor(Variable, metaclass=_Kind):
 
     def set(self, t: int, value: Tensor, batch_dims: BatchDims = None) -> None:
         """Write `value` (`[B, ...]`) at step `t`."""
-        if self.shape is None:
+        if not self._steps:
             self.shape, self.dtype, self.device = value.shape, value.dtype, value.device
         super().set(t, value)
 

@@ -71,8 +71,7 @@ def _one_frame(value: Any, name: str) -> Tensor:
     elif isinstance(value, Tensor):
         return (value.float() if value.is_floating_point() else value).unsqueeze(0)
     elif isinstance(value, bool | int | float):
-        tensor = torch.tensor([value])
-        return tensor.float() if isinstance(value, float) else tensor
+        return torch.tensor([value], dtype=torch.float32 if isinstance(value, float) else None)
     elif hasattr(value, "__array__"):  # NumPy's scalars, frames that are put together when they are read
         return torch.from_numpy(np.array(value)).unsqueeze(0).float()
     else:
@@ -80,7 +79,8 @@ def _one_frame(value: Any, name: str) -> Tensor:
             f"{name!r}, of an observation, is a {type(value).__name__}: arrays, tensors, lists, numbers, and "
             "dictionaries of them can be written into a workspace."
         )
-    return (value.float() if value.dtype in (torch.float32, torch.float64) else value.long()).unsqueeze(0)
+    tensor: Tensor = value.float() if value.dtype in (torch.float32, torch.float64) else value.long()
+    return tensor.unsqueeze(0)
 
 
 def kept(value: Any) -> Any:

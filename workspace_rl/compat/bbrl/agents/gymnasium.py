@@ -248,8 +248,8 @@ class _Copies(VectorEnv[Any, Any, Any]):
         self.envs, self.num_envs = envs, len(envs)
         self.metadata = dict(getattr(envs[0], "metadata", None) or {})
         self.render_mode = getattr(envs[0], "render_mode", None)
-        self.single_observation_space = getattr(envs[0], "observation_space", None)
-        self.single_action_space = getattr(envs[0], "action_space", None)
+        self.single_observation_space: Any = getattr(envs[0], "observation_space", None)
+        self.single_action_space: Any = getattr(envs[0], "action_space", None)
 
     def render(self) -> tuple[Any, ...]:
         return tuple(env.render() for env in self.envs)

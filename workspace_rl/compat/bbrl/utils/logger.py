@@ -58,13 +58,13 @@ class TFLogger(SummaryWriter):
 
     def _is_new(self, name: str, iteration: Any) -> int | None:
         """Return the iteration that `modulo` makes of one, None if there is a value already."""
-        iteration = int(iteration / self.modulo) * self.modulo
-        if (name, iteration) in self._written:
+        at: int = int(iteration / self.modulo) * self.modulo
+        if (name, at) in self._written:
             return None
-        self._written.add((name, iteration))
-        return iteration
+        self._written.add((name, at))
+        return at
 
-    def add_scalar(self, name: str, value: Any, iteration: int) -> None:
+    def add_scalar(self, name: str, value: Any, iteration: int) -> None:  # type: ignore[override]
         """Record a number, or a tensor that holds one."""
         if (at := self._is_new(name, iteration)) is None:
             return
@@ -72,19 +72,19 @@ class TFLogger(SummaryWriter):
             print(f"['{name}' at {at}] = {value}")
         if isinstance(value, Real | np.bool_ | np.ndarray | Tensor):
             with contextlib.suppress(MetricError):  # of several numbers
-                self._measurements.add_scalar(name, value, at)
+                self._measurements.add_scalar(name, value, at)  # type: ignore[arg-type]
 
-    def add_images(self, name: str, value: Any, iteration: int, *args: Any, **kwargs: Any) -> None:
+    def add_images(self, name: str, value: Any, iteration: int, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Show pictures: see TensorBoard's writer."""
         if (at := self._is_new(name, iteration)) is not None:
             super().add_images(name, value, at, *args, **kwargs)
 
-    def add_figure(self, name: str, value: Any, iteration: int, *args: Any, **kwargs: Any) -> None:
+    def add_figure(self, name: str, value: Any, iteration: int, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Show a figure of matplotlib: see TensorBoard's writer."""
         if (at := self._is_new(name, iteration)) is not None:
             super().add_figure(name, value, at, *args, **kwargs)
 
-    def add_video(self, name: str, value: Any, iteration: int, fps: float = 10, **kwargs: Any) -> None:
+    def add_video(self, name: str, value: Any, iteration: int, fps: float = 10, **kwargs: Any) -> None:  # type: ignore[override]
         """Show a film: see TensorBoard's writer."""
         if (at := self._is_new(name, iteration)) is not None:
             super().add_video(name, value, at, fps=fps, **kwargs)
