@@ -61,6 +61,10 @@ class CompositionError(WorkspaceRLError, TypeError):
     """Agents are put together in a way that cannot run."""
 
 
+class SharedEnvironmentError(CompositionError):
+    """Environments that must be apart are one and the same object."""
+
+
 class UnknownEnvironmentError(WorkspaceRLError, ValueError):
     """No environment is registered under this name."""
 

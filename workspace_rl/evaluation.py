@@ -15,7 +15,7 @@ from workspace_rl.env_facts import LongEpisodes, warn_of_memory
 from workspace_rl.errors import CompositionError
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.modes import acting
-from workspace_rl.seeding import RandomState
+from workspace_rl.seeding import RandomState, checked_seeds
 from workspace_rl.workspace import Workspace
 
 #: Steps kept in memory at a time: an episode of images may be long.
@@ -73,11 +73,12 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
     Args:
         env_agent: environments without auto-reset; as many episodes as it has environments are played together.
         policy: chooses the actions.
-        seeds: the seeds of the episodes.
+        seeds: the seeds of the episodes, whole numbers of at least 0: a list, a range, an array or a tensor.
         **kwargs: given to the policy.
 
     Raises:
-        CompositionError: the environments reset themselves, or there are no seeds.
+        CompositionError: the environments reset themselves, there are no seeds or one is no seed, or several
+            environments of a vector class have one seed for all of them.
         Stopped: ctrl-C or SIGTERM has asked for the end, where a `StopRequest` listens.
     """
     if env_agent.auto_reset:
@@ -85,8 +86,7 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
             f"{env_agent.description()} resets its environments by itself; to score whole episodes, build it with "
             "auto_reset=False."
         )
-    if not seeds:
-        raise CompositionError("seeds: at least one expected, one for each episode.")
+    seeds = checked_seeds(seeds)
     agent = TemporalAgent(Agents(env_agent, policy))
     n_envs = env_agent.n_envs
     returns: list[float] = []
@@ -94,7 +94,7 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
     long_episodes: LongEpisodes | None = None
     with RandomState(seeds[0]):
         for start in range(0, len(seeds), n_envs):
-            chunk = list(seeds[start : start + n_envs])
+            chunk = seeds[start : start + n_envs]
             # Environments that are too many play the last seed once more; their scores are not counted.
             env_agent.seed_episodes(chunk + chunk[-1:] * (n_envs - len(chunk)))
             workspace = Workspace()
@@ -113,4 +113,4 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
                         break
             returns += env_agent.episode_returns[: len(chunk)].tolist()
             lengths += workspace.get("env/timestep", 0)[: len(chunk)].tolist()
-    return Evaluation(returns, lengths, list(seeds))
+    return Evaluation(returns, lengths, seeds)

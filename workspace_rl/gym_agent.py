@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -29,7 +30,8 @@ from workspace_rl.finite import FiniteCheck, NonFinite
 from workspace_rl.interrupts import stop_if_requested
 from workspace_rl.make_env import Wrapper
 from workspace_rl.plain_data import whole_number
-from workspace_rl.seeding import TRAINING_EPISODES, episode_seeds
+from workspace_rl.seeding import TRAINING_EPISODES, checked_seed, checked_seeds, episode_seeds
+from workspace_rl.shared_environments import Hold
 from workspace_rl.spaces import (
     ActionAdapter,
     action_adapter,
@@ -37,6 +39,7 @@ from workspace_rl.spaces import (
     observation_leaves,
     observation_size,
 )
+from workspace_rl.vector_contract import CheckedVector
 from workspace_rl.vectorization import SyncEnvs, Vectorization, make_vector_env
 from workspace_rl.workers import AsyncEnvs
 from workspace_rl.workspace import Workspace
@@ -44,12 +47,13 @@ from workspace_rl.workspace import Workspace
 Frame = dict[str, Tensor]
 
 
-class _Episodes:
+class _Episodes(Hold):
     """The running episodes of all environments; a plain object, since a module's attributes are slow to set."""
 
     __slots__ = ("cumulated_reward", "done", "frame", "n_steps", "seeds", "timestep")
 
     def __init__(self, n_envs: int, seeds: list[int]) -> None:
+        super().__init__()
         self.seeds = seeds
         #: Steps since the reset, resets after episodes included.
         self.n_steps = 0
@@ -129,6 +133,7 @@ class GymAgent(Agent):
             UnsupportedSpaceError: a space is of a kind that is not supported, or `rescale_actions` needs bounds that
                 are infinite.
             CompositionError: `n_envs` is not positive, or `env` does not fit the other arguments.
+            SharedEnvironmentError: two environments are the same object.
             EnvironmentFailedError: making an environment raised an exception.
         """
         super().__init__(name=name)
@@ -146,7 +151,7 @@ class GymAgent(Agent):
         self.vector_env = self._make_vector_env(n_envs)
         with ExitStack() as if_it_fails:
             if not self._given_vector_env:
-                if_it_fails.callback(self.vector_env.close)
+                if_it_fails.callback(self.close)
             self._look_at_environments(rescale_actions, clip_actions)
             if_it_fails.pop_all()
         self._next_seeds: list[int] | None = None
@@ -155,13 +160,12 @@ class GymAgent(Agent):
 
     def _look_at_environments(self, rescale_actions: bool, clip_actions: bool) -> None:
         """Check that the environments can be used, and keep what is asked of them at every step."""
-        mode = self.vector_env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        mode = AutoresetMode((self.vector_env.metadata or {}).get("autoreset_mode", AutoresetMode.NEXT_STEP))
         if mode not in self._reset_modes:
             raise CompositionError(f"the vector environment resets in mode {mode}; build it with NEXT_STEP.")
-        # Atari's vector environment returns new arrays, others may use their memory again at the next step.
-        self._copy = not isinstance(self.vector_env, AtariVector)
-        self._copy_flags = self._copy and not isinstance(self.vector_env, SyncEnvs)
-        self.n_envs = self.vector_env.num_envs
+        # These use the memory of their observations again at the next step, others return new arrays.
+        self._copy = isinstance(self.vector_env, SyncEnvs | AsyncEnvs)
+        self.n_envs = int(self.vector_env.num_envs)
         self.observation_space = self.vector_env.single_observation_space
         self.action_space = self.vector_env.single_action_space
         self.rescale_actions, self.clip_actions = rescale_actions, clip_actions
@@ -233,6 +237,7 @@ class GymAgent(Agent):
         except (Exception, SystemExit) as error:
             self._fail(error, self.n_envs, "at its reset", seeds)
         self._episodes = _Episodes(self.n_envs, seeds)
+        self._episodes.take(self.vector_env)
         running = np.zeros((2, self.n_envs), dtype=bool)
         return self._make_frame(self._episodes, observation, np.zeros(self.n_envs), *running)
 
@@ -240,6 +245,8 @@ class GymAgent(Agent):
         episodes = self._episodes
         if episodes is None:
             raise CompositionError(f"{self.description()} was run at t={t} before t=0, which resets its environments.")
+        if episodes.lost is not None:
+            episodes.check()
         action = self._read_action(t - 1)
         episodes.n_steps += 1
         try:
@@ -280,8 +287,8 @@ class GymAgent(Agent):
         for name, leaf in self._leaves.items():
             array = leaf(observation)
             frame[name] = torch.from_numpy(array.copy() if self._copy else array)
-        frame["terminated"] = torch.from_numpy(terminated.copy() if self._copy_flags else terminated)
-        frame["truncated"] = torch.from_numpy(truncated.copy() if self._copy_flags else truncated)
+        frame["terminated"] = torch.from_numpy(terminated)
+        frame["truncated"] = torch.from_numpy(truncated)
         frame["done"] = torch.from_numpy(episodes.done)
         frame["reward"] = torch.from_numpy(reward.astype(np.float32))
         frame["cumulated_reward"] = torch.from_numpy(episodes.cumulated_reward.astype(np.float32))
@@ -338,16 +345,32 @@ class GymAgent(Agent):
     # ---- seeds, sizes, the end ------------------------------------------------------------------------------------
 
     def seed(self, seed: int) -> Self:
-        """Derive the seeds of all later resets from `seed`: each reset, and each environment in it, has its own."""
-        self._seed: Any = seed
+        """Derive the seeds of all later resets from `seed`: each reset, and each environment in it, has its own.
+
+        Raises:
+            CompositionError: that is no whole number of at least 0.
+        """
+        self._seed: Any = checked_seed(seed)
         self._n_resets = 0
         return self
 
     def seed_episodes(self, seeds: Sequence[int]) -> Self:
-        """Give the next reset (`t=0`) these seeds, one for each environment."""
+        """Give the next reset (`t=0`) these seeds, one for each environment.
+
+        Raises:
+            CompositionError: they are not as many as the environments, one is no whole number of at least 0, or several
+                environments of a vector class have one seed for all of them.
+        """
+        seeds = checked_seeds(seeds)
         if len(seeds) != self.n_envs:
             raise CompositionError(f"{self.n_envs} environments need as many seeds, {len(seeds)} were given.")
-        self._next_seeds = [int(seed) for seed in seeds]
+        if self.n_envs > 1 and not self._seeds_apart:
+            raise CompositionError(
+                f"the {self.n_envs} environments of {type(self.vector_env.unwrapped).__name__} are reset by one seed "
+                "together, so that none has a seed of its own. For episodes with seeds, as in evaluation, make them "
+                "with vectorization='sync', or one at a time (n_envs=1)."
+            )
+        self._next_seeds = seeds
         return self
 
     def renew(self) -> None:
@@ -358,7 +381,7 @@ class GymAgent(Agent):
         """
         if self._given_vector_env:
             raise CompositionError(f"{self.description()} was given a vector environment and cannot make another one.")
-        self.vector_env.close()
+        self.close()
         self.vector_env = self._make_vector_env(self.n_envs)
         self._episodes = None
 
@@ -385,7 +408,8 @@ class GymAgent(Agent):
         """Return what is known of the environments: their time limit, and wrappers with a memory."""
         if isinstance(self.vector_env, AsyncEnvs):
             return self.vector_env.call("facts")[0]  # type: ignore[no-any-return]
-        return facts_of(self.vector_env.envs[0] if isinstance(self.vector_env, SyncVectorEnv) else self.vector_env)
+        given = self.vector_env.env if isinstance(self.vector_env, CheckedVector) else self.vector_env
+        return facts_of(given.envs[0] if isinstance(given, SyncVectorEnv) else given)
 
     @property
     def observation_names(self) -> list[str]:
@@ -441,8 +465,16 @@ class GymAgent(Agent):
         return [np.asarray(picture) for picture in self.vector_env.render() or ()]
 
     def close(self) -> None:
-        """Close the environments."""
-        self.vector_env.close()
+        """Close the environments; what one of them raises meanwhile is warned of, and matters no further."""
+        failures: list[EnvironmentFailedError] = getattr(self.vector_env, "close_failures", [])
+        try:
+            self.vector_env.close()
+        except (Exception, SystemExit) as error:
+            failures.append(failure(error, 0 if self.vector_env.num_envs == 1 else None))
+        while failures:
+            failed = failures.pop(0)
+            place = self._place(failed.index, self.vector_env.num_envs)
+            warnings.warn(f"{place}, while it was closed: {failed}", RuntimeWarning, stacklevel=2)
 
 
 def _label(env: Any) -> str:

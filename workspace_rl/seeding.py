@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from workspace_rl.errors import CompositionError
+from workspace_rl.plain_data import told, whole_number
 
 #: What a seed is used for: each use draws from a stream of its own.
 TRAINING, TRAINING_EPISODES, EVALUATION_EPISODES, FINAL_EPISODES, VIDEO_EPISODES, RENEWAL = range(6)
@@ -37,6 +40,32 @@ def episode_seeds(seed: int, *use: int, n: int) -> list[int]:
         seeds = list(dict.fromkeys((sequence.generate_state(size) >> 1).tolist()))
         size *= 2
     return seeds[:n]
+
+
+def checked_seeds(seeds: Iterable[Any]) -> list[int]:
+    """Return seeds as Python's integers, whatever whole numbers they are: a list, a range, an array or a tensor.
+
+    Raises:
+        CompositionError: there are none, or one is no whole number of at least 0.
+    """
+    try:
+        several = list(seeds)
+    except TypeError:
+        raise CompositionError(
+            f"seeds: several whole numbers expected, as in [1, 2, 3], {told(seeds)} found."
+        ) from None
+    if not several:
+        raise CompositionError("seeds: at least one expected, one for each episode.")
+    return [checked_seed(seed, "seeds") for seed in several]
+
+
+def checked_seed(seed: Any, name: str = "seed") -> int:
+    """Return a seed as Python's integer.
+
+    Raises:
+        CompositionError: it is no whole number of at least 0.
+    """
+    return whole_number(seed, name, least=0, error=CompositionError)
 
 
 class RandomState:

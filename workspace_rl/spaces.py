@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +18,8 @@ ROUNDING = 1e-5
 
 #: How an environment is wrapped, in messages.
 BY_WRAPPERS = "gym_env.wrappers in a configuration, GymAgent(..., wrappers=[...]) in a program"
+
+_LEAVES = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary
 
 # ---- observations -------------------------------------------------------------------------------------------------
 
@@ -46,7 +48,10 @@ def space_leaves(space: gym.Space[Any], name: str) -> dict[str, tuple[gym.Space[
         UnsupportedSpaceError: a leaf is of a kind that has no arrays.
     """
     leaves: dict[str, tuple[gym.Space[Any], Callable[[Any], Any]]] = {}
-    _collect_leaves(space, name, lambda observation: observation, leaves)
+    try:
+        _collect_leaves(space, name, lambda observation: observation, leaves)
+    except UnsupportedSpaceError as error:
+        raise UnsupportedSpaceError(f"{error} {_way_out(space)}") from None
     return leaves
 
 
@@ -122,21 +127,59 @@ def _collect_leaves(
     leaves: dict[str, tuple[gym.Space[Any], Callable[[Any], Any]]],
 ) -> None:
     if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
-        items = space.spaces.items() if isinstance(space, gym.spaces.Dict) else enumerate(space.spaces)
-        for key, part in items:
+        parts = _parts(space)
+        if not parts:
+            raise UnsupportedSpaceError(f"the observation space holds nothing at {name!r}.")
+        for key, part in parts.items():
             _collect_leaves(part, f"{name}/{key}", partial(_pick_part, pick, key), leaves)
-    elif isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary):
-        if name in leaves:
-            raise UnsupportedSpaceError(
-                f"the observation space has two leaves that would both be called {name!r}: a key of it holds '/'. "
-                "Wrap the environment (gymnasium.wrappers.TransformObservation)."
-            )
-        leaves[name] = (space, pick)
-    else:
+        return
+    if not isinstance(space, _LEAVES):
         raise UnsupportedSpaceError(
             f"the observation space holds {space} at {name!r}; Box, Discrete, MultiDiscrete, MultiBinary, Dict and "
-            "Tuple are supported. Wrap the environment (gymnasium.wrappers.TransformObservation)."
+            "Tuple are supported."
         )
+    if 0 in (space.shape or ()):
+        raise UnsupportedSpaceError(f"the observation space holds {space}, which has no numbers, at {name!r}.")
+    if not _has_tensors(space.dtype):
+        raise UnsupportedSpaceError(
+            f"the observation space holds {space.dtype}, which no tensor can be of, at {name!r}."
+        )
+    if name in leaves:
+        raise UnsupportedSpaceError(
+            f"the observation space has two leaves that would both be called {name!r}: a key of it holds '/'."
+        )
+    leaves[name] = (space, pick)
+
+
+def _parts(space: gym.spaces.Dict | gym.spaces.Tuple) -> dict[Any, gym.Space[Any]]:
+    return dict(space.spaces) if isinstance(space, gym.spaces.Dict) else dict(enumerate(space.spaces))
+
+
+def _has_tensors(dtype: Any) -> bool:
+    try:
+        torch.from_numpy(np.zeros(1, dtype))
+    except (TypeError, ValueError):  # longdouble; bytes in another order
+        return False
+    return True
+
+
+def _way_out(space: gym.Space[Any]) -> str:
+    """Return the wrapper that takes away what is not supported of an observation space."""
+    if isinstance(space, gym.spaces.Box) and not _has_tensors(space.dtype):
+        return "Wrap the environment (gymnasium.wrappers.DtypeObservation(env, numpy.float32))."
+    left = []
+    for key, part in _parts(space).items() if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple) else ():
+        try:
+            _collect_leaves(part, "", lambda observation: observation, {})
+        except UnsupportedSpaceError:
+            continue
+        left.append(key)
+    if not left or len(left) == len(_parts(space)):  # type: ignore[arg-type]
+        return "Wrap the environment (gymnasium.wrappers.TransformObservation)."
+    return (
+        f"Wrap the environment by gymnasium.wrappers.FilterObservation(env, {left}), which leaves it out, or by "
+        "gymnasium.wrappers.TransformObservation."
+    )
 
 
 def _pick_part(pick: Callable[[Any], Any], key: str | int, observation: Any) -> Any:
@@ -159,25 +202,22 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
 
     Returns:
         A function of an action (`[B, ...]`), its variable's name and its step, which raises an `ActionError` if the
-        action does not fit.
+        action does not fit. It returns new arrays, which environments may keep and change.
 
     Raises:
         UnsupportedSpaceError: the space is of a kind that is not supported, or `rescale` needs bounds that are
             infinite.
     """
-    if isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.floating):
+    check_action_space(space)
+    if isinstance(space, gym.spaces.Box):
         return _continuous_actions(space, n_envs, rescale, clip)
     shape: tuple[int, ...]
     first: Any
     if isinstance(space, gym.spaces.Discrete):
         first, counts, shape = np.asarray(space.start), np.array(int(space.n), np.uint64), (n_envs,)
-    elif isinstance(space, gym.spaces.MultiDiscrete):
-        first, counts, shape = space.start, space.nvec.astype(np.uint64), (n_envs, *space.shape)
     else:
-        raise UnsupportedSpaceError(
-            f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
-            "Wrap the environment (gymnasium.wrappers.TransformAction)."
-        )
+        choices = cast(gym.spaces.MultiDiscrete, space)
+        first, counts, shape = choices.start, choices.nvec.astype(np.uint64), (n_envs, *choices.shape)
 
     from_zero = not first.any()
     most = int(counts) - 1 if counts.ndim == 0 else None
@@ -200,10 +240,28 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
             raise ActionError(
                 f"variable {name!r} at step {t} holds {array.tolist()}; {space} takes 0 to {(counts - 1).tolist()}."
             )
-        array = array.astype(space.dtype, copy=False)
+        array = array.astype(space.dtype)  # a copy, which the environment may change
         return array if from_zero else array + first
 
     return adapt
+
+
+def check_action_space(space: gym.Space[Any]) -> None:
+    """Raise an `UnsupportedSpaceError` unless actions of this space can be taken from tensors."""
+    if isinstance(space, gym.spaces.Box):
+        supported = np.issubdtype(space.dtype, np.floating) and _has_tensors(space.dtype)
+    else:
+        supported = isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete)
+    if not supported:
+        raise UnsupportedSpaceError(
+            f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
+            "Wrap the environment (gymnasium.wrappers.TransformAction)."
+        )
+    if 0 in (space.shape or ()):
+        raise UnsupportedSpaceError(
+            f"the action space {space} leaves nothing to choose. Wrap the environment so that it takes an action "
+            "(gymnasium.wrappers.TransformAction)."
+        )
 
 
 def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip: bool) -> ActionAdapter:

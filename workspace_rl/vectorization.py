@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -10,13 +11,31 @@ from typing import Any, Literal, NoReturn
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.vector.utils import concatenate, iterate
+from gymnasium.vector.utils import iterate
 
-from workspace_rl.env_contract import USUAL_TYPES, check_observation, check_reset, check_step, fail, first_misfit
+from workspace_rl.env_contract import (
+    USUAL_TYPES,
+    check_made,
+    check_observation,
+    check_reset,
+    check_step,
+    fail,
+    failure,
+    kept_info,
+)
 from workspace_rl.envs import make_env_spec, missing_simulator
-from workspace_rl.envs.atari import make_atari_vector_env
-from workspace_rl.errors import CompositionError, EnvironmentFailedError, WorkspaceRLError
+from workspace_rl.envs.atari import AtariVector, make_atari_vector_env
+from workspace_rl.errors import (
+    CompositionError,
+    EnvironmentContractError,
+    EnvironmentFailedError,
+    SharedEnvironmentError,
+    WorkspaceRLError,
+)
 from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
+from workspace_rl.shared_environments import refuse_shared
+from workspace_rl.spaces import space_leaves
+from workspace_rl.vector_contract import CheckedVector
 from workspace_rl.workers import AsyncEnvs
 
 Vectorization = Literal["sync", "async", "vector_entry_point"]
@@ -35,9 +54,14 @@ def make_vector_env(
     if isinstance(env, VectorEnv):
         if n_envs not in (1, env.num_envs) or vectorization or wrappers or env_args:
             raise CompositionError("a vector environment brings its number of environments and all else with it.")
-        return env
+        return env if isinstance(env, AtariVector) else CheckedVector(env)
     if isinstance(env, gym.Env):
         raise CompositionError(f"{env} is one environment; give its id, or a function that makes a new one.")
+    if not isinstance(env, str) and not callable(env):
+        raise CompositionError(
+            f"env must be an environment's id, a function that makes a new one, or a vector environment, {env!r} "
+            f"({type(env).__name__}) was given."
+        )
     atari = isinstance(env, str) and env_args.get("atari") is not None
     if vectorization is None:
         vectorization = "vector_entry_point" if atari and not wrappers and "render_mode" not in env_args else "sync"
@@ -51,7 +75,7 @@ def make_vector_env(
         try:
             if atari:
                 return make_atari_vector_env(spec, n_envs, **env_args)
-            return gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_args)
+            return CheckedVector(gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_args))
         except (gym.error.DependencyNotInstalled, ImportError) as error:
             raise missing_simulator(env, error) from error
     if isinstance(env, str):
@@ -75,21 +99,38 @@ class SyncEnvs(SyncVectorEnv):
     """
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
-        """Make the environments."""
+        """Make the environments.
+
+        Raises:
+            SharedEnvironmentError: two of them are the same object.
+            UnsupportedSpaceError: their observations hold what is no array.
+            EnvironmentFailedError: making one raised an exception.
+        """
+        #: What environments raised when they were closed.
+        self.close_failures: list[EnvironmentFailedError] = []
+        self.envs: list[gym.Env[Any, Any]] = []
         with ExitStack() as undo:
-            envs: list[gym.Env[Any, Any]] = []
-            for make in env_fns:
+            undo.callback(self.close_extras)
+            for index, make in enumerate(env_fns):
                 try:
-                    envs.append(_without_order_enforcing(make()))
-                except WorkspaceRLError:
-                    raise
+                    env = make()
+                    check_made(env)
+                    self.envs.append(_without_order_enforcing(env))
+                    _check_same_spaces(env, self.envs[0])
                 except (Exception, SystemExit) as error:
-                    fail(error, len(envs))
-                undo.callback(envs[-1].close)
+                    if isinstance(error, WorkspaceRLError) and not isinstance(error, EnvironmentFailedError):
+                        raise
+                    fail(error, index)
+            try:
+                refuse_shared(self.envs)
+            except SharedEnvironmentError:
+                undo.pop_all()  # they were not made here, and somebody may go on with them
+                raise
+            envs, leaves = self.envs, space_leaves(self.envs[0].observation_space, "env_obs")
             super().__init__([iter(envs).__next__] * len(envs), copy=False, autoreset_mode=AutoresetMode.NEXT_STEP)
             undo.pop_all()
-        #: Of an observation that has been looked at and found right.
-        self._usual_dtype: Any = None
+        self._leaves = [_Leaf(space, pick, self._observations) for space, pick in leaves.values()]
+        self._is_single = isinstance(self._observations, np.ndarray)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -102,20 +143,19 @@ class SyncEnvs(SyncVectorEnv):
             try:
                 outcome = env.reset(seed=one, options=options)
                 check_reset(outcome, self.single_observation_space)
+                for leaf in self._leaves:
+                    leaf.put(outcome[0], i)
             except (Exception, SystemExit) as error:
                 fail(error, i)
-            self._env_obs[i], info = outcome
-            infos = self._add_info(infos, info, i)
-        self._observations = concatenate(self.single_observation_space, self._env_obs, self._observations)
+            infos = self._add_info(infos, kept_info(outcome[1]), i)
         return self._observations, infos
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all environments; those whose episode was over are reset instead."""
-        n, over, batch = self.num_envs, self._over, self._observations
-        # Arrays are written where they belong, observations of several parts are put together at the end.
-        in_place = isinstance(batch, np.ndarray)
-        observations: Any = batch if in_place else self._env_obs
-        shape = self.single_observation_space.shape
+        n, over, leaves = self.num_envs, self._over, self._leaves
+        # An observation is written where it belongs at once, since its environment may use its memory again.
+        single = leaves[0]
+        batch, shape, usual_dtype = single.batch, single.shape, single.usual_dtype if self._is_single else None
         infos: dict[str, Any] = {}
         rewards, terminated, truncated = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         i = 0
@@ -126,50 +166,88 @@ class SyncEnvs(SyncVectorEnv):
                 if over[i]:
                     outcome = env.reset()
                     check_reset(outcome, self.single_observation_space)
-                    observations[i], info = outcome
+                    observation, info = outcome
+                    for leaf in leaves:
+                        leaf.put(observation, i)
                     over[i] = False
                 else:
                     outcome = env.step(action)
                     observation, reward, ends, is_cut, info = outcome
-                    if in_place and (
-                        observation.__class__ is not np.ndarray
-                        or observation.shape != shape
-                        or observation.dtype is not self._usual_dtype
+                    if (
+                        observation.__class__ is np.ndarray
+                        and observation.shape == shape
+                        and observation.dtype is usual_dtype
                     ):
-                        check_observation(observation, self.single_observation_space)
-                        self._usual_dtype = getattr(observation, "dtype", None)
-                    observations[i] = observation
-                    plain = ends is False and is_cut is False and type(reward) is float
+                        batch[i] = observation  # the short way
+                    else:
+                        for leaf in leaves:
+                            leaf.put(observation, i)
+                    plain = ends is False and is_cut is False and type(reward) is float and type(info) is dict
                     if not plain and (type(reward), type(ends), type(is_cut), type(info)) not in USUAL_TYPES:
                         check_step(outcome)
                     rewards[i] = reward
                     if ends or is_cut:
                         terminated[i], truncated[i], over[i] = ends, is_cut, True
                 if info:
-                    infos = self._add_info(infos, info, i)
-            i, outcome = -1, None
-            if not in_place:
-                self._observations = concatenate(self.single_observation_space, observations, batch)
+                    infos = self._add_info(infos, kept_info(info), i)
         except (Exception, SystemExit) as error:
             self._fail(error, i, outcome)
         return self._observations, rewards, terminated, truncated, infos
 
     def _fail(self, error: BaseException, i: int, outcome: Any) -> NoReturn:
-        """Raise what went wrong in environment `i`, or in putting all observations together where i is -1."""
-        if i == -1:
-            raise first_misfit(self._env_obs, self.single_observation_space) or error
+        """Raise what went wrong in environment `i`: that it broke the contract, if that is what `outcome` shows."""
         if outcome is not None and not self._over[i]:
             try:
                 check_step(outcome)
+                check_observation(outcome[0], self.single_observation_space)
             except EnvironmentFailedError as broken:
                 error = broken
         fail(error, i)
 
     def close_extras(self, **options: Any) -> None:
-        """Close all environments, also where one of them raises while it is closed."""
-        with ExitStack() as stack:
-            for env in self.envs:
-                stack.callback(env.close)
+        """Close all environments, also where one of them raises while it is closed (see `close_failures`)."""
+        for i, env in enumerate(self.envs):
+            try:
+                env.close()
+            except (Exception, SystemExit) as error:
+                self.close_failures.append(failure(error, i))
+
+
+class _Leaf:
+    """Where a leaf of all environments' observations stands."""
+
+    __slots__ = ("batch", "pick", "shape", "space", "usual_dtype")
+
+    def __init__(self, space: gym.Space[Any], pick: Callable[[Any], Any], observations: Any) -> None:
+        self.space, self.pick, self.batch = space, pick, pick(observations)
+        self.shape = space.shape
+        #: Another dtype of which every number is right here, if one has been met.
+        self.usual_dtype: Any = np.dtype(space.dtype)
+
+    def put(self, observation: Any, i: int) -> None:
+        """Write the leaf of the observation of environment `i`.
+
+        Raises:
+            EnvironmentContractError: it does not fit the space.
+        """
+        value = self.pick(observation)
+        if value.__class__ is not np.ndarray or value.shape != self.shape or value.dtype is not self.usual_dtype:
+            check_observation(value, self.space)
+            dtype = getattr(value, "dtype", None)
+            if isinstance(dtype, np.dtype) and (dtype.kind == "f" or np.can_cast(dtype, self.space.dtype)):
+                self.usual_dtype = dtype
+            value = np.asarray(value)
+        self.batch[i] = value
+
+
+def _check_same_spaces(env: gym.Env[Any, Any], first: gym.Env[Any, Any]) -> None:
+    for name in ("observation_space", "action_space"):
+        found, expected = getattr(env, name), getattr(first, name)
+        if found != expected:
+            raise EnvironmentContractError(
+                f"its {name} is {found}, that of environment 0 is {expected}; all must have the same, since they are "
+                "stepped together. Let the function that makes them give them equal spaces."
+            )
 
 
 def _without_order_enforcing(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
@@ -205,9 +283,11 @@ class _OneEpisode(gym.Wrapper[Any, Any, Any, Any]):
         check_step(outcome)
         observation, _, terminated, truncated, _ = outcome
         if terminated or truncated:
-            self._last = observation
+            self._last = copy.deepcopy(observation)  # whose memory may be used again
         return outcome  # type: ignore[no-any-return]
 
 
 def _one_episode(make: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:
-    return _OneEpisode(make())
+    env = make()
+    check_made(env)
+    return _OneEpisode(env)

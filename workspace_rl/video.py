@@ -15,7 +15,7 @@ from workspace_rl.env_facts import LONG_EPISODE, LongEpisodes
 from workspace_rl.errors import CompositionError, RenderingError
 from workspace_rl.files import whole_file
 from workspace_rl.gym_agent import GymAgent
-from workspace_rl.seeding import RandomState
+from workspace_rl.seeding import RandomState, checked_seeds
 from workspace_rl.workspace import Workspace
 
 
@@ -47,8 +47,9 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
     path = Path(path)
     if path.suffix != ".mp4":
         raise RenderingError(f"a film is an mp4 file, but {str(path)!r} was asked for; give a name that ends in .mp4.")
-    if env_agent.auto_reset or not seeds:
-        raise CompositionError("filming whole episodes needs auto_reset=False, and a seed for each episode.")
+    if env_agent.auto_reset:
+        raise CompositionError("filming whole episodes needs auto_reset=False.")
+    seeds = checked_seeds(seeds)
     with whole_file(path) as temporary, RandomState(seeds[0]), torch.no_grad():
         writer = None
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import select
 import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -16,9 +18,10 @@ import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
-from workspace_rl.env_contract import check_observation, check_reset, check_step, failure
-from workspace_rl.env_facts import EnvironmentFacts, facts_of
-from workspace_rl.errors import EnvironmentFailedError, EnvironmentTimeoutError, WorkspaceRLError
+from workspace_rl.checked_env import CheckedEnv, sendable
+from workspace_rl.env_contract import failure
+from workspace_rl.errors import EnvironmentContractError, EnvironmentFailedError, EnvironmentTimeoutError
+from workspace_rl.spaces import check_action_space, space_leaves
 
 #: Seconds that workers get to close their environments before they are killed.
 GRACE = 5.0
@@ -33,11 +36,14 @@ class AsyncEnvs(AsyncVectorEnv):
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]], timeout: float | None) -> None:
         """Start a worker for each function; `timeout` is how many seconds an environment may take to answer."""
-        self._timeout = timeout
+        self._timeout, self._owner = timeout, os.getpid()
         self.parent_pipes, self.processes = [], []
         self._state = AsyncState.DEFAULT
+        #: What environments raised when they were closed.
+        self.close_failures: list[EnvironmentFailedError] = []
+        makers = [partial(_make_checked, make, index) for index, make in enumerate(env_fns)]
         try:
-            super().__init__(env_fns, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP, worker=_work)
+            super().__init__(makers, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP, worker=_work)
         except BaseException:
             self.close(terminate=True)
             raise
@@ -48,7 +54,15 @@ class AsyncEnvs(AsyncVectorEnv):
             _Pipe(pipe, process, index, self._timeout)  # type: ignore[misc]
             for index, (pipe, process) in enumerate(zip(self.parent_pipes, self.processes, strict=True))
         ]
-        super()._check_spaces()
+        try:
+            super()._check_spaces()
+        except RuntimeError as error:
+            if isinstance(error, EnvironmentFailedError):
+                raise
+            raise EnvironmentContractError(
+                "the spaces of some environments differ from those of environment 0; all must have the same, since "
+                "they are stepped together. Let the function that makes them give them equal spaces."
+            ) from error
 
     def reset(self, **options: Any) -> Any:
         """Reset all environments."""
@@ -74,11 +88,14 @@ class AsyncEnvs(AsyncVectorEnv):
         if not failed:
             return
         reasons: dict[int, EnvironmentFailedError] = {}
-        for _ in failed:
+        while len(reasons) < len(failed):
             try:
-                index, _, error, trace = self.error_queue.get(timeout=GRACE)
+                index, kind, error, trace = self.error_queue.get(timeout=GRACE)
             except queue.Empty:  # what it raised cannot be sent
                 break
+            if kind is _CloseFailure:
+                self.close_failures.append(error)
+                continue
             reasons[index] = failure(error, index)
             reasons[index].__cause__ = reasons[index].__cause__ or _WorkerTraceback(trace)
         first = failed[0]
@@ -107,7 +124,16 @@ class AsyncEnvs(AsyncVectorEnv):
         for pipe in self.parent_pipes:
             pipe.close()
         if hasattr(self, "error_queue"):
+            while not self.error_queue.empty():
+                _, kind, error, _ = self.error_queue.get()
+                if kind is _CloseFailure:
+                    self.close_failures.append(error)
             self.error_queue.close()
+
+    def __del__(self) -> None:
+        """End the workers, unless this is a copy in a process that was forked meanwhile."""
+        if getattr(self, "_owner", None) == os.getpid():
+            super().__del__()
 
 
 class _Pipe:
@@ -173,11 +199,31 @@ class _Pipe:
         return error
 
 
+class _CloseFailure(Exception):
+    """Marks what an environment raised when it was closed, among what else workers report."""
+
+
 class _WorkerTraceback(Exception):
     """Where in a worker an environment raised, as text."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
+
+
+def _make_checked(make: Callable[[], gym.Env[Any, Any]], index: int) -> CheckedEnv:
+    """Return a new environment that is checked.
+
+    Raises:
+        UnsupportedSpaceError: a space is of a kind that is not supported.
+        EnvironmentFailedError: making it raised an exception.
+    """
+    try:
+        env = CheckedEnv(make(), index)
+        space_leaves(env.observation_space, "env_obs")
+        check_action_space(env.action_space)
+    except (Exception, SystemExit) as error:
+        raise sendable(error, index) from error
+    return env
 
 
 def _work(
@@ -194,50 +240,15 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        env = _Checked(make())
+        env: Any = make()
     except (Exception, SystemExit) as error:
         parent_pipe.close()
         pipe.recv()  # an answer is only looked at after the question
-        error_queue.put((index, EnvironmentFailedError, _sendable(error), traceback.format_exc()))
+        error_queue.put((index, EnvironmentFailedError, sendable(error), traceback.format_exc()))
         pipe.send((None, False))
         return
+    env.on_close_failure = lambda error: error_queue.put((index, _CloseFailure, error, ""))
     try:
         _async_worker(index, lambda: env, pipe, parent_pipe, shared_memory, error_queue, *rest)
     except OSError:  # the process that started this one has gone
         pass
-
-
-class _Checked(gym.Wrapper[Any, Any, Any, Any]):
-    """Checks what an environment returns, and turns what it raises into errors that can be sent."""
-
-    def reset(self, **options: Any) -> Any:
-        return self._checked(self.env.reset, self._check_reset, **options)
-
-    def step(self, action: Any) -> Any:
-        return self._checked(self.env.step, self._check_step, action)
-
-    def render(self) -> Any:
-        return self._checked(self.env.render, lambda picture: None)
-
-    def facts(self) -> EnvironmentFacts:
-        return facts_of(self.env)
-
-    def _check_reset(self, outcome: Any) -> None:
-        check_reset(outcome, self.observation_space)
-
-    def _check_step(self, outcome: Any) -> None:
-        check_step(outcome)
-        check_observation(outcome[0], self.observation_space)
-
-    def _checked(self, method: Callable[..., Any], check: Callable[[Any], None], *args: Any, **options: Any) -> Any:
-        try:
-            outcome = method(*args, **options)
-            check(outcome)
-        except (Exception, SystemExit) as error:
-            raise _sendable(error) from error
-        return outcome
-
-
-def _sendable(error: BaseException) -> WorkspaceRLError:
-    """Return the error as one of this library's, whose arguments are texts."""
-    return error if isinstance(error, WorkspaceRLError) else failure(error)

@@ -149,12 +149,20 @@ def test_processes_of_their_own():
 # ---- options ---------------------------------------------------------------------------------------------------------
 
 
+def emulator_says(envs, infos):
+    """Return frames of the episode and lives of the first game: infos of single environments are thrown away."""
+    if not hasattr(envs, "envs"):
+        return int(infos["episode_frame_number"][0]), int(infos["lives"][0])
+    emulator = envs.envs[0].unwrapped.ale
+    return emulator.getEpisodeFrameNumber(), emulator.lives()
+
+
 @both_ways
 @pytest.mark.parametrize("fire", [False, True])
 def test_episodes_start_with_up_to_noop_max_frames(way, fire):
     envs = agent_of(way, noop_max=3, fire_reset=fire).vector_env
     envs.reset(seed=[0])
-    counts = np.bincount([int(envs.reset()[1]["episode_frame_number"][0]) for _ in range(200)], minlength=4)
+    counts = np.bincount([emulator_says(envs, envs.reset()[1])[0] for _ in range(200)], minlength=4)
     # FIRE is pressed in any case, and counts.
     expected = np.array([0, 100, 50, 50] if fire else [50, 50, 50, 50])
     assert len(counts) == 4 and (np.abs(counts - expected) <= 25).all() and not counts[expected == 0].any()
@@ -163,7 +171,7 @@ def test_episodes_start_with_up_to_noop_max_frames(way, fire):
 @both_ways
 def test_no_noops(way):
     envs = agent_of(way, noop_max=0, fire_reset=False).vector_env
-    assert envs.reset(seed=[3])[1]["episode_frame_number"].tolist() == [0]
+    assert emulator_says(envs, envs.reset(seed=[3])[1])[0] == 0
 
 
 @both_ways
@@ -172,8 +180,8 @@ def test_games_that_wait_for_fire_are_started(way):
         envs = agent_of(way, fire_reset=fire).vector_env
         envs.reset(seed=[0])
         for _ in range(80):
-            info = envs.step(np.array([NOOP]))[4]
-        return int(info["lives"][0])
+            infos = envs.step(np.array([NOOP]))[4]
+        return emulator_says(envs, infos)[1]
 
     assert lives_after(fire=True) < 5 == lives_after(fire=False)
 

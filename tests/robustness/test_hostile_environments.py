@@ -179,7 +179,7 @@ def test_vector_environments_of_ones_own_are_looked_at():
     assert "environment 2 of 3 (from 0) 'SyncVectorEnv', at step 4" in failing(NonFiniteError, GymAgent(vector, 3))
     vector = gym.vector.SyncVectorEnv([functools.partial(Hostile, "raise")] * 3)
     text = failing(EnvironmentFailedError, GymAgent(vector, 3))
-    assert "one of 3 environments 'SyncVectorEnv', step 4 since it was reset with seed [10, 11, 12]" in text
+    assert "environment 2 of 3 (from 0) 'SyncVectorEnv', at step 4 of its episode, step 4 since it was reset" in text
     assert "raised RuntimeError: the bearing broke" in text
 
 
