@@ -145,7 +145,8 @@ def _not_allowed(name: str) -> str:
         )
     return (
         f"algo: {name!r} is none of the library's own classes, and nothing is imported because a run names it. If you "
-        f"trust it, allow it: --allow {name}, in Python allow=[{name!r}], or import it before."
+        f"trust it, allow it: --allow {name}, in Python allow=[{name!r}], or import it before. Importing runs the "
+        "module: a program keeps what it trains under if __name__ == '__main__'."
     )
 
 
@@ -166,6 +167,7 @@ def _attribute(name: str) -> object:
 
 
 def _subclasses(base: type) -> Iterator[type]:
+    one: type
     for one in base.__subclasses__():
         yield one
         yield from _subclasses(one)

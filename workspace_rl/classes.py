@@ -47,9 +47,7 @@ def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
 
 
 def _require_trust(classname: str, allow: Sequence[str] | None) -> None:
-    if allow is not None and not any(
-        f"{classname}.".startswith(f"{one.replace(':', '.')}.") for one in (*TRUSTED, *allow)
-    ):
+    if allow is not None and not any(f"{classname}.".startswith(f"{_dotted(one)}.") for one in (*TRUSTED, *allow)):
         raise ConfigError(f"class {classname!r} may not be named here: only those of {', '.join(TRUSTED)} may.")
 
 
@@ -105,16 +103,15 @@ def find_allowed(name: str, allow: Sequence[str | type]) -> type | None:
     Raises:
         ConfigError: what is allowed by name cannot be imported, or is no class.
     """
-    given = [one for one in allow if isinstance(one, type)]
-    for one in given:
-        if is_called(one, name):
-            return one
-    for one in (one for one in allow if isinstance(one, str)):
-        covered = f"{name}.".replace(":", ".").startswith(f"{one.replace(':', '.')}.")
+    for given in (one for one in allow if isinstance(one, type)):
+        if is_called(given, name):
+            return given
+    for allowed in (one for one in allow if isinstance(one, str)):
+        covered = f"{_dotted(name)}.".startswith(f"{_dotted(allowed)}.")
         if covered and not stood_in_a_program(name):
             return import_class(name)
-        if ":" in one or _last(one) == _last(name):  # by another name: from where the class stands now
-            found = import_class(one)
+        if ":" in allowed or _last(allowed) == _last(name):  # by another name: from where the class stands now
+            found = import_class(allowed)
             if is_called(found, name):
                 return found
     return None
@@ -132,7 +129,8 @@ def import_class(name: str) -> type:
     if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", f"{module}:{classname}"):
         raise ConfigError(f"class {name!r}: a name such as 'my_module:MyClass' expected.")
     try:
-        found = pkgutil.resolve_name(f"{module}:{classname}")
+        # The running program is there already, under another name.
+        found = pkgutil.resolve_name(f"{'__main__' if module == program_name() else module}:{classname}")
     except AttributeError as error:
         raise ConfigError(f"module {module!r} has no class {classname!r}.") from error
     except Exception as error:  # a module may raise anything when it is imported
@@ -143,6 +141,13 @@ def import_class(name: str) -> type:
     if not isinstance(found, type):
         raise ConfigError(f"{name!r} is a {type(found).__name__}, no class.")
     return found
+
+
+def _dotted(name: str) -> str:
+    """Return a name as "module.Class", that of the running program as it is recorded."""
+    dotted = name.replace(":", ".")
+    head, dot, rest = dotted.partition(".")
+    return f"{program_name()}{dot}{rest}" if head == "__main__" else dotted
 
 
 def _last(name: str) -> str:

@@ -346,4 +346,7 @@ def _leave(name: str, allow: Sequence[str | type]) -> str:
         )
     if any(f"{name}.".startswith(f"{str(one).replace(':', '.')}.") for one in allow):
         return ""
-    return f" If you trust it, allow it by name: allow=['{module}:{own}'], on the command line --allow {module}:{own}."
+    return (
+        f" If you trust it, allow it by name: allow=['{module}:{own}'], on the command line --allow {module}:{own}. "
+        "Importing runs the module: a program keeps what it trains under if __name__ == '__main__'."
+    )

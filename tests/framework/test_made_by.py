@@ -261,18 +261,32 @@ def test_the_advice_for_an_agent_of_a_notebook_leads_on(tmp_path, monkeypatch):
         load_policy(tmp_path, ["my_agents:Other"])
 
 
-def test_a_script_s_classes_are_called_after_its_file(tmp_path):
+def test_a_script_s_classes_are_called_after_its_file(tmp_path, monkeypatch):
     program = """
 import sys
 from workspace_rl.algos import SAC
 from workspace_rl.algorithms import algorithm_name
+from workspace_rl import load_policy, save_policy
+from workspace_rl.agents import DeterministicActor
 class Mine(SAC): pass
+class Actor(DeterministicActor): pass
 print(algorithm_name(Mine))
+if __name__ == "__main__":
+    save_policy(Actor(3, [4], 1), "policy")
+    for allow in (Actor, "__main__.Actor", "__main__:Actor", "__main__", "train_mine:Actor", "train_mine"):
+        assert type(load_policy("policy", [allow])) is Actor, allow
 """
     (tmp_path / "train_mine.py").write_text(program)
     for arguments in (["train_mine.py"], ["-m", "train_mine"]):
         run = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True)
-        assert run.stdout == "train_mine:Mine\n", run.stderr
+        assert run.stdout == "train_mine:Mine\n" and run.returncode == 0, run.stderr
+    # From elsewhere, as the message says.
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PolicyFileError, match="allow=\\['train_mine:Actor'\\].*under if __name__"):
+        load_policy("policy")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert type(load_policy("policy", ["train_mine:Actor"])).__name__ == "Actor"
+    del sys.modules["train_mine"]
 
 
 def test_nothing_but_what_is_allowed_is_imported(tmp_path, monkeypatch):
