@@ -15,6 +15,7 @@ from workspace_rl.cli import main
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import load_config, shipped_configs
 from workspace_rl.errors import CompositionError, MissingDependencyError, RenderingError
+from workspace_rl.inspection.tracing import trace
 
 FAST = {"compile": False, "matmul_precision": "highest"}
 
@@ -259,3 +260,49 @@ def test_the_command_line_checks_and_draws(tmp_path, capsys):
 def test_a_diagram_of_nothing_is_refused():
     with pytest.raises(CompositionError, match="can be looked at"):
         diagram("sac")
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("sac", {"critic_loss": ["critic"], "actor_loss": ["actor"], "entropy_coef_loss": ["entropy_coef"]}),
+        ("td3", {"critic_loss": ["critic"], "actor_loss": ["actor"]}),
+        ("dqn", {"critic_loss": ["q"]}),
+    ],
+)
+def test_a_trace_knows_whom_each_loss_trains(name, trained):
+    environment = "CartPole-v1" if name == "dqn" else "Pendulum-v1"
+    settings = {"total_steps": 100_000}
+    algorithm = find_algorithm(name)({"gym_env": {"env_name": environment}, "algorithm": settings, **FAST})
+    traced = trace(algorithm)
+    algorithm.train_env.close()
+    assert {one.losses[0]: [*one.trains] for one in traced.trainings if one.part == traced.parts[-1]} == trained
+    undelayed = [one.losses[0] for one in traced.trainings if one.part == "update, not delayed"]
+    assert undelayed == (["critic_loss"] if name == "td3" else [])
+
+
+@pytest.mark.parametrize("how", ["backward", "grad", "several"])
+def test_a_trace_knows_whom_a_loss_trains_however_its_gradient_is_computed(how):
+    critic, other = ContinuousQAgent(3, [4], 1, name="critic"), nn.Linear(3, 1)
+    optimizer = torch.optim.Adam([*critic.parameters(), *other.parameters()])
+    idle = torch.optim.Adam(ContinuousQAgent(3, [4], 1).parameters())
+
+    def update(batch):
+        critic(batch, t=0)
+        loss = batch.get("critic/q_values", 0).mean()
+        optimizer.zero_grad()
+        if how == "several":
+            torch.autograd.backward([loss])
+        elif how == "backward":
+            (loss + other(batch.get("env/env_obs", 0)).mean()).backward()
+        else:
+            parameters = [*critic.parameters()]
+            for one, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                one.grad = gradient
+        optimizer.step()
+        idle.zero_grad()
+
+    inputs = {"env/env_obs": torch.zeros(2, 4, 3), "action": torch.zeros(2, 4, 1)}
+    (training,) = trace(update, inputs).trainings
+    assert training.optimizer == "optimizer"
+    assert training.trains == (("critic", "other") if how == "backward" else ("critic",))

@@ -48,9 +48,7 @@ class BroadcastWatch(TorchFunctionMode):
         return result
 
     def _note(self, operation: str) -> None:
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None and _is_inside(frame.f_globals.get("__name__", "")):
-            frame = frame.f_back
+        frame = program_frame(2)
         if frame is not None and self.here is not None:
             self.found.append(Broadcast(self.here(frame), operation, frame.f_lineno))
 
@@ -63,6 +61,14 @@ class BroadcastWatch(TorchFunctionMode):
                 name = frame.f_code.co_qualname.rpartition("<locals>.")[2]
             traceback = traceback.tb_next
         return name
+
+
+def program_frame(depth: int) -> FrameType | None:
+    """Return the innermost frame of the program that is traced, as seen from `depth` callers up."""
+    frame: FrameType | None = sys._getframe(depth + 1)
+    while frame is not None and _is_inside(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+    return frame
 
 
 def _is_inside(module: str) -> bool:

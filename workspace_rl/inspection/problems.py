@@ -16,7 +16,7 @@ from workspace_rl.errors import (
     WorkspaceRLError,
     did_you_mean,
 )
-from workspace_rl.inspection.recording import REPLAYED, Access, Call
+from workspace_rl.inspection.recording import PREPARING, REPLAYED, Access, Call
 from workspace_rl.inspection.tracing import Failure, Inputs, Trace, trace
 
 #: What environments write, behind their prefix.
@@ -394,7 +394,7 @@ def _written_together(traced: Trace) -> dict[str, set[str]]:
 
 def prepares(call: Call) -> bool:
     """Return whether a call is one of this library's functions that put what is stored into the form of transitions."""
-    return call.is_function and call.name in ("n_step_transitions", "clip_rewards")
+    return call.is_function and call.name in PREPARING
 
 
 def _padded(traced: Trace) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -28,6 +28,10 @@ class OutOfReachError(UntraceableError):
 
 #: Where a value comes from that no agent has computed in the traced program.
 REPLAYED, GIVEN = "replayed", "given"
+
+
+#: This library's functions that put what is stored into the form of transitions.
+PREPARING = ("n_step_transitions", "clip_rewards")
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,8 @@ class Recorder:
     fake: bool = True
     #: Of the running program, while its steps are watched: see `StepWatch`.
     whole_reads: list[WholeRead] | None = None
+    #: Follows values while an update runs: an `OriginWatch`.
+    origins: Any = None
     _stack: list[Call] = field(default_factory=list)
     _function: tuple[Any, Call] | None = None
     _quiet: int = 0
@@ -177,7 +183,7 @@ class Recorder:
     def of_function(self, frame: FrameType) -> Call:
         """Return the call of the function that runs in `frame`."""
         code = frame.f_code
-        return self._once(id(code), code.co_qualname.rpartition("<locals>.")[2], "function")
+        return self._once(id(code), short_name(code), "function")
 
     def _once(self, key: int, name: str, kind: str) -> Call:
         """Return the call that `key` stands for, a new one unless it was the last."""
@@ -199,7 +205,7 @@ class Recorder:
             self._quiet -= 1
 
     def note(self, variable: _Recorded, step: int | None, writes: bool, value: Tensor | None = None) -> None:
-        """Record an access that has just happened, or is about to for writes."""
+        """Record an access that has just happened, or is about to for writes; `value` is what was read."""
         if self._quiet:
             return
         where = _where()
@@ -217,7 +223,12 @@ class Recorder:
         old = variable.source(step)
         shape = tuple(variable.shape) if step is not None else (variable.time_size(), *variable.shape)
         access = Access(call, name, step, writes, shape, variable.dtype, old, self._number(where.workspace))
-        if value is not None and self.whole_reads is not None:
+        if value is not None and self.origins is not None and not (call.is_function and call.name in PREPARING):
+            if step is None:
+                self.origins.read_whole(value, name, variable._steps, variable.sources)
+            else:
+                self.origins.read(value, name, step, old)
+        if value is not None and step is None and self.whole_reads is not None:
             if any(one.value is value and one.access.call is call for one in self.whole_reads):
                 return
             self.whole_reads.append(WholeRead(value, access, dict(variable.sources)))
@@ -303,7 +314,7 @@ class _Recorded(Variable):
     def get(self, t: int) -> Tensor:
         with self._reporting(t):
             value = super().get(t)
-        self.recorder.note(self, t if t >= 0 else t + self.time_size(), writes=False)
+        self.recorder.note(self, t if t >= 0 else t + self.time_size(), writes=False, value=value)
         return value
 
     def set_full(self, value: Tensor) -> None:
@@ -338,6 +349,11 @@ def _recorded(variable_class: type[Variable], recorder: Recorder) -> type[Variab
 def _subclasses(parent: type) -> list[type]:
     children: list[type] = parent.__subclasses__()
     return [one for child in children for one in (child, *_subclasses(child))]
+
+
+def short_name(code: CodeType) -> str:
+    """Return the name of a function, with that of its class, and without those of functions around it."""
+    return code.co_qualname.rpartition("<locals>.")[2]
 
 
 def is_fake(tensor: Tensor) -> bool:

@@ -20,6 +20,7 @@ from workspace_rl.inspection.environments import is_environment
 from workspace_rl.inspection.harmless import harmless
 from workspace_rl.inspection.inputs import BATCH, STEPS, Layouts, input_layouts
 from workspace_rl.inspection.inputs import Inputs as Inputs
+from workspace_rl.inspection.origins import OriginWatch, Owners, Training
 from workspace_rl.inspection.recording import (
     GIVEN,
     REPLAYED,
@@ -65,6 +66,10 @@ class Trace:
     failures: list[Failure] = field(default_factory=list)
     idle_steps: list[IdleStep] = field(default_factory=list)
     broadcasts: list[Broadcast] = field(default_factory=list)
+    #: The losses that optimisers minimise, each with what it comes from and whom it trains.
+    trainings: list[Training] = field(default_factory=list)
+    #: To whom parameters belong.
+    owners: Owners = field(default_factory=Owners)
     #: What could not be traced and why, one sentence each.
     notes: list[str] = field(default_factory=list)
     #: The parts, in order.
@@ -238,6 +243,7 @@ class _Tracer:
     def _algorithm(self, original: Any) -> None:
         algorithm = self.twins.of(original)
         self._watch(*(one for one in vars(algorithm).values() if isinstance(one, torch.nn.Module)))
+        self._own(*self.twins.found(torch.nn.Module).values())
         env = algorithm.train_env
         self._begin("collecting")
         collected = Workspace()
@@ -289,8 +295,10 @@ class _Tracer:
     def _function(self, function: Callable[..., Any], inputs: Layouts, kwargs: dict[str, Any]) -> None:
         self._begin("update")
         twin = self.twins.of(function)
-        for _, module in self.twins.found(torch.nn.Module).values():
+        modules = self.twins.found(torch.nn.Module).values()
+        for _, module in modules:
             self._watch(module)
+        self._own(*modules)
         for name, optimizer in self.twins.found(torch.optim.Optimizer).values():
             self._watch_optimizer(optimizer, name)
         batch = self._given(inputs, REPLAYED)
@@ -301,8 +309,10 @@ class _Tracer:
         """Run an update; an error ends it."""
         watch = BroadcastWatch(batch.batch_size(next(iter(batch))) if len(batch) else 0)
         watch.here = lambda frame: self.recorder.running or self.recorder.of_function(frame)
+        origins = OriginWatch(self.trace.owners, self.recorder.part, self.trace.window, self._action_shapes(batch))
+        self.recorder.origins = origins
         try:
-            with watch, StepWatch(self.recorder):
+            with watch, StepWatch(self.recorder), origins:
                 update(batch, **kwargs)
         except Exception as error:
             where = watch.failing_function(error)
@@ -311,21 +321,50 @@ class _Tracer:
                 call = Call(where, "function", self.recorder.part)
                 self.recorder.calls.append(call)
             self._fail(call, error)
+        finally:
+            self.recorder.origins = None
         self.trace.broadcasts += watch.found
+        self.trace.trainings += origins.trainings
+
+    def _action_shapes(self, batch: Workspace) -> list[tuple[int, ...]]:
+        """Return the shapes of what is stored and no environment writes."""
+        names = [name for name in batch if "action" in name.rpartition("/")[2]]
+        return [tuple(batch.variables[name].shape) for name in names if batch.variables[name].dtype.is_floating_point]
+
+    def _own(self, *roots: tuple[str, Any]) -> None:
+        """Note to whom parameters belong: to the innermost agent, or else to the module that holds all others."""
+        modules = [(name, one) for name, one in roots if isinstance(one, torch.nn.Module)]
+        inner = {id(part) for _, one in modules for part in one.modules() if part is not one}
+        for name, one in modules:
+            if not is_agent(one) and id(one) not in inner:
+                self.trace.owners.add(one, name)
+        for _, one in modules:
+            for part in one.modules():
+                if is_agent(part):
+                    self.trace.owners.add(part, str(getattr(part, "_name", None) or type(part).__name__))
 
     def _watch_optimizer(self, optimizer: torch.optim.Optimizer, name: str) -> None:
         if "_watched" in optimizer.__dict__:
             return
         optimizer.__dict__["_watched"] = True
         optimizer.__dict__.pop("graph_step", None)
+        zero_grad = optimizer.zero_grad
+
+        def forget(*args: Any, **kwargs: Any) -> None:
+            if self.recorder.origins is not None:
+                self.recorder.origins.cleared(optimizer)
+            zero_grad(*args, **kwargs)
 
         def step(*args: Any, **kwargs: Any) -> None:
             parameters = [one for group in optimizer.param_groups for one in group["params"]]
             if all(one.grad is None for one in parameters):
                 call = self.recorder.calls[-1] if self.recorder.calls else Call(name, "optimizer", "update")
                 self.trace.idle_steps.append(IdleStep(name, call))
+            if self.recorder.origins is not None:
+                self.recorder.origins.stepped(optimizer, name)
 
         optimizer.__dict__["step"] = step
+        optimizer.__dict__["zero_grad"] = forget
 
     # ---- inputs ---------------------------------------------------------------------------------------------------
 
