@@ -24,6 +24,7 @@ from workspace_rl.classes import class_path, find_allowed, find_class, is_called
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.files import is_inside, whole_file, write_text
 from workspace_rl.gym_agent import GymAgent
+from workspace_rl.module_state import lazy_names, misfits, put_buffers, state_by_name
 from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
 from workspace_rl.policy_spaces import PolicySpaces, spaces_of
 from workspace_rl.seeding import RandomState
@@ -71,7 +72,14 @@ def check_savable(policy: Agent) -> None:
 
 
 def _tensors(policy: Agent) -> dict[str, Tensor]:
-    state = policy.state_dict()
+    state = state_by_name(policy)
+    lazy = lazy_names(policy)
+    if lazy:
+        raise PolicyFileError(
+            f"{policy.description()}: {', '.join(lazy)} are created at the first call only, as in torch.nn.LazyLinear. "
+            "Nothing can be copied before: run the agent once, on a workspace of the right sizes, where it is "
+            "built, and give its parameters to the optimiser then."
+        )
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise PolicyFileError(
@@ -119,11 +127,9 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
     # The weights decide; building must not draw from the caller's random numbers.
     with RandomState(0), _bounded_construction(weights):
         agent = _build(described, list(allow))
-    expected = {name: tuple(value.shape) for name, value in agent.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    if expected != found:
-        differing = {name: (expected.get(name), found.get(name)) for name in expected | found}
-        listed = "; ".join(f"{n}: {e} described, {f} stored" for n, (e, f) in differing.items() if e != f)
+    differing = misfits(agent, weights)
+    if differing:
+        listed = "; ".join(f"{name}: {e} described, {f} stored" for name, (e, f) in differing.items())
         raise PolicyFileError(f"the weights in {folder} do not fit the architecture: {listed}.")
     if checksum != expected_checksum or checksum not in checksums:
         raise PolicyFileError(
@@ -131,12 +137,25 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
             "Use an older copy of both."
         )
     try:
-        agent.load_state_dict(weights, assign=True)
+        put_buffers(agent, weights)
+        agent.load_state_dict(_tied(agent, weights), assign=True)
     except Exception as error:  # for instance whole numbers where gradients are needed
         raise PolicyFileError(f"the weights in {folder} cannot be taken: {error}") from error
     if spaces is not None:
         agent.policy_spaces = PolicySpaces.rebuild(spaces)
     return agent.eval()
+
+
+def _tied(agent: Agent, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the agent's `state_dict`, one parameter where its modules share one."""
+    state, shared = agent.state_dict(keep_vars=True), dict[Tensor, Tensor]()
+    tied = {name: weights[name] for name in state}
+    for name, value in state.items():
+        if isinstance(value, nn.Parameter):
+            first = shared.setdefault(value, nn.Parameter(tied[name], requires_grad=value.requires_grad))
+            if torch.equal(first, tied[name]):
+                tied[name] = first
+    return tied
 
 
 def policy_folder(path: str | Path) -> Path:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.errors import CheckpointError
+from workspace_rl.module_state import buffer_places, put_buffers, state_by_name
 
 Part = nn.Module | torch.optim.Optimizer
 
@@ -17,8 +18,9 @@ Part = nn.Module | torch.optim.Optimizer
 def read_state(parts: Mapping[str, Part]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of modules and optimisers as tensors (copies, on the CPU) and as plain data.
 
-    A tensor that several modules share comes once. What a module keeps besides parameters and buffers is part of it if
-    it implements torch's `get_extra_state`, as a tensor or as plain data.
+    A tensor that several modules share comes once; buffers come also where they are not persistent. What a module
+    keeps besides parameters and buffers is part of it if it implements torch's `get_extra_state`, as a tensor or as
+    plain data.
 
     Raises:
         CheckpointError: a module's extra state is neither.
@@ -51,8 +53,14 @@ def load_state(parts: Mapping[str, Part], tensors: Mapping[str, Tensor], plain: 
         CheckpointError: the state does not fit them; the message names the tensor and both shapes. Nothing is changed.
     """
     targets = dict(_module_tensors(parts))
+    modules = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
+    buffers = {f"{name}.{key}": place for name, part in modules.items() for key, place in buffer_places(part).items()}
+    known = {id(one) for name, one in targets.items() if name in tensors}
     for name, target in targets.items():
-        _fit(name, target, tensors)
+        # Buffers may be of any shape, and missing where they are not in a state_dict or are stored by another name.
+        part, key = buffers.get(name, (None, ""))
+        if part is None or not (name in tensors or key in part._non_persistent_buffers_set or id(target) in known):
+            _fit(name, target, tensors)
     optimizers = {name: part for name, part in parts.items() if isinstance(part, torch.optim.Optimizer)}
     for part_name, optimizer in optimizers.items():
         groups = plain.get(f"{part_name}.groups")
@@ -62,9 +70,12 @@ def load_state(parts: Mapping[str, Part], tensors: Mapping[str, Tensor], plain: 
             if tensors[key].ndim:
                 _fit(key, parameter, tensors)
     for name, target in targets.items():
-        target.copy_(tensors[name])
+        if name not in buffers:
+            target.copy_(tensors[name])
     for part_name, part in parts.items():
         if isinstance(part, nn.Module):
+            start = f"{part_name}."
+            put_buffers(part, {name[len(start) :]: one for name, one in tensors.items() if name.startswith(start)})
             for key, module in _modules_with_extra_state(part).items():
                 name = f"{part_name}.{key}"
                 module.set_extra_state(tensors[name] if name in tensors else plain.get(name))
@@ -93,12 +104,15 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _module_tensors(parts: Mapping[str, Part]) -> Iterator[tuple[str, Tensor]]:
-    known: set[int] = set()
+    known: set[Any] = set()
     for part_name, part in parts.items():
         if isinstance(part, nn.Module):
-            for name, value in part.state_dict(keep_vars=True).items():
-                if isinstance(value, Tensor) and not name.endswith("_extra_state") and id(value) not in known:
-                    known.add(id(value))
+            places = buffer_places(part)
+            for name, value in state_by_name(part).items():
+                # A buffer is known by its place: two may be one tensor for a while, as in `self.before = self.now`.
+                key: Any = places.get(name, id(value))
+                if isinstance(value, Tensor) and not name.endswith("_extra_state") and key not in known:
+                    known.add(key)
                     yield f"{part_name}.{name}", value
 
 

@@ -1,0 +1,68 @@
+"""All of a module's state by name: what files keep of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+
+def state_by_name(module: nn.Module) -> dict[str, Any]:
+    """Return the module's `state_dict`, whose tensors are the module's own, and its non-persistent buffers.
+
+    Those are among it since a module may change them: without them it would act differently when it is read back.
+    """
+    return {**dict(module.named_buffers(remove_duplicate=False)), **module.state_dict(keep_vars=True)}
+
+
+def buffer_places(module: nn.Module) -> dict[str, tuple[nn.Module, str]]:
+    """Return where each buffer stands, the module and the name there, by its name; also of those that are None."""
+    return {
+        f"{path}.{name}".lstrip("."): (part, name)
+        for path, part in module.named_modules(remove_duplicate=False)
+        for name in part._buffers
+    }
+
+
+def misfits(module: nn.Module, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return names whose shapes differ, with the module's shape and the stored one, None for nothing.
+
+    A buffer may have any shape, and non-persistent ones may be missing, as in older files.
+    """
+    places = buffer_places(module)
+    expected = state_by_name(module)
+    found = {}
+    for name in expected | dict(stored):
+        shapes = tuple(None if name not in one else tuple(one[name].shape) for one in (expected, stored))
+        if name in places:
+            part, leaf = places[name]
+            fits = name in stored or leaf in part._non_persistent_buffers_set
+        else:
+            fits = shapes[0] == shapes[1]
+        if not fits:
+            found[name] = shapes
+    return found
+
+
+@torch.no_grad()
+def put_buffers(module: nn.Module, stored: Mapping[str, Tensor]) -> None:
+    """Put stored buffers into a module: in place where they fit, else in place of what is there."""
+    filled: dict[Tensor, Tensor] = {}
+    for name, (part, leaf) in buffer_places(module).items():
+        if name not in stored:
+            continue
+        now, value = part._buffers[leaf], stored[name]
+        fits = now is not None and now.shape == value.shape and now.dtype == value.dtype and 0 not in now.stride()
+        # Two buffers may have been one tensor when the module was built, and none any more when it was stored.
+        if fits and torch.equal(filled.setdefault(now, value), value):
+            now.copy_(value)
+        else:
+            part._buffers[leaf] = value.to(None if now is None else now.device, copy=True)
+
+
+def lazy_names(module: nn.Module) -> list[str]:
+    """Return the names of parameters and buffers that are created at the module's first call only."""
+    return [name for name, value in state_by_name(module).items() if is_lazy(value)]
