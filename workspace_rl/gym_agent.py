@@ -451,18 +451,31 @@ class GymAgent(Agent):
             return "continuous"
         return "discrete" if isinstance(self.action_space, gym.spaces.Discrete) else "multi-discrete"
 
-    def render(self) -> list[np.ndarray]:
-        """Return each environment's picture, `[H, W, 3]` uint8.
+    def render(self) -> list[Any]:
+        """Return what each environment draws: a picture, usually `[H, W, 3]` uint8, or a list of pictures.
+
+        `record_video` makes a film of other kinds of pictures, too (see `workspace_rl.pictures.Pictures`).
 
         Raises:
-            RenderingError: the environments were not made with `env_args={"render_mode": "rgb_array"}`.
+            RenderingError: the environments were not made with `env_args={"render_mode": "rgb_array"}`, or drawing
+                raised an exception.
         """
-        if self.vector_env.render_mode != "rgb_array":
+        if getattr(self.vector_env, "render_mode", None) not in ("rgb_array", "rgb_array_list"):
             raise RenderingError(
                 f"the environments of {self.description()} give no pictures: make them with "
                 'env_args={"render_mode": "rgb_array"}, if they support that.'
             )
-        return [np.asarray(picture) for picture in self.vector_env.render() or ()]
+        try:
+            drawn = self.vector_env.render()
+        except RenderingError:
+            raise
+        except (Exception, SystemExit) as error:
+            said = f": {error}" if str(error) else ""
+            raise RenderingError(
+                f"the environments of {self.description()} cannot draw themselves: render raised "
+                f"{type(error).__name__}{said}."
+            ) from error
+        return [None] * self.n_envs if drawn is None else list(drawn)
 
     def close(self) -> None:
         """Close the environments; what one of them raises meanwhile is warned of, and matters no further."""

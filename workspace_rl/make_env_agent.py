@@ -36,12 +36,12 @@ def make_env_agent(
             allow_nonfinite_observations=config.allow_nonfinite_observations,
             **options,
         )
-    except EnvironmentFailedError as error:
+    except (EnvironmentFailedError, ConfigError) as error:
         refused = error.__cause__
-        if not isinstance(refused, TypeError):
+        if render:  # without, it can be made
+            raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({refused or error}).") from error
+        if not isinstance(error, EnvironmentFailedError) or not isinstance(refused, TypeError):
             raise
-        if render:
-            raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({refused}).") from refused
         if config.max_episode_steps is not None and "max_episode_steps" in str(refused):
             raise ConfigError(
                 f"gym_env.max_episode_steps: the class of {config.env_name!r} for gym_env.vectorization="

@@ -28,7 +28,6 @@ from workspace_rl.env_facts import warn_of_memory
 from workspace_rl.errors import (
     CheckpointError,
     NonFiniteError,
-    RenderingError,
     RunFolderError,
     UnsupportedSpaceError,
     WorkspaceRLError,
@@ -78,6 +77,8 @@ class TrainingResult:
     tensorboard: Path | None
     #: Whether ctrl-C ended the run early.
     interrupted: bool
+    #: Why the best policy could not be filmed; empty if it was, or was not to be.
+    no_video: str = ""
 
     def __str__(self) -> str:
         """Return the scores and where everything is."""
@@ -88,6 +89,8 @@ class TrainingResult:
             lines.append(f"final score   {self.final}, fresh ones")
         if self.video is not None:
             lines.append(f"video         {self.video}")
+        if self.no_video:
+            lines.append(f"no video: {self.no_video}")
         if self.tensorboard is not None:
             lines.append(f"TensorBoard   tensorboard --logdir {self.tensorboard}")
         return "\n".join([*lines, f"run           {self.run}"])
@@ -118,6 +121,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     eval_policy: Agent
     #: Whether weights are about to come from a checkpoint, so that `build` need not look for any to begin with.
     has_checkpoint: bool = False
+    #: Whether `policy` and `random_policy` collect in evaluation mode. If not, each of their modules keeps the mode
+    #: that `build` has left it in: dropout then explores.
+    collects_in_evaluation_mode: ClassVar[bool] = True
     #: The variables that the replay buffer stores.
     stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
 
@@ -290,7 +296,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         logger = Logger(
             run.path / "metrics.csv", tensorboard, verbose=self.config.logger.verbose, resumed_at=resumed_at
         )
-        collector = Collector(self.train_env, self.policy, self.random_policy)
+        collector = Collector(
+            self.train_env, self.policy, self.random_policy, keep_modes=not self.collects_in_evaluation_mode
+        )
         buffer = ReplayBuffer(
             parameters.buffer_size, self.stored_variables, stacked=self.config.gym_env.stacked, device=self.device
         )
@@ -396,7 +404,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     def _finish(self, run: Run, *, interrupted: bool, progress: bool) -> TrainingResult:
         """Score the best policy on fresh episodes and film it, unless the user is in a hurry."""
-        final, video = None, None
+        final, video, no_video = None, None, ""
         keeps_best = self._best is not None and self.config.save_best
         if keeps_best and not interrupted:
             try:
@@ -404,10 +412,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                     final = run.evaluate(self.parameters.final_episodes)
                     run.save_scores("best", final=final.as_dict())
                 if self.config.record_best:
-                    video = run.record()
-            except RenderingError as error:
-                if progress:
-                    say(f"no video: {error}")
+                    video, no_video = self._film(run)
             except KeyboardInterrupt:
                 interrupted = True
         if interrupted and progress:
@@ -416,7 +421,17 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             say(f"  workspace-rl evaluate {run.path}{which}\n  workspace-rl record {run.path}{which}")
         best_step, selection = self._best if self._best else (0, None)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
-        return TrainingResult(run.path, self.steps, best_step, selection, final, video, tensorboard, interrupted)
+        outcome = (best_step, selection, final, video, tensorboard, interrupted, no_video)
+        return TrainingResult(run.path, self.steps, *outcome)
+
+    @staticmethod
+    def _film(run: Run) -> tuple[Path | None, str]:
+        """Film the best policy; return the film, or why there is none, which is no reason for a run to fail."""
+        try:
+            return run.record(), ""
+        except (Exception, SystemExit) as error:  # whatever environments do when they are to draw themselves
+            kind = "" if isinstance(error, WorkspaceRLError) else f"{type(error).__name__}: "
+            return None, f"{kind}{error}"
 
     def _own_classes(self) -> list[type]:
         """Return the classes that the run's policies are built from: they are trusted, since they run already."""
@@ -539,6 +554,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             self.train_env.renew()
         self.train_env.seed_episodes(episode_seeds(seed, TRAINING_EPISODES, self.steps, n=n_envs))
         collector.restart(self.steps)
+        collector.load_policy(self.policy)  # whatever acting has changed in its copy is not in the checkpoint
         self._close_evaluation()
 
     # ---- numbers that are not finite ------------------------------------------------------------------------------

@@ -114,13 +114,21 @@ class UpdateWatch:
 
 
 def non_finite_tensors(modules: Mapping[str, nn.Module]) -> list[str]:
-    """Return the names of parameters and buffers that are not finite (this waits for the device)."""
+    """Return the names of parameters that are not finite, and of buffers with NaN (this waits for the device).
+
+    Infinity may be meant in a buffer, where a minimum begins for instance.
+    """
     return [
         f"{module_name}.{name}"
         for module_name, module in modules.items()
-        for name, value in (*module.named_parameters(), *module.named_buffers())
-        if value.is_floating_point() and not bool(value.isfinite().all())
+        for bad, tensors in ((_not_finite, module.named_parameters()), (torch.isnan, module.named_buffers()))
+        for name, value in tensors
+        if value.is_floating_point() and bool(bad(value).any())
     ]
+
+
+def _not_finite(value: Tensor) -> Tensor:
+    return ~value.isfinite()
 
 
 def save_batch(batch: Workspace, path: Path) -> None:

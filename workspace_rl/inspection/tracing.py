@@ -33,6 +33,7 @@ from workspace_rl.inspection.recording import (
 )
 from workspace_rl.inspection.steps import StepWatch
 from workspace_rl.inspection.twins import Guard, Twins
+from workspace_rl.modes import evaluation_mode
 from workspace_rl.workspace import Workspace
 
 
@@ -172,7 +173,7 @@ class _Tracer:
         stop_variable, n_steps = kwargs.pop("stop_variable", None), kwargs.pop("n_steps", None)
         steps = self._steps_of(agent, workspace) if n_steps is None else min(n_steps, STEPS)
         # What runs over time does so here by the agent itself; the others as a temporal agent would run them.
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(agent):
             if _runs_over_time(agent):
                 agent(workspace, t=first, n_steps=steps, **kwargs)
             else:
