@@ -44,7 +44,7 @@ class DeterministicActor(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Choose actions at step `t`."""
-        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name)
+        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name, self.model[0].weight)
         self.set(("action", t), full_precision(self.model(observation)))
 
 
@@ -90,7 +90,7 @@ class SquashedGaussianActor(Agent):
             log_prob: also write `action_logprobs` (of drawn actions only).
             **kwargs: ignored.
         """
-        features = self.body(network_input(self.get(("env/env_obs", t)), self.one_hot, self.name))
+        features = self.body(network_input(self.get(("env/env_obs", t)), self.one_hot, self.name, self.mean.weight))
         mean = full_precision(self.mean(features))
         if not stochastic:
             self.set(("action", t), torch.tanh(mean))

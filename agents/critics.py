@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.networks import EnsembleMLP
+from workspace_rl.agents.networks import EnsembleMLP, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
 
 
@@ -45,6 +45,7 @@ class ContinuousQAgent(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate the actions at step `t`."""
-        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name)
-        inputs = torch.cat((observation, self.get(("action", t))), dim=-1)
-        self.set((f"{self.prefix}q_values", t), self.model(inputs))
+        weight = self.model.first.weight
+        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name, weight)
+        inputs = torch.cat((observation, self.get(("action", t)).to(weight.dtype)), dim=-1)
+        self.set((f"{self.prefix}q_values", t), full_precision(self.model(inputs)))

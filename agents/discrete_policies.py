@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from workspace_rl.agent import Agent
+from workspace_rl.agents.networks import drawing_dtype
 
 
 class LinearSchedule:
@@ -84,6 +85,6 @@ class EpsilonGreedyAgent(Agent):
         q_values = self.get((self.q_variable, t))
         action = q_values.argmax(-1)
         if stochastic:
-            explore = torch.rand(action.shape, device=action.device) < self.epsilon(step)
+            explore = torch.rand(action.shape, device=action.device, dtype=drawing_dtype()) < self.epsilon(step)
             action = torch.where(explore, torch.randint_like(action, q_values.shape[-1]), action)
         self.set((self.action_variable, t), action)

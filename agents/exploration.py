@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workspace_rl.agent import Agent
+from workspace_rl.agents.networks import drawing_dtype
 from workspace_rl.errors import UnsupportedSpaceError
 
 
@@ -39,7 +40,7 @@ class RandomAgent(Agent):
     def forward(self, t: int, **kwargs: Any) -> None:
         """Draw actions at step `t`."""
         done = self.get(("env/done", t))
-        uniform = torch.rand((done.shape[0], *self.shape), device=done.device)
+        uniform = torch.rand((done.shape[0], *self.shape), device=done.device, dtype=drawing_dtype())
         if self.choices is None:
             self.set(("action", t), 2 * uniform - 1)
         else:

@@ -30,8 +30,13 @@ def build_mlp(
 
 
 def full_precision(output: Tensor) -> Tensor:
-    """Return the output of a network as float32 if it is bfloat16, which what follows is too coarse for."""
-    return output.float() if output.dtype == torch.bfloat16 else output
+    """Return the output of a network as float32 if it has 16 bits, which are too coarse for what follows."""
+    return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
+
+
+def drawing_dtype() -> torch.dtype:
+    """Return the dtype of random numbers: torch's default, but of 32 bits at least."""
+    return torch.promote_types(torch.get_default_dtype(), torch.float32)
 
 
 class EnsembleMLP(nn.Module):

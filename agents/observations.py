@@ -57,23 +57,21 @@ def one_hot(choices: Sequence[Sequence[int]] | None, size: int, agent: str) -> O
     return OneHot(choices)
 
 
-def network_input(observation: Tensor, encoder: OneHot | None, agent: str) -> Tensor:
-    """Return an observation as floats `[B, ...]`: choices one-hot, other whole numbers as they are.
+def network_input(observation: Tensor, encoder: OneHot | None, agent: str, weight: Tensor) -> Tensor:
+    """Return an observation as floats `[B, ...]` like a network's `weight`: choices one-hot, other numbers as they are.
 
     Raises:
         CompositionError: it is one whole number for each environment, and the agent does not know of which choices.
     """
     if encoder is not None:
         return encoder(observation)  # type: ignore[no-any-return]
-    if observation.is_floating_point():
-        return observation
-    if observation.ndim < 2:
+    if observation.ndim < 2 and not observation.is_floating_point():
         raise CompositionError(
             f"{agent} reads observations that are choices ({observation.dtype} of shape {list(observation.shape)}), "
             "and was built for vectors. Build it with observation_size=env_agent.observation_size and "
             "observation_choices=env_agent.observation_choices; it then encodes them one-hot."
         )
-    return observation.to(torch.get_default_dtype())
+    return observation.to(weight.dtype)
 
 
 def encoding_of(env_agent: GymAgent) -> dict[str, Any]:

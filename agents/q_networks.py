@@ -153,7 +153,7 @@ class DiscreteQAgent(Agent):
         """Evaluate all actions at step `t`."""
         observation = self.get(("env/env_obs", t))
         if not self._takes_images:
-            observation = network_input(observation, self.one_hot, self.name)
+            observation = network_input(observation, self.one_hot, self.name, next(self.parameters()))
         q_values = self.head(self.body(observation))
         self.set((f"{self.prefix}q_values", t), full_precision(q_values))
 

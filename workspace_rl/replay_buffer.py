@@ -17,6 +17,9 @@ from workspace_rl.workspace import Workspace
 #: What the rows of a buffer with stacks are saved with besides the variables.
 _AGES = "ages"
 
+#: Dtypes that torch does not write by index, and those of as many bits that it does.
+_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+
 
 class ReplayBuffer:
     """A ring of frames that stores each frame once and samples windows of successive frames.
@@ -171,7 +174,7 @@ class ReplayBuffer:
             if name in self._stacks:
                 pictures = torch.arange(self._history) - (self._history + 1 - self._stacks[name].size)
                 first = first[0][:, pictures.clamp_(min=0)].transpose(0, 1)
-            self._ring(name)[rows] = first
+            _bits(self._ring(name))[rows] = _bits(first)
         self._ring(self.done_variable)[rows] = True
         self._ages.view(self._capacity_steps, -1)[rows] = 0
         self._ends.append(np.arange(self._steps * self._batch_size, (self._steps + self._history) * self._batch_size))
@@ -286,7 +289,7 @@ class ReplayBuffer:
                         f"the saved rows of {name!r} do not fit: {list(ring.shape[1:])} of {ring.dtype} expected, "
                         f"{list(value.shape[1:])} of {value.dtype} found."
                     )
-                ring.index_copy_(0, index, value[first - start :].to(self.device))
+                _bits(ring).index_copy_(0, index, _bits(value[first - start :].to(self.device)))
             ends = piece[self.done_variable][first - start :].flatten().nonzero().squeeze(-1).numpy()
             self._ends.append(ends + first * batch_size)
         if reached != self._steps:
@@ -472,3 +475,8 @@ class _EpisodeEnds:
         self._positions, self._shifted = positions, shifted
         self._forgotten += self._head
         self._head, self._tail = 0, kept
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """Return a view of a tensor that can be written by index."""
+    return tensor.view(_SIGNED.get(tensor.dtype, tensor.dtype))
