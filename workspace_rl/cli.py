@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import pkgutil
 import sys
 import textwrap
@@ -31,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_, **__: f"workspace-rl: {message}\n"
     try:
         status: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except WorkspaceRLError as error:
         print(f"workspace-rl: {error}", file=sys.stderr)
         return 1

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -95,6 +96,21 @@ def test_help_teaches(command, capsys):
         main([*command, "--help"])
     assert caught.value.code == 0
     assert len(capsys.readouterr().out.splitlines()) > 8
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path, monkeypatch, capsys):
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+        def fileno(self):
+            return descriptor
+
+    with (tmp_path / "pipe").open("w") as file:
+        descriptor = file.fileno()
+        monkeypatch.setattr(sys, "stdout", Closed())
+        assert main(["configs", "sac"]) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_configs(capsys):
