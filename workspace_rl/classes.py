@@ -21,12 +21,13 @@ def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
     """Return the class called `classname` ("package.module.Class").
 
     Args:
-        classname: the class's full name.
+        classname: the class's full name; the name alone of one of torch.optim or torch.nn.
         allow: names of further classes, or of packages, that may be named besides `TRUSTED`; None for any class.
 
     Raises:
         ConfigError: the name is not allowed, or there is no such class.
     """
+    classname = _of_torch(classname) or classname
     module_name, _, name = classname.rpartition(".")
     _require_trust(classname, allow)
     if not all(part.isidentifier() for part in classname.split(".")):
@@ -48,7 +49,18 @@ def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
 
 def _require_trust(classname: str, allow: Sequence[str] | None) -> None:
     if allow is not None and not any(f"{classname}.".startswith(f"{_dotted(one)}.") for one in (*TRUSTED, *allow)):
-        raise ConfigError(f"class {classname!r} may not be named here: only those of {', '.join(TRUSTED)} may.")
+        near = _of_torch(_last(classname), exactly=False)
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise ConfigError(f"class {classname!r} may not be named here: only those of {', '.join(TRUSTED)} may.{hint}")
+
+
+def _of_torch(name: str, *, exactly: bool = True) -> str | None:
+    """Return the full name of the class of torch.optim or torch.nn called `name`; None if there is none, or a dot."""
+    for package in ("torch.optim", "torch.nn"):
+        for key, value in vars(importlib.import_module(package)).items():
+            if isinstance(value, type) and (key == name or (not exactly and key.lower() == name.lower())):
+                return f"{package}.{key}"
+    return None
 
 
 def class_path(found: type) -> str:
@@ -169,14 +181,24 @@ def instantiate_class(config: Mapping[str, Any], build: Callable[..., Any] | Non
     return build(found, **arguments) if build else found(**arguments)
 
 
-def check_arguments(found: type, arguments: Mapping[str, Any], where: str = "") -> None:
-    """Raise a `ConfigError` if `arguments` holds a name that the constructor of `found` does not know."""
+def check_arguments(
+    found: type,
+    arguments: Mapping[str, Any],
+    where: str = "",
+    hint: Callable[[object, Mapping[str, Any]], str] | None = None,
+) -> None:
+    """Raise a `ConfigError` if `arguments` holds a name that the constructor of `found` does not know.
+
+    Args:
+        found: the class.
+        arguments: what its constructor is to be given.
+        where: what the message begins with.
+        hint: says what an argument is called here, given its name and those that are known.
+    """
     parameters = inspect.signature(found).parameters
     if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         return
     for name in arguments:
         if name not in parameters:
-            raise ConfigError(
-                f"{where + ': ' if where else ''}{found.__name__} has no argument {name!r}."
-                f"{did_you_mean(str(name), parameters)}"
-            )
+            way_out = (hint(name, parameters) if hint else "") or did_you_mean(str(name), parameters)
+            raise ConfigError(f"{where + ': ' if where else ''}{found.__name__} has no argument {name!r}.{way_out}")

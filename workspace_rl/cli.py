@@ -16,7 +16,7 @@ from typing import Any
 import workspace_rl
 from workspace_rl import inspection
 from workspace_rl.algorithms import find_algorithm
-from workspace_rl.config import apply_overrides, load_config, shipped_configs
+from workspace_rl.config import config_text, read_config, shipped_configs
 from workspace_rl.envs.catalogue import list_environments
 from workspace_rl.errors import ConfigError, WorkspaceRLError
 from workspace_rl.printing import say
@@ -164,10 +164,15 @@ def build_parser() -> argparse.ArgumentParser:
     configs = _command(
         commands,
         "configs",
-        "list the configurations that come with the library, or explain an algorithm's parameters",
-        "Without ALGO the configurations' names; with it every parameter, its default and its meaning.",
+        "list the configurations that come with the library, print one, or explain an algorithm's parameters",
+        """
+        Without NAME the configurations' names; with one of these, such as sac/pendulum, the file itself; with an
+        algorithm's name, such as sac, every parameter, its default, its meaning and its choices.
+        """,
     )
-    configs.add_argument("algo", metavar="ALGO", nargs="?", help="for instance sac, or my_module:MyAlgorithm")
+    configs.add_argument(
+        "name", metavar="NAME", nargs="?", help="for instance sac, my_module:MyAlgorithm, or sac/pendulum"
+    )
     configs.set_defaults(command=_configs)
 
     check = _command(
@@ -223,7 +228,7 @@ def _algorithm(options: argparse.Namespace) -> OffPolicyAlgorithm[Any]:
     # So that an environment of one's own is found in the working directory. Only here, and after everything else: a run
     # that is scored or filmed may be somebody else's, and so may be the folder it lies in.
     sys.path.append(str(Path.cwd()))
-    config = apply_overrides(load_config(options.config), options.overrides)
+    config = read_config(options.config, options.overrides)
     return _named_algorithm(config.get("algo"))(config)
 
 
@@ -297,11 +302,13 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _configs(options: argparse.Namespace) -> int:
-    if options.algo is None:
+    if options.name is None:
         say("\n".join(shipped_configs()))
+    elif "/" in options.name or options.name.endswith(".yaml"):
+        say(config_text(options.name).rstrip("\n"))
     else:
         sys.path.append(str(Path.cwd()))
-        say(describe_schema(_named_algorithm(options.algo).config_class))
+        say(describe_schema(_named_algorithm(options.name).config_class))
     return 0
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import importlib.resources
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from workspace_rl.env_wrappers import normalised
 from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
-from workspace_rl.plain_data import plain
+from workspace_rl.plain_data import plain, told
 from workspace_rl.plain_yaml import MAX_CHARACTERS, read_yaml
 from workspace_rl.schema import first_line, option
 
@@ -215,15 +216,35 @@ def load_config(source: str | Path) -> DictConfig:
     Raises:
         ConfigError: there is no such file, or it is not YAML.
     """
+    text = config_text(source)
+    try:
+        config = OmegaConf.create(plain(read_yaml(text)))
+    except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
+        raise ConfigError(f"{str(source)!r} cannot be read as YAML: {error}") from error
+    if not isinstance(config, DictConfig):
+        raise ConfigError(f"{str(source)!r} must hold a dictionary of parameters.")
+    return _with_plain_algo(config)
+
+
+def config_text(source: str | Path) -> str:
+    """Return the text of a file, or of a configuration that comes with the library.
+
+    Raises:
+        ConfigError: there is no such file, or it is no Unicode text.
+    """
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigError(
+            f"a YAML file, or the name of a configuration that comes with the library, expected, {told(source)} found."
+        )
     path = Path(source)
     if not _is_file(path):
-        shipped = importlib.resources.files("workspace_rl.configs") / f"{str(source).removesuffix('.yaml')}.yaml"
-        if not shipped.is_file():
+        shipped, name = shipped_configs(), path.as_posix().removesuffix(".yaml")
+        if name not in shipped:
             raise ConfigError(
-                f"there is no configuration file {str(source)!r}, neither here nor among those that come with the "
-                f"library.{did_you_mean(str(source), shipped_configs())} Shipped: {', '.join(shipped_configs())}."
+                f"there is no configuration file {str(source)[:200]!r}, neither here nor among those that come with "
+                f"the library.{did_you_mean(name[:200], shipped)} Shipped: {', '.join(shipped)}."
             )
-        content = shipped.read_bytes()
+        content = (importlib.resources.files("workspace_rl.configs") / f"{name}.yaml").read_bytes()
     else:
         try:
             with path.open("rb") as file:
@@ -231,12 +252,31 @@ def load_config(source: str | Path) -> DictConfig:
         except OSError as error:
             raise ConfigError(f"{str(source)!r} cannot be read: {error.strerror}.") from error
     try:
-        config = OmegaConf.create(plain(read_yaml(_decoded(content))))
-    except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
-        raise ConfigError(f"{str(source)!r} cannot be read as YAML: {error}") from error
-    if not isinstance(config, DictConfig):
-        raise ConfigError(f"{str(source)!r} must hold a dictionary of parameters.")
-    return _with_plain_algo(config)
+        return _decoded(content)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{str(source)!r} cannot be read as YAML: {error}. Save it as UTF-8.") from error
+
+
+def read_config(source: str | Path | Mapping[str, Any] | DictConfig, overrides: Sequence[str] = ()) -> DictConfig:
+    """Return a configuration with overrides put in: what algorithms and the command line are given.
+
+    Args:
+        source: a dictionary, a YAML file, or the name of a configuration that comes with the library ("sac/pendulum").
+        overrides: `["algorithm.seed=2", ...]`.
+
+    Raises:
+        ConfigError: there is no such file, it is not YAML, or an override is not of the form key=value.
+    """
+    if isinstance(source, str | os.PathLike):
+        source = load_config(source)
+    elif not isinstance(source, DictConfig):
+        if not isinstance(source, Mapping):
+            raise ConfigError(
+                "the configuration: a dictionary of parameters, a YAML file or a name such as 'sac/pendulum' expected, "
+                f"{told(source)} found."
+            )
+        source = OmegaConf.create(plain(source))
+    return apply_overrides(source, overrides)
 
 
 def _decoded(content: bytes) -> str:
@@ -270,6 +310,10 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: an override is not of the form key=value.
     """
+    if isinstance(overrides, str) or not all(isinstance(one, str) for one in overrides):
+        raise ConfigError(f"overrides: a list of texts such as 'algorithm.seed=2' expected, {told(overrides)} found.")
+    if not overrides:
+        return _with_plain_algo(config)
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals or not key:

@@ -144,5 +144,11 @@ class RenderingError(WorkspaceRLError, RuntimeError):
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the candidate nearest to `name`, or an empty string where none is near."""
+    near = nearest(name, candidates)
+    return "" if near is None else f" Did you mean {near!r}?"
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that is spelt most like `name`, None where none is near."""
     near = difflib.get_close_matches(name, [str(candidate) for candidate in candidates], n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return near[0] if near else None

@@ -5,7 +5,8 @@ core schema of version 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema) a plai
 
 - nothing: `null`, `Null`, `NULL`, `~`, or empty;
 - true or false: `true`, `True`, `TRUE`, `false`, `False`, `FALSE`;
-- a whole number: digits (`010` is ten, `+1` is one), `0o17` (octal), `0x1F` (hexadecimal);
+- a whole number: digits (`010` is ten, `+1` is one), `0o17` (octal), `0x1F` (hexadecimal), and, which the core schema
+  has not, digits in groups of three (`1_000_000`);
 - a number: `0.5`, `.5`, `1.`, `1e6`, `1E-3`, `.inf`, `-.inf`, `.nan`;
 - a text otherwise: `on`, `no`, `1_0`, `1:30`, `2024-01-01`, `inf`, `=`.
 
@@ -87,7 +88,10 @@ _MERGE = f"{_TAG}merge"
 _CORE = {
     "null": (re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
     "bool": (re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF")),
-    "int": (re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"), list("-+0123456789")),
+    "int": (
+        re.compile(r"[-+]?[0-9]+|[-+]?[0-9]{1,3}(_[0-9]{3})+|0o[0-7]+|0x[0-9a-fA-F]+"),
+        list("-+0123456789"),
+    ),
     "float": (
         re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"),
         list("-+0123456789."),

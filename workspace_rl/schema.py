@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-import re
+import secrets
 import sys
 import types
 import typing
@@ -17,15 +17,14 @@ from typing import Any, TypeVar
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from workspace_rl.classes import check_arguments, find_class
+from workspace_rl.classes import check_arguments, class_path, find_class
 from workspace_rl.errors import ConfigError, did_you_mean
 from workspace_rl.plain_data import plain, told
 from workspace_rl.plain_yaml import write_yaml
+from workspace_rl.unknown_keys import argument_hint, check_keys
 
 Config = TypeVar("Config")
 
-#: A whole number as people group its digits.
-_GROUPED = re.compile(r"[-+]?[0-9]{1,3}(_[0-9]{3})+")
 _WORDS_OF_YAML_1_1 = {"on": "true", "yes": "true", "y": "true", "off": "false", "no": "false", "n": "false"}
 
 
@@ -59,9 +58,8 @@ def resolve_config(
 ) -> Config:
     """Check `given` against the dataclass `schema`, fill in defaults, resolve interpolations, and return an instance.
 
-    Whole numbers may be written as floats (`1e6`), or as a text in groups of three digits (`1_000_000`). Numbers of
-    NumPy and torch are numbers, and paths are texts (see `workspace_rl.plain_data.plain`). What is
-    `fixed` takes the place of what is given.
+    Whole numbers may be written as floats (`1e6`). Numbers of NumPy and torch are numbers, and paths are texts (see
+    `workspace_rl.plain_data.plain`). What is `fixed` takes the place of what is given.
 
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; the message names the key, what was expected
@@ -72,7 +70,7 @@ def resolve_config(
         raise ConfigError(f"the configuration: a dictionary of parameters expected, {given!r} found.")
     try:
         unresolved = plain(given)
-        _check_keys(schema, unresolved, "")
+        check_keys(schema, unresolved)
         merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), unresolved, dict(fixed or {}))
         values = plain(OmegaConf.to_container(merged, resolve=True))
         _check_resolved(values)
@@ -102,9 +100,17 @@ def first_line(error: Exception) -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${current_time:}` (local time to the second, the same throughout a configuration) known to OmegaConf."""
+    """Make `${current_time:}` known to OmegaConf.
+
+    It is the local time to the second and a random number, so that jobs of the same second have names of their own;
+    the same throughout a configuration.
+    """
     if not OmegaConf.has_resolver("current_time"):
-        OmegaConf.register_resolver("current_time", lambda: datetime.now().strftime("%Y%m%d-%H%M%S"), use_cache=True)
+        OmegaConf.register_resolver("current_time", _time_of_its_own, use_cache=True)
+
+
+def _time_of_its_own() -> str:
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def to_yaml(config: Any) -> str:
@@ -131,40 +137,20 @@ def describe_schema(schema: type[Any], indent: str = "") -> str:
             doc = (hint.__doc__ or "").strip().splitlines()[0]
             lines += [f"{indent}{one.name}:  # {doc}", describe_schema(typing.cast(type[Any], hint), indent + "  ")]
         else:
-            default = "null" if _default(one) is None else _default(one)
-            lines.append(f"{indent}{one.name}: {default}  # {one.metadata.get('help', '')}")
+            default = _default(one)
+            choices = ", ".join(map(_shown, one.metadata.get("choices", ())))
+            text = f"{one.metadata.get('help', '')}{f'; one of {choices}' if choices else ''}"
+            lines.append(f"{indent}{one.name}: {_shown(default)}  # {text}")
     return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a configuration file would have it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _default(one: dataclasses.Field[Any]) -> Any:
     return one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
-
-
-def _check_keys(schema: type[Any], given: Any, path: str) -> None:
-    if not isinstance(given, dict):
-        raise ConfigError(
-            f"{path.rstrip('.') or 'the configuration'}: a dictionary of parameters expected, {given!r} found."
-        )
-    hints = typing.get_type_hints(schema)
-    for key, value in given.items():
-        if key not in hints:
-            everywhere = _all_keys(schema)
-            elsewhere = [full for full in everywhere if full.rpartition(".")[2] == key]
-            hint = did_you_mean(str(key), hints)
-            if elsewhere and not hint:
-                hint = f" It belongs into {path}{elsewhere[0]}."
-            raise ConfigError(f"unknown key '{path}{key}'.{hint} Valid here: {', '.join(hints)}.")
-        if dataclasses.is_dataclass(hints[key]):
-            _check_keys(typing.cast(type[Any], hints[key]), value, f"{path}{key}.")
-
-
-def _all_keys(schema: type[Any], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name, hint in typing.get_type_hints(schema).items():
-        keys.append(prefix + name)
-        if dataclasses.is_dataclass(hint):
-            keys += _all_keys(typing.cast(type[Any], hint), f"{prefix}{name}.")
-    return keys
 
 
 # ---- building -----------------------------------------------------------------------------------------------------
@@ -204,8 +190,6 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
         return [_converted(one, item, f"{name}[{index}]") for index, one in enumerate(value)]
     if origin is dict and isinstance(value, dict):
         return value
-    if wanted in (int, float) and isinstance(value, str) and _GROUPED.fullmatch(value):
-        value = int(value.replace("_", ""))  # a text in YAML 1.2
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is int and number and value == value // 1:  # neither infinite nor a fraction
         return int(value)
@@ -265,15 +249,20 @@ def _leaves(value: Any) -> list[Any]:
 
 def _checked_optimizer(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("classname"), str):
-        raise ConfigError(f"{name}: a dictionary with a classname expected, {value!r} found.")
+        raise ConfigError(
+            f"{name}: a dictionary with a classname expected, for instance {{classname: torch.optim.Adam, lr: 1e-3}}, "
+            f"{told(value)} found."
+        )
     try:
         found = find_class(value["classname"])
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
+    if "." not in value["classname"]:
+        value = {**value, "classname": class_path(found)}
     if not issubclass(found, torch.optim.Optimizer):
         raise ConfigError(f"{name}: {value['classname']} is no optimiser of torch.")
     arguments = {key: one for key, one in value.items() if key != "classname"}
-    check_arguments(found, arguments, name)
+    check_arguments(found, arguments, name, argument_hint)
     learning_rate = value.get("lr")
     if learning_rate is not None and not (_is_number(learning_rate) and 0 < learning_rate < math.inf):
         raise ConfigError(f"{name}.lr: a positive number expected, {told(learning_rate)} found.")

@@ -23,7 +23,7 @@ from workspace_rl.algorithms import resolve_run_config
 from workspace_rl.checkpoint import Checkpoint
 from workspace_rl.collector import Collector
 from workspace_rl.compilation import WORTH_COMPILING, compile_update
-from workspace_rl.config import OffPolicyConfig, RunConfig
+from workspace_rl.config import OffPolicyConfig, RunConfig, read_config
 from workspace_rl.env_facts import warn_of_memory
 from workspace_rl.errors import (
     CheckpointError,
@@ -127,8 +127,13 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     #: The variables that the replay buffer stores.
     stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
 
-    def __init__(self, config: Mapping[str, Any] | DictConfig) -> None:
+    def __init__(self, config: str | Path | Mapping[str, Any] | DictConfig, overrides: Sequence[str] = ()) -> None:
         """Check the configuration, build the environments and the agents. Nothing is written yet.
+
+        Args:
+            config: a dictionary, a YAML file, or the name of a configuration that comes with the library, such as
+                "sac/pendulum".
+            overrides: `["algorithm.seed=2", ...]`, as behind a configuration in the command line.
 
         Raises:
             ConfigError: the configuration has an unknown key, a wrong type or an impossible value.
@@ -137,7 +142,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             CompositionError: a class of your own lacks what the loop needs of it.
         """
         require_declared(type(self))
-        self.config: Config = resolve_run_config(type(self), config)  # type: ignore[assignment]
+        self.config: Config = resolve_run_config(type(self), read_config(config, overrides))  # type: ignore[assignment]
         self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
         self.total_steps = self.parameters.run_length
         self.device = torch_device(self.config.device)

@@ -160,3 +160,18 @@ def test_own_modules_are_found_when_training_and_never_run_when_looking_at_a_run
     looked = call("evaluate", "run")
     assert looked.returncode == 1 and "PYTHONPATH" in looked.stderr
     assert not (tmp_path / "imported").exists()
+
+
+def test_configs_prints_names_files_and_parameters(tmp_path, capsys):
+    assert main(["configs"]) == 0
+    assert "sac/pendulum" in capsys.readouterr().out.splitlines()
+    for name in ("sac/pendulum", "sac/pendulum.yaml"):
+        assert main(["configs", name]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith("# Score") and "env_name: Pendulum-v1" in shown and "total_steps: 20_000" in shown
+    assert main(["configs", "dqn"]) == 0
+    assert "loss: huber  # of the temporal-difference error; one of huber, squared" in capsys.readouterr().out
+    assert main(["configs", "sac/pendulun"]) == 1
+    assert "Did you mean 'sac/pendulum'?" in capsys.readouterr().err
+    assert main(["configs", "sax"]) == 1
+    assert "Did you mean 'sac'?" in capsys.readouterr().err

@@ -1,3 +1,9 @@
+import os
+import subprocess
+import sys
+from datetime import datetime
+
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -76,14 +82,14 @@ def change(**changes):
         ({"algorithm__entropy_mode": "atuo"}, "algorithm.entropy_mode: one of 'auto', 'fixed' expected.*mean 'auto'"),
         ({"algorithm__architecture__actor_hidden_size": [64, "x"]}, r"actor_hidden_size\[1\]: a whole number expected"),
         ({"algorithm__architecture__actor_hidden_size": [0]}, "actor_hidden_size: at least 1 expected, 0"),
-        ({"algorithm__architecture": 7}, "algorithm.architecture: a dictionary of parameters expected, 7 found"),
+        ({"algorithm__architecture": 7}, "algorithm.architecture: a dictionary of parameters expected, 7 .int. found"),
         ({"algorithm__total_steps": 100}, "exactly one of total_steps"),
         ({"algorithm__max_epochs": 3}, "learning_starts: less than the run's 768 steps expected, 10000"),
         ({"save_best": "yes"}, "save_best: true or false expected, 'yes'"),
         ({"actor_optimizer__classname": "torch.optim.Adan"}, "actor_optimizer: .*no class 'Adan'. Did you mean 'Adam'"),
         ({"actor_optimizer__classname": "os.path.join"}, "may not be named here"),
         ({"actor_optimizer__classname": "torch.nn.Linear"}, "actor_optimizer: torch.nn.Linear is no optimiser"),
-        ({"actor_optimizer__learning_rate": 1}, "actor_optimizer: Adam has no argument 'learning_rate'"),
+        ({"actor_optimizer__learning_rate": 1}, "Adam has no argument 'learning_rate'. Here it is 'lr'"),
         ({"actor_optimizer__lr": -1}, "actor_optimizer.lr: a positive number expected, -1"),
         ({"actor_optimizer__betas": [0.9]}, "actor_optimizer: torch.optim.Adam refuses"),
         ({"actor_optimizer__classname": "torch.optim.LBFGS"}, "several times a step, which is not supported"),
@@ -170,3 +176,75 @@ def test_missing_and_broken_files_are_told(tmp_path):
 def test_the_schema_explains_itself():
     text = describe_schema(SACConfig)
     assert "tau_target: 0.005  # how far target critics move at each update" in text
+    assert "entropy_mode: auto  # learn the entropy coefficient, or keep it; one of auto, fixed" in text
+    assert "compile: auto  # " in text and "; one of true, false, auto" in text
+    assert "save_best: true  #" in text and "max_grad_norm: null  #" in text and "n_step_return: 1  #" in text
+
+
+def test_an_algorithm_takes_what_the_command_line_takes(tmp_path):
+    changes = ["algorithm.seed=2", "actor_optimizer.lr=0.5"]
+    by_name = SAC("sac/pendulum", changes)
+    assert (by_name.parameters.seed, by_name.config.actor_optimizer["lr"]) == (2, 0.5)
+    (tmp_path / "mine.yaml").write_text("gym_env: {env_name: Pendulum-v1}\nalgorithm: {total_steps: 20_000, seed: 010}")
+    plain = {"gym_env": {"env_name": "Pendulum-v1"}, "algorithm": {"total_steps": 20_000, "seed": np.int64(10)}}
+    for source in (tmp_path / "mine.yaml", str(tmp_path / "mine.yaml"), plain, load_config(tmp_path / "mine.yaml")):
+        assert SAC(source).parameters.seed == 10
+        assert SAC(source, ["algorithm.seed=3"]).parameters.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sac/pendulun"], "Did you mean 'sac/pendulum'"),
+        (["nowhere.yaml"], "no configuration file 'nowhere.yaml'"),
+        (["dqn/cartpole"], "algo: 'dqn' found"),
+        (["sac/pendulum", "algorithm.seed=2"], "overrides: a list of texts"),
+        (["sac/pendulum", [3]], "overrides: a list of texts"),
+        (["sac/pendulum", ["seed"]], "write key=value"),
+        (["sac/pendulum", ["seed=2"]], "It belongs into algorithm.seed"),
+        ([None], "a YAML file or a name such as 'sac/pendulum' expected, None found"),
+        ([3], "expected, 3 .int. found"),
+        ([["sac/pendulum"]], "expected, .* .list. found"),
+        (["a\0b"], "no configuration file"),
+        (["x" * 5000], "no configuration file"),
+        ([""], "no configuration file"),
+        (["."], "no configuration file"),
+    ],
+)
+def test_what_is_no_configuration_is_told(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        SAC(*arguments)
+
+
+def test_two_runs_of_one_second_have_folders_of_their_own(monkeypatch):
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 1, 12, 0, 0)
+
+    monkeypatch.setattr("workspace_rl.schema.datetime", Noon)
+    config = OmegaConf.create(NOTEBOOK)
+    folders = [resolve_config(SACConfig, config) for _ in range(50)]
+    assert len({one.base_dir for one in folders}) == len({one.logger.log_dir for one in folders}) == 50
+    assert all(one.base_dir.startswith("CartPoleContinuous-v1/sac-S1_20260101-120000-") for one in folders)
+    assert all(one.logger.log_dir == f"./tblogs/{one.base_dir}" for one in folders)
+
+
+def test_two_jobs_that_start_at_once_both_run(tmp_path):
+    job = (
+        "from workspace_rl.algos import SAC; import sys, time; "
+        "sac = SAC({'gym_env': {'env_name': 'Pendulum-v1'}, 'record_best': False, 'compile': False,"
+        "'logger': {'save_tensorboard': False}, 'algorithm': {'total_steps': 12, 'learning_starts': 4, 'n_envs': 1,"
+        "'n_steps': 4, 'nb_evals': 1, 'batch_size': 4, 'final_episodes': 0}}); print('ready', flush=True); input();"
+        "print(sac.train(progress=False).run)"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": tmp_path, "env": environment}
+    jobs = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", job], **pipes) for _ in range(2)]
+    assert [one.stdout.readline() for one in jobs] == ["ready\n"] * 2
+    for one in jobs:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    runs = {one.communicate(timeout=60)[0] for one in jobs}
+    assert [one.returncode for one in jobs] == [0, 0] and len(runs) == 2
+    assert len(list(tmp_path.glob("outputs/Pendulum-v1/*/metrics.csv"))) == 2
