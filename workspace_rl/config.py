@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import importlib.resources
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,7 +231,7 @@ def config_text(source: str | Path) -> str:
     Raises:
         ConfigError: there is no such file, or it is no Unicode text.
     """
-    if not isinstance(source, str | os.PathLike):
+    if not isinstance(source, str | Path):
         raise ConfigError(
             f"a YAML file, or the name of a configuration that comes with the library, expected, {told(source)} found."
         )
@@ -267,16 +266,16 @@ def read_config(source: str | Path | Mapping[str, Any] | DictConfig, overrides: 
     Raises:
         ConfigError: there is no such file, it is not YAML, or an override is not of the form key=value.
     """
-    if isinstance(source, str | os.PathLike):
-        source = load_config(source)
-    elif not isinstance(source, DictConfig):
-        if not isinstance(source, Mapping):
-            raise ConfigError(
-                "the configuration: a dictionary of parameters, a YAML file or a name such as 'sac/pendulum' expected, "
-                f"{told(source)} found."
-            )
-        source = OmegaConf.create(plain(source))
-    return apply_overrides(source, overrides)
+    if isinstance(source, DictConfig):
+        return apply_overrides(source, overrides)
+    if isinstance(source, Mapping):
+        return apply_overrides(OmegaConf.create(plain(source)), overrides)
+    if isinstance(source, str | Path):
+        return apply_overrides(load_config(source), overrides)
+    raise ConfigError(
+        "the configuration: a dictionary of parameters, a YAML file or a name such as 'sac/pendulum' expected, "
+        f"{told(source)} found."
+    )
 
 
 def _decoded(content: bytes) -> str:

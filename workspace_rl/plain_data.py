@@ -7,6 +7,7 @@ import enum
 import math
 import numbers
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,31 +30,12 @@ def plain(value: Any, name: str = "") -> Any:
         name: what it is called in messages; keys within are put behind it.
 
     Raises:
-        ConfigError: there is no plain form of it, or a text holds what no file and no path can.
+        ConfigError: there is no plain form of it, it holds itself, or a text holds what no file and no path can.
     """
-    if value is None or type(value) in (bool, int, float, bytes):
-        return value
-    if isinstance(value, enum.Enum):
-        return plain(value.value, name)
-    if isinstance(value, str):
-        return _text(str(value), name)
-    if isinstance(value, os.PathLike):
-        return _text(os.fsdecode(value), name)
-    if isinstance(value, Container):  # of OmegaConf; interpolations stay as they are
-        return plain(OmegaConf.to_container(value, resolve=False), name)
-    if isinstance(value, Mapping):
-        return {plain(key, f"{name} (a key)"): _entry(key, one, name) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one, f"{name}[{index}]") for index, one in enumerate(value)]
-    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
-        return _numbers(value, name)
-    if isinstance(value, torch.device):
-        return str(value)
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real | decimal.Decimal):
-        return float(value)
-    raise _refusal(value, name)
+    try:
+        return _plain(value, name)
+    except RecursionError as error:
+        raise ConfigError(f"{_place(name)}it is nested too deeply, or holds itself.") from error
 
 
 def whole_number(value: Any, name: str, *, least: int, error: type[WorkspaceRLError] = ConfigError) -> int:
@@ -70,14 +52,8 @@ def whole_number(value: Any, name: str, *, least: int, error: type[WorkspaceRLEr
     """
     if type(value) is int and value >= least:
         return value
-    found: Any = value
-    if isinstance(value, numbers.Real | np.ndarray | torch.Tensor) and not isinstance(value, bool):
-        try:
-            found = plain(value)
-        except ConfigError:
-            found = None
-    # Neither a fraction nor infinite.
-    if isinstance(found, int | float) and not isinstance(found, bool) and found == found // 1 and found >= least:
+    found = _number(value)
+    if found is not None and found == found // 1 and found >= least:  # neither a fraction nor infinite
         return int(found)
     raise error(f"{name}: a whole number of at least {least} expected, {told(value)} found.")
 
@@ -104,18 +80,25 @@ def finite_number(
     Raises:
         WorkspaceRLError: it is no finite number, or out of bounds; of the class `error`.
     """
-    found = math.nan
-    if isinstance(value, numbers.Real | np.ndarray | torch.Tensor) and not isinstance(value, bool | np.bool_):
-        try:
-            found = float(plain(value))
-        except (ConfigError, TypeError, OverflowError):  # TypeError: of a list
-            found = math.nan
-    if math.isfinite(found) and least <= found <= most and found > above:
-        return found
+    found = _number(value)
+    # An int may be beyond what a float can hold.
+    if found is not None and abs(found) <= sys.float_info.max and least <= found <= most and found > above:
+        return float(found)
     bounds = [f"of at least {least:g}"] * (least > -math.inf) + [f"above {above:g}"] * (above > -math.inf)
     bounds += [f"of at most {most:g}"] * (most < math.inf)
     expected = " ".join(["a finite number", " and ".join(bounds)]).strip()
     raise error(f"{name}: {expected} expected, {told(value)} found.")
+
+
+def _number(value: Any) -> int | float | None:
+    """Return a number of Python, NumPy or torch as Python's, None for anything else."""
+    if not isinstance(value, numbers.Real | np.ndarray | torch.Tensor):
+        return None
+    try:
+        found = plain(value)
+    except ConfigError:
+        return None
+    return found if type(found) in (int, float) else None
 
 
 def told(value: Any) -> str:
@@ -128,11 +111,37 @@ def told(value: Any) -> str:
     return text if value is None or isinstance(value, bool) else f"{text} ({type(value).__name__})"
 
 
+def _plain(value: Any, name: str) -> Any:
+    if value is None or type(value) in (bool, int, float, bytes):
+        return value
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, name)
+    if isinstance(value, str):
+        return _text(str(value), name)
+    if isinstance(value, os.PathLike):
+        return _text(os.fsdecode(value), name)
+    if isinstance(value, Container):  # of OmegaConf; interpolations stay as they are
+        return _plain(OmegaConf.to_container(value, resolve=False), name)
+    if isinstance(value, Mapping):
+        return {_plain(key, f"{name} (a key)"): _entry(key, one, name) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, f"{name}[{index}]") for index, one in enumerate(value)]
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        return _numbers(value, name)
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real | decimal.Decimal):
+        return float(value)
+    raise _refusal(value, name)
+
+
 def _entry(key: Any, value: Any, name: str) -> Any:
     where = f"{name}.{key}" if name else str(key)
     if key == "classname" and isinstance(value, type):
         return class_path(value)
-    return plain(value, where)
+    return _plain(value, where)
 
 
 def _text(text: str, name: str) -> str:
@@ -160,7 +169,7 @@ def _numbers(value: np.ndarray | np.generic | torch.Tensor, name: str) -> Any:
         raise _refusal(value, name) from error
     if isinstance(found, complex):
         raise _refusal(value, name)
-    return plain(found, name)
+    return _plain(found, name)
 
 
 def _refusal(value: Any, name: str) -> ConfigError:

@@ -112,7 +112,7 @@ class _CoreLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key_node.tag != _MERGE:
                 if key in seen:
                     raise yaml.constructor.ConstructorError(
@@ -120,6 +120,10 @@ class _CoreLoader(yaml.SafeLoader):
                     )
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def merge_scalar(self, node: yaml.ScalarNode) -> Any:
+        """Return what `<<` is where it is no key: a text."""
+        return node.value
 
     def core_scalar(self, node: yaml.ScalarNode) -> Any:
         """Return what a scalar of one of the kinds above stands for, be it tagged explicitly or not."""
@@ -151,5 +155,5 @@ for _kind, (_pattern, _first) in [*_CORE.items(), *_NAMED.items()]:
         _CoreLoader.add_implicit_resolver(_TAG + _kind, _whole, _first)
         _CoreLoader.add_constructor(_TAG + _kind, _CoreLoader.core_scalar)
 _CoreLoader.add_implicit_resolver(_MERGE, re.compile(r"<<\Z"), ["<"])
-_CoreLoader.add_constructor(_MERGE, _CoreLoader.construct_yaml_str)  # a text where it is no key
+_CoreLoader.add_constructor(_MERGE, _CoreLoader.merge_scalar)
 _CoreDumper.add_representer(str, _CoreDumper.text)

@@ -258,7 +258,7 @@ def _checked_optimizer(value: Any, name: str) -> dict[str, Any]:
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
     if "." not in value["classname"]:
-        value = {**value, "classname": class_path(found)}
+        value["classname"] = class_path(found)
     if not issubclass(found, torch.optim.Optimizer):
         raise ConfigError(f"{name}: {value['classname']} is no optimiser of torch.")
     arguments = {key: one for key, one in value.items() if key != "classname"}

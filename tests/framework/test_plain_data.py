@@ -136,7 +136,7 @@ def test_numbers_and_paths_of_others_make_the_same_run():
 def test_objects_that_hold_themselves_are_told():
     config = algorithm()
     config["gym_env"]["env_args"] = {"a": config}
-    with pytest.raises(ConfigError, match="recursion"):
+    with pytest.raises(ConfigError, match="holds itself"):
         SAC(config)
 
 
