@@ -36,14 +36,14 @@ def misfits(module: nn.Module, stored: Mapping[str, Any]) -> dict[str, tuple[Any
     expected = state_by_name(module)
     found = {}
     for name in expected | dict(stored):
-        shapes = tuple(None if name not in one else tuple(one[name].shape) for one in (expected, stored))
+        ours, theirs = (tuple(one[name].shape) if name in one else None for one in (expected, stored))
         if name in places:
             part, leaf = places[name]
             fits = name in stored or leaf in part._non_persistent_buffers_set
         else:
-            fits = shapes[0] == shapes[1]
+            fits = ours == theirs
         if not fits:
-            found[name] = shapes
+            found[name] = (ours, theirs)
     return found
 
 
@@ -55,12 +55,12 @@ def put_buffers(module: nn.Module, stored: Mapping[str, Tensor]) -> None:
         if name not in stored:
             continue
         now, value = part._buffers[leaf], stored[name]
-        fits = now is not None and now.shape == value.shape and now.dtype == value.dtype and 0 not in now.stride()
-        # Two buffers may have been one tensor when the module was built, and none any more when it was stored.
-        if fits and torch.equal(filled.setdefault(now, value), value):
-            now.copy_(value)
-        else:
-            part._buffers[leaf] = value.to(None if now is None else now.device, copy=True)
+        if now is not None and now.shape == value.shape and now.dtype == value.dtype and 0 not in now.stride():
+            # Two buffers may have been one tensor when the module was built, and none any more when it was stored.
+            if torch.equal(filled.setdefault(now, value), value):
+                now.copy_(value)
+                continue
+        part._buffers[leaf] = value.to(None if now is None else now.device, copy=True)
 
 
 def lazy_names(module: nn.Module) -> list[str]:

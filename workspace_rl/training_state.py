@@ -58,8 +58,9 @@ def load_state(parts: Mapping[str, Part], tensors: Mapping[str, Tensor], plain: 
     known = {id(one) for name, one in targets.items() if name in tensors}
     for name, target in targets.items():
         # Buffers may be of any shape, and missing where they are not in a state_dict or are stored by another name.
-        part, key = buffers.get(name, (None, ""))
-        if part is None or not (name in tensors or key in part._non_persistent_buffers_set or id(target) in known):
+        holder, key = buffers.get(name, (None, ""))
+        missing = name not in tensors and id(target) not in known
+        if holder is None or (missing and key not in holder._non_persistent_buffers_set):
             _fit(name, target, tensors)
     optimizers = {name: part for name, part in parts.items() if isinstance(part, torch.optim.Optimizer)}
     for part_name, optimizer in optimizers.items():

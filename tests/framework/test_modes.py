@@ -27,9 +27,10 @@ from workspace_rl import (
 from workspace_rl.agents import ContinuousQAgent, SquashedGaussianActor
 from workspace_rl.algos import SAC
 from workspace_rl.composition import KWAgentWrapper
-from workspace_rl.errors import PolicyFileError
+from workspace_rl.errors import CheckpointError, PolicyFileError
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.plots import episode_values, policy_map
+from workspace_rl.training_state import load_state, read_state
 
 
 class Modal(nn.Module):
@@ -226,3 +227,21 @@ def test_parameters_that_are_yet_to_be_created_are_refused_before_anything_start
 
     with pytest.raises(PolicyFileError, match=r"layer.weight, layer.bias are created at the first call only"):
         save_policy(Lazy(), tmp_path)
+
+
+def test_checkpoints_have_all_buffers_and_older_ones_without_some_fit():
+    agent, found = Shifting(), Shifting()
+    for t in range(2):
+        agent(Workspace(), t=t)
+    tensors, plain = read_state({"one": agent, "same": agent})
+    assert sorted(tensors) == ["one.first.weight", "one.grows", "one.later", "one.own"]
+    load_state({"one": found, "same": found}, tensors, plain)
+    for name in ("later", "grows", "own"):
+        assert torch.equal(getattr(found, name), getattr(agent, name)), name
+    assert found.later is not found.own and found.second.weight is found.first.weight
+    older = {name: value for name, value in tensors.items() if name not in ("one.own", "one.later")}
+    fresh = Shifting()
+    load_state({"one": fresh}, older, plain)
+    assert torch.equal(fresh.grows, agent.grows) and fresh.own.tolist() == [0, 0] and fresh.later is None
+    with pytest.raises(CheckpointError, match=r"'one.grows' is \[1\] there, nothing was stored"):
+        load_state({"one": Shifting()}, {"one.first.weight": tensors["one.first.weight"]}, plain)
