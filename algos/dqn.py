@@ -52,7 +52,7 @@ class DQNArchitecture:
     )
     dueling: bool = option(False, "separate streams for value and advantage")
     head_hidden_size: list[int] = option(lambda: [], "units of the head's hidden layers, in each stream", least=1)
-    features_from: str | None = option(None, "start with the body of this run's best policy (a folder)")
+    features_from: str | None = option(None, "start with the body of this run's best policy (a folder)", path=True)
     freeze_features: bool = option(False, "keep the body as it starts, and learn the head only")
 
 

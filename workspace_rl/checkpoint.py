@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from workspace_rl.errors import CheckpointError, RunFolderError
-from workspace_rl.files import inside, write_bytes
+from workspace_rl.files import absolute, inside, write_bytes
 from workspace_rl.replay_buffer import ReplayBuffer
 
 #: How many checkpoints are kept.
@@ -59,7 +59,7 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path) -> None:
         """Use `folder`, which is created with the first checkpoint."""
-        self.folder = Path(folder)
+        self.folder = absolute(folder)
         self._files: dict[str, dict[str, Any]] = {}  # of the newest checkpoint: name -> size and checksum
         self._rows: list[tuple[str, int]] = []  # names and first rows of its pieces of the replay buffer
         self._n_rows = 0

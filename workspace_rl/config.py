@@ -104,7 +104,7 @@ class LoggerConfig:
         "the logger's class, or BBRL's name for it",
         choices=("workspace_rl.logger.Logger", "bbrl.utils.logger.TFLogger"),
     )
-    log_dir: str | None = option(None, "TensorBoard folder; the run's own 'tensorboard' unless given")
+    log_dir: str | None = option(None, "TensorBoard folder; the run's own 'tensorboard' unless given", path=True)
     log_interval: int = option(1000, "environment steps between two rows of a training metric, which average", least=1)
     save_tensorboard: bool = option(True, "also write TensorBoard events (metrics.csv is always written)")
     verbose: bool = option(False, "also print what is logged")
@@ -182,7 +182,9 @@ class RunConfig:
     gym_env: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     base_dir: str = option(
-        "outputs/${gym_env.env_name}/${algo}-S${algorithm.seed}_${current_time:}", "the run's folder, created anew"
+        "outputs/${gym_env.env_name}/${algo}-S${algorithm.seed}_${current_time:}",
+        "the run's folder, created anew",
+        path=True,
     )
     save_best: bool = option(True, "keep the policy with the best evaluation in the run's folder 'best'")
     record_best: bool = option(True, "film the best policy at the end, if the environment can draw itself")

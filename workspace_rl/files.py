@@ -19,6 +19,41 @@ except ImportError:  # not a POSIX system
 LOCK = ".lock"
 
 
+def absolute(path: str | Path) -> Path:
+    """Return `path` from the root on, `~` replaced: an environment may change the working directory at any time.
+
+    Raises:
+        RunFolderError: the path is relative, and the working directory is gone.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except OSError as error:
+        raise RunFolderError(
+            f"{str(path)!r} is relative, but the working directory does not exist any more. Change to another one, or "
+            "give an absolute path."
+        ) from error
+
+
+def working_directory() -> str | None:
+    """Return the working directory, None if it does not exist any more."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def back_home(home: str | None = None) -> Iterator[None]:
+    """Let environments change the working directory within the block; afterwards it is `home`, or what it was."""
+    home = home or working_directory()
+    try:
+        yield
+    finally:
+        if home is not None:
+            with contextlib.suppress(OSError):  # it is gone
+                os.chdir(home)
+
+
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there takes the place of `path` when the block ends well.
@@ -28,7 +63,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises:
         RunFolderError: the file cannot be written.
     """
-    path = Path(path)
+    path = absolute(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         with told_errors(path):

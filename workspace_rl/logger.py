@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from workspace_rl.errors import MetricError, MissingDependencyError, RunFolderError
-from workspace_rl.files import told_errors
+from workspace_rl.files import absolute, told_errors
 from workspace_rl.installation import how_to_install
 from workspace_rl.plain_data import told
 from workspace_rl.printing import say
@@ -58,10 +58,10 @@ class Logger:
         Raises:
             RunFolderError: the file cannot be written.
         """
-        self._path = Path(csv_path)
+        self._path = absolute(csv_path)
         self._flush_seconds, self._flush_size = flush_seconds, flush_size
         self._flushed_at, self._last_step = time.monotonic(), 0
-        self._folder = tensorboard_folder
+        self._folder = None if tensorboard_folder is None else absolute(tensorboard_folder)
         self._verbose = verbose
         self._purge_step = None if resumed_at is None else resumed_at + 1
         self._pending: list[tuple[int, str, float | Tensor, bool]] = []

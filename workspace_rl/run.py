@@ -20,7 +20,7 @@ from workspace_rl.config import RunConfig, apply_overrides, load_config
 from workspace_rl.env_wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation import Evaluation, evaluate
-from workspace_rl.files import FolderLock, inside, write_bytes, write_text
+from workspace_rl.files import FolderLock, absolute, back_home, inside, working_directory, write_bytes, write_text
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import read_metrics
 from workspace_rl.make_env_agent import make_env_agent
@@ -71,7 +71,7 @@ class Run:
             ConfigError: its configuration is not valid, its algorithm is neither the library's nor allowed, or it was
                 made by another class.
         """
-        self.path = Path(path).expanduser()
+        self.path = absolute(path)
         if not (self.path / CONFIG).is_file():
             raise RunFolderError(f"{self.path} is not the folder of a run: it has no {CONFIG}.")
         config = load_config(inside(self.path, CONFIG))
@@ -92,7 +92,7 @@ class Run:
         Raises:
             RunFolderError: the folder exists and is not empty, or cannot be written.
         """
-        path = Path(config.base_dir).expanduser()
+        path = absolute(config.base_dir)
         try:
             if path.exists() and any(path.iterdir()):
                 raise RunFolderError(
@@ -100,7 +100,7 @@ class Run:
                 )
             path.mkdir(parents=True, exist_ok=True)
             if config.logger.log_dir and config.logger.save_tensorboard:
-                Path(config.logger.log_dir).expanduser().mkdir(parents=True, exist_ok=True)
+                absolute(config.logger.log_dir).mkdir(parents=True, exist_ok=True)
             lock = FolderLock(path)
         except OSError as error:
             if isinstance(error, RunFolderError):
@@ -215,9 +215,7 @@ class Run:
     @property
     def tensorboard_folder(self) -> Path:
         """Where TensorBoard's events are."""
-        return (
-            Path(self.config.logger.log_dir).expanduser() if self.config.logger.log_dir else self.path / "tensorboard"
-        )
+        return absolute(self.config.logger.log_dir) if self.config.logger.log_dir else self.path / "tensorboard"
 
     def policy(self, which: Which = "best", allow: Sequence[str | type] = ()) -> Agent:
         """Return the best or the latest policy of the run; `allow` names classes of your own, as in `load_policy`.
@@ -267,9 +265,10 @@ class Run:
         require_trusted(self.config.gym_env.wrappers, [*self._allow, *allow])
         # As few rounds as 16 environments need, and as few environments as that many rounds need.
         n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
+        home = working_directory()
         env_agent = make_env_agent(self.config.gym_env, n_envs, auto_reset=False)
         try:
-            with StopRequest(), torch_threads(self.config.torch_threads):
+            with back_home(home), StopRequest(), torch_threads(self.config.torch_threads):
                 return evaluate(env_agent, policy, seeds)
         finally:
             env_agent.close()
@@ -291,12 +290,13 @@ class Run:
             RenderingError: the environment cannot draw itself.
             PolicyFileError: the run has no such policy, or it is damaged.
         """
-        path = self.film(which) if path is None else Path(path)
+        path = self.film(which) if path is None else absolute(path)
         policy = self.policy(which, allow)
         require_trusted(self.config.gym_env.wrappers, [*self._allow, *allow])
+        home = working_directory()
         env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
         try:
-            with StopRequest():
+            with back_home(home), StopRequest():
                 return record_video(
                     env_agent, policy, path, episode_seeds(_seed(self.config), VIDEO_EPISODES, n=n_episodes)
                 )

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.classes import check_arguments, class_path, find_class
 from workspace_rl.errors import ConfigError, did_you_mean
+from workspace_rl.files import absolute
 from workspace_rl.plain_data import plain, told
 from workspace_rl.plain_yaml import write_yaml
 from workspace_rl.unknown_keys import argument_hint, check_keys
@@ -35,8 +36,8 @@ def option(default: Any, help: str, **limits: Any) -> Any:
         default: a value, or a function that makes one.
         help: one line for `describe_schema`.
         **limits: `least`, `most` (inclusive), `above` (exclusive) for numbers; `choices` for strings; `filled` for
-            lists that may not be empty; `infinite` for numbers that need not be
-            finite, `instead` for what to write instead of an infinite one.
+            lists that may not be empty; `infinite` for numbers that need not be finite, `instead` for what to write
+            instead of an infinite one; `path` for texts that name files, which become absolute.
     """
     metadata = {"help": help, **limits}
     if callable(default):
@@ -167,6 +168,8 @@ def _build(schema: type[Any], values: Any, path: str) -> Any:
             built[one.name] = _checked_optimizer(value, name)
         else:
             built[one.name] = _converted(value, hint, name)
+            if one.metadata.get("path") and built[one.name] is not None:
+                built[one.name] = str(absolute(built[one.name]))
             _check_limits(built[one.name], one.metadata, name)
     config = schema(**built)
     if hasattr(config, "check"):  # parameters that must fit each other

@@ -33,7 +33,7 @@ from workspace_rl.errors import (
     WorkspaceRLError,
 )
 from workspace_rl.evaluation import Evaluation, evaluate
-from workspace_rl.files import told_errors
+from workspace_rl.files import back_home, told_errors, working_directory
 from workspace_rl.inspection.diagrams import diagram_of
 from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.interrupts import Stopped, StopRequest, stop_if_requested
@@ -142,6 +142,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             CompositionError: a class of your own lacks what the loop needs of it.
         """
         require_declared(type(self))
+        # Where the program is, and where environments have gone to while they were made.
+        self._home = self._away = working_directory()
         self.config: Config = resolve_run_config(type(self), read_config(config, overrides))  # type: ignore[assignment]
         self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
         self.total_steps = self.parameters.run_length
@@ -165,6 +167,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             seed, n_envs = self.parameters.seed, self.parameters.n_envs
             self.train_env = make_env_agent(self.config.gym_env, n_envs, auto_reset=True, seed=seed, device=self.device)
             if_it_fails.callback(self.train_env.close)
+            self._away = working_directory()
             warn_of_memory(self.train_env.facts(), self.train_env.label)
             if self.train_env.action_kind != self.action_kind:
                 raise UnsupportedSpaceError(
@@ -270,6 +273,14 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """
         if self._trained:
             raise RunFolderError(f"this object has trained already, into {self.config.base_dir}. Create a new one.")
+        with back_home(self._home if working_directory() == self._away else None):
+            result = self._train(progress)
+        if progress:
+            say(result)
+            note_printed(result)
+        return result
+
+    def _train(self, progress: bool) -> TrainingResult:
         try:
             traced = check_before_training(self)
             if self.run is None:
@@ -280,15 +291,11 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             with StopRequest() as stop:
                 self._run_loop(self.run, progress, stop)
                 self._close_environments()
-                result = self._finish(self.run, interrupted=stop.requested, progress=progress)
+                return self._finish(self.run, interrupted=stop.requested, progress=progress)
         finally:
             self._close_environments()
             if self.run is not None:
                 self.run.unlock()
-        if progress:
-            say(result)
-            note_printed(result)
-        return result
 
     def _run_loop(self, run: Run, progress: bool, stop: StopRequest) -> None:
         """Collect and learn up to `total_steps`, or until `stop` is requested."""

@@ -14,7 +14,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.composition import Agents
 from workspace_rl.env_facts import LONG_EPISODE, LongEpisodes
 from workspace_rl.errors import CompositionError, RenderingError
-from workspace_rl.files import whole_file
+from workspace_rl.files import absolute, whole_file
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.modes import acting
 from workspace_rl.pictures import Pictures
@@ -46,7 +46,7 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
         RunFolderError: the file cannot be written.
     """
     agents = Agents(env_agent, policy)
-    path = Path(path)
+    path = absolute(path)
     if path.suffix != ".mp4":
         raise RenderingError(f"a film is an mp4 file, but {str(path)!r} was asked for; give a name that ends in .mp4.")
     if env_agent.auto_reset or env_agent.n_envs != 1:

@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import Any
 
 from workspace_rl.errors import RenderingError
-from workspace_rl.files import write_text
+from workspace_rl.files import absolute, write_text
 from workspace_rl.inspection.drawing import Circle, Drawing, Line, Rectangle, Text, text_width
 from workspace_rl.inspection.problems import layout, prepares
 from workspace_rl.inspection.recording import GIVEN, REPLAYED, Access, Call
@@ -98,7 +98,7 @@ class Diagram:
             MissingDependencyError: matplotlib, which writes PNG, is not installed.
             RunFolderError: the file cannot be written.
         """
-        path = Path(path)
+        path = absolute(path)
         if path.suffix not in (".svg", ".png"):
             raise RenderingError(f"a diagram is an .svg or a .png file, but {str(path)!r} was asked for.")
         if path.suffix == ".svg":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from workspace_rl.errors import MissingDependencyError, RenderingError
-from workspace_rl.files import whole_file
+from workspace_rl.files import absolute, whole_file
 from workspace_rl.installation import how_to_install
 
 if TYPE_CHECKING:  # matplotlib is imported where a picture is made: it is optional, and slow
@@ -45,7 +45,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         RenderingError: the name ends otherwise.
         RunFolderError: the file cannot be written.
     """
-    path = Path(path)
+    path = absolute(path)
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise RenderingError(f"a figure is a .png, .svg or .pdf file, but {str(path)!r} was asked for.")
     with whole_file(path) as temporary:

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from workspace_rl.files import write_text
+from workspace_rl.files import absolute, write_text
 from workspace_rl.plots.text import visible_text
 from workspace_rl.report.figures import Metrics, Picture, return_figure, score_figure, training_figure
 from workspace_rl.report.options import default_options, option_tables, written_name
@@ -47,7 +47,8 @@ def write_report(run: str | Path, path: str | Path | None = None) -> Path:
         ConfigError: the run's configuration is no YAML dictionary.
         MissingDependencyError: matplotlib or scipy is not installed.
     """
-    path = Path(run).expanduser() / "report.html" if path is None else Path(path)
+    run = absolute(run)
+    path = run / "report.html" if path is None else absolute(path)
     write_text(path, report_page(run))
     return path
 
