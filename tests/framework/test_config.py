@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,8 +53,10 @@ NOTEBOOK = {
 def test_the_dictionary_of_bbrls_notebook_works_as_it_stands():
     sac = SAC(OmegaConf.create(NOTEBOOK))
     assert sac.config.algorithm.buffer_size == 1_000_000 and isinstance(sac.config.algorithm.buffer_size, int)
-    assert sac.config.base_dir.startswith("CartPoleContinuous-v1/sac-S1_2")
-    assert sac.config.logger.log_dir == f"./tblogs/{sac.config.base_dir}"
+    assert sac.config.base_dir.startswith(str(Path("CartPoleContinuous-v1/sac-S1_2").absolute()))
+    assert sac.config.logger.log_dir == str(
+        Path("tblogs").absolute() / Path(sac.config.base_dir).relative_to(Path.cwd())
+    )
     assert sac.total_steps == 2000 * 32 * 8
     assert sac.actor.body[0].out_features == 64 and sac.entropy_coef().item() == pytest.approx(2e-7)
 
@@ -137,7 +140,7 @@ def test_interpolations_may_name_defaults():
     given = {"base_dir": "x/${algo}-S${algorithm.seed}", "gym_env": {"env_name": "Pendulum-v1"}}
     given["algorithm"] = {"total_steps": 20_000}
     for config in (given, OmegaConf.create(given)):
-        assert resolve_config(SACConfig, config).base_dir == "x/sac-S1"
+        assert resolve_config(SACConfig, config).base_dir == str(Path("x/sac-S1").absolute())
 
 
 def test_overrides():

@@ -114,7 +114,7 @@ def test_a_configuration_is_not_given_to_another_class(runs):
     for algo in ("sac", OWN, None):
         config = resolve_run_config(MaxSAC, CONFIG | {"algo": algo})
         # The folder's name says whose it is, in letters that every system takes.
-        assert config.algo == OWN and config.base_dir.startswith("outputs/Pendulum-v1/MaxSAC-S1_")
+        assert config.algo == OWN and "/outputs/Pendulum-v1/MaxSAC-S1_" in config.base_dir
 
 
 @pytest.mark.parametrize("compiled", [False, True])
