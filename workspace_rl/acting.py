@@ -15,6 +15,7 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.errors import (
+    ActionError,
     CompositionError,
     ObservationError,
     UnknownVariableError,
@@ -125,7 +126,13 @@ class PolicyFunction:
             workspace.set(name, 0, self._tensor(array))
         with torch.no_grad():
             self.policy(workspace, t=0, **self._kwargs)
-        actions = self._adapter(size or 1)(workspace.get(_ACTION, 0), _ACTION, 0)
+        try:
+            actions = self._adapter(size or 1)(workspace.get(_ACTION, 0), _ACTION, 0)
+        except ActionError as error:
+            unfit = [name for name in self._leaves if not torch.isfinite(workspace.get(name, 0)).all()]
+            if not unfit:
+                raise
+            raise ObservationError(f"{', '.join(unfit)}: finite numbers expected, NaN or infinity found.") from error
         if size:
             return actions
         return int(actions[0]) if self._discrete else np.asarray(actions[0])
@@ -182,7 +189,7 @@ class _Leaf:
         """Return a copy of the leaf, `[B, ...]`, and B; 0 for a single observation, whose array is `[1, ...]`."""
         try:
             array = np.asarray(self._pick(observation))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise ObservationError(
                 f"{self.name}: {self.space} expected, nothing found there in {type(observation).__name__} "
                 f"({type(error).__name__}: {error})."

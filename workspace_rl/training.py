@@ -49,7 +49,7 @@ from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import COMPOSITION, Run
 from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.threads import torch_threads
-from workspace_rl.training_state import load_state, read_state
+from workspace_rl.training_state import check_classes, classes_of, load_state, read_state
 from workspace_rl.update_watch import Steps, UpdateWatch, non_finite_tensors, save_batch
 from workspace_rl.workspace import Workspace
 
@@ -516,6 +516,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             )
         try:
             loop, tensors = checkpoint.state["loop"], checkpoint.tensors
+            check_classes(self._parts(), checkpoint.state.get("classes", {}))  # older ones have none
             load_state(self._parts(), tensors, checkpoint.state["parts"])
             self.random_state.restore(
                 {name.removeprefix(_RANDOM): one for name, one in tensors.items() if name.startswith(_RANDOM)}
@@ -556,7 +557,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             "due": dataclasses.asdict(self._due),
         }
         config, machine = dataclasses.asdict(self.config), this_machine(self.device)
-        state = {"loop": loop, "parts": plain, "config": config, "machine": machine}
+        state = {"loop": loop, "parts": plain, "classes": classes_of(self._parts())}
+        state |= {"config": config, "machine": machine}
         run.checkpoints.save(self.steps, state, tensors, buffer, run.files_to_copy())
 
     def _renew_environments(self, collector: Collector) -> None:

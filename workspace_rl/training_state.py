@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -94,6 +95,33 @@ def load_state(parts: Mapping[str, Part], tensors: Mapping[str, Tensor], plain: 
                 state[key] = value
         for group, settings in zip(part.param_groups, plain[f"{part_name}.groups"], strict=True):
             group.update({key: _like(group.get(key), value) for key, value in settings.items()})
+
+
+def classes_of(parts: Mapping[str, Part]) -> dict[str, list[str]]:
+    """Return the names of the classes that each part consists of; layers of equal shapes may compute otherwise."""
+    return {
+        name: [type(one).__qualname__ for one in (part.modules() if isinstance(part, nn.Module) else [part])]
+        for name, part in parts.items()
+    }
+
+
+def check_classes(parts: Mapping[str, Part], stored: Any) -> None:
+    """Compare the parts with what `classes_of` said of those whose state was stored.
+
+    Raises:
+        CheckpointError: a part is of other classes; the message names it, with both.
+    """
+    if not isinstance(stored, Mapping):
+        raise CheckpointError("the checkpoint does not fit the run: it does not say what the parts were made of.")
+    ours = classes_of(parts)
+    for name in ours:
+        if name in stored and ours[name] != stored[name]:
+            pairs = itertools.zip_longest(stored[name], ours[name], fillvalue="nothing")
+            theirs, own = next(pair for pair in pairs if pair[0] != pair[1])
+            raise CheckpointError(
+                f"the checkpoint does not fit the run: {name!r} was made of {theirs} where it is {own} now. Build it "
+                "as it was, or train anew into another base_dir."
+            )
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -165,6 +165,8 @@ def test_stacked_pictures_are_taken_as_the_environment_gives_them():
         (["a", "b", "c"], "float32 expected, <U1 found"),
         (None, r"\[\] found"),
         ([[1, 2], [3]], "env/env_obs: .*nothing found there in list"),
+        (torch.zeros(3, requires_grad=True), "env/env_obs: .*nothing found there in Tensor"),
+        ([0.0, np.nan, 0.0], "env/env_obs: finite numbers expected"),
     ],
 )
 def test_what_is_no_observation_is_told(observation, message):

@@ -4,10 +4,12 @@ import copy
 import subprocess
 import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from torch import nn
 
 from tests.framework.test_checkpoint import train_until
 from tests.robustness.killed_runs import differences
@@ -18,7 +20,7 @@ from workspace_rl.algos import SAC, TD3
 from workspace_rl.algos.sac import SACConfig
 from workspace_rl.classes import class_name, find_allowed
 from workspace_rl.cli import main
-from workspace_rl.errors import ConfigError, PolicyFileError
+from workspace_rl.errors import CheckpointError, ConfigError, PolicyFileError
 from workspace_rl.run_record import RunRecord, group_runs
 
 
@@ -128,6 +130,20 @@ def test_a_derived_class_goes_on_bit_for_bit(compiled, tmp_path):
             train_until(MaxSAC(config), 6)
     MaxSAC.restore(tmp_path / "stopped").train(progress=False)
     assert not differences(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_agents_of_other_classes_do_not_go_on_with_it(tmp_path, monkeypatch):
+    """Of which the shapes are the same: nothing but their names tells them apart."""
+    run = trained(SAC, tmp_path / "run")
+    actor = partial(SquashedGaussianActor, activation=nn.Tanh)
+    monkeypatch.setattr("workspace_rl.algos.sac.SquashedGaussianActor", actor)
+    with pytest.raises(CheckpointError, match="'actor' was made of ReLU where it is Tanh now"):
+        SAC.restore(run, ["algorithm.total_steps=90"])
+    monkeypatch.setattr("workspace_rl.algos.sac.SquashedGaussianActor", type("Mine", (SquashedGaussianActor,), {}))
+    with pytest.raises(CheckpointError, match="'actor' was made of SquashedGaussianActor where it is Mine now"):
+        SAC.restore(run, ["algorithm.total_steps=90"])
+    monkeypatch.undo()
+    SAC.restore(run, ["algorithm.total_steps=90"]).run.unlock()
 
 
 @pytest.fixture(scope="module")
