@@ -288,3 +288,25 @@ def test_small_helpers():
         assert bbrl.get_class(found) is bbrl.get_class({"classname": "collections.OrderedDict"}) is OrderedDict
         assert bbrl.get_arguments([("classname", "x"), ("a", 1)]) == {"a": 1}
         assert bbrl.instantiate_class([("classname", "fractions.Fraction"), ("numerator", 3)]) == 3
+
+
+def test_distributions_are_the_same():
+    results = []
+    for package in (REAL, OURS):
+        torch.manual_seed(0)
+        module = package.module("utils.gymnasium.distributions")
+        made = module.SquashedDiagGaussianDistribution(2)
+        assert made.mean_actions is None and isinstance(made, module.DiagGaussianDistribution)
+        mean, log_std = torch.randn(5, 2, requires_grad=True), torch.randn(5, 2)
+        assert made.make_distribution(mean, log_std) is made
+        action = made.sample()
+        log_prob = made.log_prob(action.detach())
+        results.append([action, log_prob, made.mode(), made.get_actions(deterministic=True), *made.get_ten_samples()])
+        results[-1] += torch.autograd.grad(log_prob.sum() + action.sum(), mean)
+        with pytest.raises(Exception, match="ntropy"):
+            made.entropy()
+    for theirs, mine in zip(*results, strict=True):
+        assert torch.equal(theirs, mine)
+    # BBRL's are abstract.
+    assert type(module.make_proba_distribution(gym.spaces.Box(-1, 1, (2,)))) is module.DiagGaussianDistribution
+    assert type(module.make_proba_distribution(gym.spaces.Discrete(2))).__name__ == "CategoricalDistribution"
