@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.networks import build_mlp, full_precision
+from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
@@ -44,7 +44,7 @@ class DeterministicActor(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Choose actions at step `t`."""
-        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name, self.model[0].weight)
+        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name, first_weight(self.model))
         self.set(("action", t), full_precision(self.model(observation)))
 
 

@@ -36,7 +36,15 @@ def full_precision(output: Tensor) -> Tensor:
 
 def drawing_dtype() -> torch.dtype:
     """Return the dtype of random numbers: torch's default, but of 32 bits at least."""
-    return torch.promote_types(torch.get_default_dtype(), torch.float32)
+    return torch.float64 if torch.get_default_dtype() is torch.float64 else torch.float32
+
+
+def first_weight(*networks: nn.Module) -> Tensor:
+    """Return the first weight of networks, at once where it is a perceptron's: looking through all takes longer."""
+    first = networks[0]._modules.get("0")
+    if isinstance(first, nn.Linear):
+        return first.weight
+    return next(parameter for network in networks for parameter in network.parameters())
 
 
 class EnsembleMLP(nn.Module):

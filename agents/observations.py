@@ -63,6 +63,8 @@ def network_input(observation: Tensor, encoder: OneHot | None, agent: str, weigh
     Raises:
         CompositionError: it is one whole number for each environment, and the agent does not know of which choices.
     """
+    if encoder is None and observation.dtype is weight.dtype:
+        return observation
     if encoder is not None:
         return encoder(observation)  # type: ignore[no-any-return]
     if observation.ndim < 2 and not observation.is_floating_point():

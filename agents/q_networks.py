@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.networks import build_mlp, full_precision
+from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import OneHot, network_input, one_hot
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
 
@@ -151,10 +151,10 @@ class DiscreteQAgent(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate all actions at step `t`."""
-        observation = self.get(("env/env_obs", t))
+        observation, body, head = self.get(("env/env_obs", t)), self.body, self.head
         if not self._takes_images:
-            observation = network_input(observation, self.one_hot, self.name, next(self.parameters()))
-        q_values = self.head(self.body(observation))
+            observation = network_input(observation, self.one_hot, self.name, first_weight(body, head))
+        q_values = head(body(observation))
         self.set((f"{self.prefix}q_values", t), full_precision(q_values))
 
 

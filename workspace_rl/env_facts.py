@@ -30,7 +30,8 @@ def facts_of(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> EnvironmentFa
     layers: list[Any] = [env]
     while isinstance(layers[-1], gym.Wrapper | VectorWrapper):
         layers.append(layers[-1].env)
-    limits = [vars(one).get("_max_episode_steps") for one in layers]
+    # By getattr: Python finds the attributes of an object more slowly once its dictionary has been asked for.
+    limits = [getattr(one, "_max_episode_steps", None) for one in layers]
     limits.append(getattr(env.spec, "max_episode_steps", None))
     known = [one for one in limits if isinstance(one, int)]
     names = tuple(type(one).__name__ for one in layers[:-1] if _has_memory(one))
@@ -39,7 +40,8 @@ def facts_of(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> EnvironmentFa
 
 def _has_memory(wrapper: Any) -> bool:
     """Return whether a wrapper gathers statistics: it holds a mean, a variance and a count, or an object that does."""
-    return any({"mean", "var", "count"} <= _names(one) for one in (wrapper, *vars(wrapper).values()))
+    parts = [one for one in vars(wrapper).values() if not isinstance(one, gym.Env | VectorEnv)]
+    return any({"mean", "var", "count"} <= _names(one) for one in (wrapper, *parts))
 
 
 def _names(value: Any) -> set[str]:
