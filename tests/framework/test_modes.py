@@ -36,7 +36,7 @@ from workspace_rl.training_state import load_state, read_state
 class Modal(nn.Module):
     """A network behind batch normalisation and dropout, that counts its calls in two buffers, and depends on them.
 
-    No `state_dict` holds the second one. It notes the modes in which it is called.
+    No `state_dict` holds the second one. It notes the modes in which it is called outside of graphs.
     """
 
     def __init__(self, network, size):
@@ -49,7 +49,8 @@ class Modal(nn.Module):
     def forward(self, inputs):
         self.calls += 1
         self.level = self.level + 0.5
-        self.modes.append((self.training, self.batch_norm.training))
+        if not torch.compiler.is_compiling():
+            self.modes.append((self.training, self.batch_norm.training))
         inputs = self.dropout(self.batch_norm(inputs)) + 0.01 * self.level + 0.001 * (self.calls % 7)
         return self.network(inputs)
 
@@ -113,14 +114,15 @@ def test_a_run_with_modes_and_buffers(compiles, tiny_sac, tmp_path):
     for _ in range(2):
         assert evaluate(env_agent, run.policy(), result.selection.seeds) == result.selection
     env_agent.close()
-    # In updates the agents were called in training mode, in evaluations in evaluation mode.
+    # In updates they were called in training mode, in evaluations in evaluation mode.
     updates = algorithm.n_updates
     actor, critic, target = algorithm.actor.body, algorithm.critic.model, algorithm.target_critic.model
     for module in (actor, critic, target):
         assert module.training and module.batch_norm.training and module.dropout.training
         assert module.calls == module.batch_norm.num_batches_tracked == 2 * updates
         assert module.level == updates
-    assert set(actor.modes) == {(True, True), (False, False)} and set(target.modes) == {(True, True)}
+    updating = set() if compiles else {(True, True)}
+    assert set(actor.modes) == updating | {(False, False)} and set(target.modes) == updating
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ class Stateful(Agent):
         self.in_place += 1
         self.anew = self.anew + 0.5
         self.flags.logical_not_()
-        self.modes.append(self.training)
+        if not torch.compiler.is_compiling():
+            self.modes.append(self.training)
         self.set(("action", t), torch.tanh(self.net(self.get(("env/env_obs", t)))))
 
 
