@@ -8,7 +8,7 @@ import math
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -240,16 +240,17 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Return the optimisers that `build` has made."""
-        return list(self._members(torch.optim.Optimizer).values())
+        return list(self.members(torch.optim.Optimizer).values())
 
     def _chosen_precision(self) -> str:
         if self.config.matmul_precision != "auto":
             return self.config.matmul_precision
-        modules = self._members(torch.nn.Module).values()
+        modules = self.members(torch.nn.Module).values()
         return choose_matmul_precision(layer_shapes(modules, self.parameters.batch_size), self.device)
 
-    def _members(self, kind: type[Member]) -> dict[str, Member]:
-        return {name: one for name, one in vars(self).items() if isinstance(one, kind)}
+    def members(self, kind: type[Member]) -> dict[str, Member]:
+        """Return the attributes of a kind by their names, those in lists and dictionaries among them."""
+        return {name: one for key, value in vars(self).items() for name, one in _found(key, value, kind)}
 
     def schedules(self, step: int) -> dict[str, float]:
         """Return what changes with the number of steps alone and is to be logged, for instance epsilon."""
@@ -535,7 +536,11 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
 
     def _parts(self) -> dict[str, Any]:
         """Return the modules and optimisers that make up the algorithm's state."""
-        return {**self._members(torch.nn.Module), **self._members(torch.optim.Optimizer)}
+        parts: dict[str, Any] = {**self.members(torch.nn.Module), **self.members(torch.optim.Optimizer)}
+        loose = torch.nn.Module()
+        for name, tensor in self.members(Tensor).items():  # such as a coefficient that is learned
+            loose.register_buffer(name, tensor)
+        return {**parts, "tensors": loose} if loose._buffers else parts
 
     def _next_checkpoint(self) -> float:
         interval = self.parameters.checkpoint_interval
@@ -577,7 +582,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """Write what was measured, and stop if an update or a weight has gone wrong."""
         logger.flush(self.steps, averages=averages)
         self._check_updates()
-        broken = non_finite_tensors(self._members(torch.nn.Module))
+        broken = non_finite_tensors(self.members(torch.nn.Module))
         if broken:
             raise NonFiniteError(
                 f"after update {self.n_updates:,} (step {self.steps:,}), weights are not finite: {', '.join(broken)}. "
@@ -646,6 +651,15 @@ class _Due:
     evaluation: int
     checkpoint: float
     updates: float = 0.0
+
+
+def _found(name: str, value: Any, kind: type[Member]) -> Iterator[tuple[str, Member]]:
+    if isinstance(value, kind):
+        yield name, value
+    elif isinstance(value, list | tuple | dict):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, one in pairs:
+            yield from _found(f"{name}[{key}]", one, kind)
 
 
 def _progress_bar(total: int, initial: int, progress: bool) -> Any:

@@ -20,6 +20,7 @@ from workspace_rl import (
     check,
     evaluate,
     load_policy,
+    minimise,
     record_video,
     save_policy,
     setup_optimizer,
@@ -66,6 +67,10 @@ class ModalCritic(ContinuousQAgent):
         super().__init__(observation_size, hidden_sizes, action_size, name=name)
         self.model = Modal(self.model, observation_size + action_size)
 
+    def forward(self, t, **kwargs):
+        inputs = torch.cat((self.get(("env/env_obs", t)), self.get(("action", t))), dim=-1)
+        self.set((f"{self.prefix}q_values", t), self.model(inputs))
+
 
 class ModalSAC(SAC):
     def build(self):
@@ -92,6 +97,16 @@ def assert_unchanged(module, before):
         assert torch.equal(tensors[name], value), name
 
 
+def resume_from_the_last_checkpoint_but_one(run, algorithm_class):
+    """Let a copy of a run, "stopped", go on as if it had been stopped then."""
+    stopped = shutil.copytree(run, run.parent / "stopped")
+    for file in stopped.glob(f"checkpoints/*-{Run(stopped, allow=[algorithm_class]).checkpoints.steps()[-1]}*"):
+        file.unlink()
+    algorithm = algorithm_class.restore(stopped)
+    algorithm.train(progress=False)
+    return algorithm
+
+
 @pytest.mark.parametrize("compiles", [False, True], ids=["eager", "compiled"])
 def test_a_run_with_modes_and_buffers(compiles, tiny_sac, tmp_path):
     """Resumed as uninterrupted; the score that chose the policy is that of the policy that is loaded."""
@@ -99,13 +114,8 @@ def test_a_run_with_modes_and_buffers(compiles, tiny_sac, tmp_path):
     tiny_sac["algorithm"] |= {"total_steps": 240, "checkpoint_interval": 140, "eval_interval": 110, "final_episodes": 1}
     algorithm = ModalSAC(tiny_sac)
     result = algorithm.train(progress=False)
-    # As if it had been stopped after the last checkpoint but one.
-    stopped = shutil.copytree(tmp_path / "run", tmp_path / "stopped")
-    newest = Run(stopped, allow=[ModalSAC]).checkpoints.steps()[-1]
-    for file in stopped.glob(f"checkpoints/*-{newest}*"):
-        file.unlink()
-    ModalSAC.restore(stopped).train(progress=False)
-    assert differences(tmp_path / "run", stopped) == []
+    resume_from_the_last_checkpoint_but_one(tmp_path / "run", ModalSAC)
+    assert differences(tmp_path / "run", tmp_path / "stopped") == []
 
     run = Run(tmp_path / "run", allow=[ModalSAC])
     body = run.policy().wrapped.body
@@ -247,3 +257,36 @@ def test_checkpoints_have_all_buffers_and_older_ones_without_some_fit():
     assert torch.equal(fresh.grows, agent.grows) and fresh.own.tolist() == [0, 0] and fresh.later is None
     with pytest.raises(CheckpointError, match=r"'one.grows' is \[1\] there, nothing was stored"):
         load_state({"one": Shifting()}, {"one.first.weight": tensors["one.first.weight"]}, plain)
+
+
+class Scattered(SAC):
+    """Keeps modules in lists, optimisers in a dictionary, and learns a parameter of its own."""
+
+    def build(self):
+        super().build()
+        self.extra = [nn.BatchNorm1d(1), nn.Linear(1, 1)]
+        self.scale = nn.Parameter(torch.ones(()))
+        self.mean = torch.zeros(1)
+        adam = {"classname": "torch.optim.Adam", "lr": 0.01}
+        self.others = {"scale": setup_optimizer(adam, self.scale), "extra": setup_optimizer(adam, *self.extra)}
+
+    def update(self, batch):
+        metrics = super().update(batch)
+        reward = batch.get("env/reward", 1).unsqueeze(-1)
+        self.mean.lerp_(reward.mean(0), 0.1)
+        loss = (self.extra[1](self.extra[0](reward)) * self.scale - self.mean).square().mean()
+        minimise(loss, self.others["extra"])
+        loss = (self.extra[1](self.extra[0](reward)) * self.scale - reward).square().mean()
+        minimise(loss, self.others["scale"])
+        return {**metrics, "loss/extra": loss.detach()}
+
+
+def test_what_stands_in_lists_and_alone_is_resumed_too(tiny_sac, tmp_path):
+    tiny_sac["algorithm"] |= {"total_steps": 240, "checkpoint_interval": 140, "final_episodes": 1}
+    algorithm = Scattered(tiny_sac)
+    assert len(algorithm.optimizers()) == 5
+    algorithm.train(progress=False)
+    resumed = resume_from_the_last_checkpoint_but_one(tmp_path / "run", Scattered)
+    assert differences(tmp_path / "run", tmp_path / "stopped") == []
+    assert torch.equal(resumed.scale, algorithm.scale) and torch.equal(resumed.mean, algorithm.mean)
+    assert resumed.scale != 1 and resumed.extra[0].num_batches_tracked == 2 * resumed.n_updates

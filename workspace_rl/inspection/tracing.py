@@ -257,8 +257,7 @@ class _Tracer:
 
         self.trace.stored = [*algorithm.stored_variables]
         self.trace.window = algorithm.parameters.n_step_return + 1
-        for optimizer in algorithm.optimizers():
-            name = next(name for name, value in vars(algorithm).items() if value is optimizer)
+        for name, optimizer in algorithm.members(torch.optim.Optimizer).items():
             self._watch_optimizer(optimizer, name)
         if "update" in vars(original):
             self.trace.notes.append("the update was not traced: it was replaced on the object, not in its class.")
