@@ -58,7 +58,8 @@ def in_one_batch(values: Sequence[Any], name: str) -> Tensor:
     ):
         # At once what the other way does one by one.
         array = np.stack(values)
-        return torch.from_numpy(array.astype(np.float32 if array.dtype in (np.float32, np.float64) else np.int64))
+        dtype = np.float32 if array.dtype in (np.float32, np.float64) else np.int64
+        return torch.from_numpy(array.astype(dtype, copy=False))
     return torch.cat([_one_frame(value, name) for value in values])
 
 
