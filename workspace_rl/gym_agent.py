@@ -38,6 +38,7 @@ from workspace_rl.spaces import (
     observation_choices,
     observation_leaves,
     observation_size,
+    space_leaves,
 )
 from workspace_rl.vector_contract import CheckedVector
 from workspace_rl.vectorization import SyncEnvs, Vectorization, make_vector_env
@@ -308,14 +309,16 @@ class GymAgent(Agent):
     def _nonfinite(self, bad: NonFinite, episodes: _Episodes) -> NonFiniteError:
         step = int(episodes.timestep[bad.environment])
         place = f" at {bad.component}" if bad.component else ""
-        option = ""
+        option, dtype = "", "float32"
         if bad.variable != "reward":
+            space = space_leaves(self.observation_space, "env_obs")[bad.variable][0]
+            dtype = "float16" if space.dtype == np.float16 else dtype
             option = (
                 " Where such observations are meant, and an agent of yours handles them, let them pass: "
                 "allow_nonfinite_observations=True (gym_env.allow_nonfinite_observations in a configuration)."
             )
         error = NonFiniteError(
-            f"{self.output_prefix}{bad.variable} holds {bad.value}{place}, finite numbers that float32 can hold "
+            f"{self.output_prefix}{bad.variable} holds {bad.value}{place}, finite numbers that {dtype} can hold "
             "expected. A division by zero, or a simulation that became unstable, leads to this; the same seed and "
             f"actions lead there again.{option}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -113,6 +114,8 @@ class CheckedVector(VectorWrapper[Any, Any, Any, Any, Any]):
         over, self._over = self._over, ends | cut
         if self._mode is not AutoresetMode.NEXT_STEP or not np.count_nonzero(over):
             return
+        if self._listener:  # a wrapper may have made another number of the 0 that a reset pays
+            rewards[over] = 0
         wrong: np.ndarray = over & ((rewards != 0) | self._over)
         if wrong.any():
             index = int(np.flatnonzero(wrong)[0])
@@ -132,18 +135,26 @@ class CheckedVector(VectorWrapper[Any, Any, Any, Any, Any]):
         base, envs = self._base, None
         if self._inner is not None:
             envs, base.envs = base.envs, self._inner
-        if not self._listener:
-            base._add_info = _add_no_info
+        base._add_info = partial(_add_what_fits, type(base)._add_info, base) if self._listener else _add_no_info
         try:
             return method(*args, **options)
         finally:
             if self._inner is not None:
                 base.envs = envs
-            if not self._listener:
-                del base._add_info
+            del base._add_info
 
 
 def _add_no_info(infos: dict[str, Any], info: Any, index: int) -> dict[str, Any]:
+    return infos
+
+
+def _add_what_fits(add: Callable[..., Any], base: Any, infos: dict[str, Any], info: Any, index: int) -> dict[str, Any]:
+    """Add an environment's info to those of all, key by key, without what does not fit the others'."""
+    for key, value in info.items():
+        try:
+            infos = add(base, infos, {key: value}, index)
+        except Exception:  # whatever NumPy makes of it
+            continue
     return infos
 
 

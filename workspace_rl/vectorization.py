@@ -80,7 +80,7 @@ def make_vector_env(
             raise missing_simulator(env, error) from error
     if isinstance(env, str):
         make_env_spec(env)  # a wrong name is told before any process is started
-        env = partial(make_env, env, wrappers=wrappers, **env_args)
+        env = partial(_make_one, env, wrappers, env_args)
     elif wrappers or env_args:
         raise CompositionError("wrappers and env_args need an environment's id; a function must apply them itself.")
     if not auto_reset:
@@ -90,6 +90,17 @@ def make_vector_env(
     if vectorization == "async":
         return AsyncEnvs([env] * n_envs, timeout)
     raise CompositionError(f"vectorization must be 'sync', 'async' or 'vector_entry_point', not {vectorization!r}.")
+
+
+def _make_one(name: str, wrappers: Sequence[Wrapper], env_args: dict[str, Any]) -> gym.Env[Any, Any]:
+    return make_env(name, wrappers, **_own(env_args))
+
+
+def _own(arguments: Any) -> Any:
+    """Return arguments whose lists and dictionaries are an environment's own: it may change them."""
+    if type(arguments) is dict:
+        return {key: _own(value) for key, value in arguments.items()}
+    return [_own(value) for value in arguments] if type(arguments) is list else arguments
 
 
 class SyncEnvs(SyncVectorEnv):
