@@ -121,6 +121,9 @@ def test_copies_share_what_is_no_part_of_them():
     twin = copy.deepcopy(Agents(inner, name="both"))
     assert same(twin, Agents(inner)) and twin[0] is not inner
     assert twin.__dict__["_constructor_arguments"][0][0] is twin[0]
+    flat = copy.copy(inner)
+    assert same(flat, inner) and flat.layer is inner.layer
+    assert flat.__dict__["_constructor_arguments"] is inner.__dict__["_constructor_arguments"]
 
 
 MODELS = """

@@ -91,6 +91,12 @@ class Agent(library.Agent):
         super().__setstate__(state)
         self.__dict__["_constructor_arguments"] = None
 
+    def __copy__(self) -> Self:
+        """Return an agent with the same attributes."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a copy; what the agent was built from is copied where it is a part of the agent."""
         twin = type(self).__new__(type(self))
