@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from workspace_rl.errors import CompositionError
+
 
 def state_by_name(module: nn.Module) -> dict[str, Any]:
     """Return the module's `state_dict`, whose tensors are the module's own, and its non-persistent buffers.
@@ -63,6 +65,15 @@ def put_buffers(module: nn.Module, stored: Mapping[str, Tensor]) -> None:
         part._buffers[leaf] = value.to(None if now is None else now.device, copy=True)
 
 
-def lazy_names(module: nn.Module) -> list[str]:
-    """Return the names of parameters and buffers that are created at the module's first call only."""
-    return [name for name, value in state_by_name(module).items() if is_lazy(value)]
+def require_created(module: nn.Module, name: str) -> None:
+    """Check that a module has its parameters: nothing can be copied or stored before.
+
+    Raises:
+        CompositionError: some are created at the first call only; the message names them.
+    """
+    lazy = [key for key, value in state_by_name(module).items() if is_lazy(value)]
+    if lazy:
+        raise CompositionError(
+            f"{name}: {', '.join(lazy)} are created at the first call only, as in torch.nn.LazyLinear. Nothing can be "
+            "copied or stored before: where it is built, run it once on inputs of the right sizes, before it is copied."
+        )

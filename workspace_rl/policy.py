@@ -24,7 +24,7 @@ from workspace_rl.classes import class_path, find_allowed, find_class, is_called
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.files import is_inside, whole_file, write_text
 from workspace_rl.gym_agent import GymAgent
-from workspace_rl.module_state import lazy_names, misfits, put_buffers, state_by_name
+from workspace_rl.module_state import misfits, put_buffers, require_created, state_by_name
 from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
 from workspace_rl.policy_spaces import PolicySpaces, spaces_of
 from workspace_rl.seeding import RandomState
@@ -66,6 +66,7 @@ def check_savable(policy: Agent) -> None:
 
     Raises:
         PolicyFileError: an agent was built with an argument that cannot be written down, or has state besides tensors.
+        CompositionError: it has parameters that are created at its first call only.
     """
     describe_agent(policy)
     _tensors(policy)
@@ -73,13 +74,7 @@ def check_savable(policy: Agent) -> None:
 
 def _tensors(policy: Agent) -> dict[str, Tensor]:
     state = state_by_name(policy)
-    lazy = lazy_names(policy)
-    if lazy:
-        raise PolicyFileError(
-            f"{policy.description()}: {', '.join(lazy)} are created at the first call only, as in torch.nn.LazyLinear. "
-            "Nothing can be copied before: run the agent once, on a workspace of the right sizes, where it is "
-            "built, and give its parameters to the optimiser then."
-        )
+    require_created(policy, policy.description())
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise PolicyFileError(

@@ -39,6 +39,7 @@ from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.interrupts import Stopped, StopRequest, stop_if_requested
 from workspace_rl.logger import Logger
 from workspace_rl.make_env_agent import make_env_agent
+from workspace_rl.module_state import require_created
 from workspace_rl.notebook import note_printed, shown_video, was_printed_here
 from workspace_rl.other_machines import this_machine, torch_device, what_changed
 from workspace_rl.policy import check_savable, save_policy
@@ -176,6 +177,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                 )
             self.build()
             require_policies(self)
+            for name, module in self.members(torch.nn.Module).items():
+                require_created(module, name)
             check_savable(self.eval_policy)
             self.eval_policy.policy_spaces = spaces_of(self.train_env)
             # What is chosen here is kept in the run's configuration.

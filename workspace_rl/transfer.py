@@ -47,8 +47,8 @@ class Pairs:
     def move(self, part: float) -> None:
         """Move parameters by a part of the way; copy buffers, and parameters that are whole numbers."""
         targets, sources = self.parameters
-        kinds = {one.dtype for one in targets} | {one.dtype for one in sources}
-        if len(kinds) > 1 or not all(one.is_floating_point or one.is_complex for one in kinds):
+        kinds = {(one.dtype, one.device) for one in targets + sources}
+        if len(kinds) > 1 or not all(kind.is_floating_point or kind.is_complex for kind, _ in kinds):
             targets, sources = self._movable()
         if targets:
             torch._foreach_lerp_(targets, sources, part)
@@ -62,7 +62,7 @@ class Pairs:
         for to, value in pairs:
             if not (to.is_floating_point() or to.is_complex()):
                 to.copy_(value)
-        moved = [(to, value.to(to.dtype)) for to, value in pairs if to.is_floating_point() or to.is_complex()]
+        moved = [(to, value.to(to)) for to, value in pairs if to.is_floating_point() or to.is_complex()]
         return [to for to, _ in moved], [value for _, value in moved]
 
     def _replace(self) -> None:

@@ -23,7 +23,7 @@ from workspace_rl.compat.bbrl.agents import (
 )
 from workspace_rl.compat.bbrl.agents.gymnasium import ParallelGymAgent, make_env, record_video
 from workspace_rl.compat.bbrl.workspace import Workspace
-from workspace_rl.errors import UnsupportedSpaceError
+from workspace_rl.errors import RenderingError, UnsupportedSpaceError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning"),
@@ -386,6 +386,32 @@ def test_a_discrete_observation_is_filmed(tmp_path):
 
     env = make_env("FrozenLake-v1", render_mode="rgb_array", is_slippery=False)
     assert record_video(env, Right(), tmp_path / "film").stat().st_size > 1000
+    env.close()
+
+
+class Drawing(gym.Wrapper):
+    """Draws gray pictures of floating-point numbers; after three of them it fails."""
+
+    drawn = 0
+
+    def render(self):
+        self.drawn += 1
+        if self.drawn > 3:
+            raise OSError("no display")
+        return np.full((16, 16), 0.5)
+
+
+def test_what_cannot_be_filmed_is_a_rendering_error_and_the_policy_is_as_before(tmp_path):
+    class Normalising(Push):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Sequential(nn.BatchNorm1d(4), self.layer)
+
+    policy, env = Normalising(), Drawing(make_env("CartPole-v1", render_mode="rgb_array"))
+    with pytest.raises(RenderingError, match="render raised OSError: no display"):
+        record_video(env, policy, tmp_path / "film")
+    assert policy.layer[0].num_batches_tracked == 0 and policy.training
+    assert not list((tmp_path / "film").iterdir())
     env.close()
 
 

@@ -28,7 +28,7 @@ from workspace_rl import (
 from workspace_rl.agents import ContinuousQAgent, SquashedGaussianActor
 from workspace_rl.algos import SAC
 from workspace_rl.composition import KWAgentWrapper
-from workspace_rl.errors import CheckpointError, PolicyFileError
+from workspace_rl.errors import CheckpointError, CompositionError
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.plots import episode_values, policy_map
 from workspace_rl.training_state import load_state, read_state
@@ -231,14 +231,21 @@ def test_saved_policies_have_all_their_buffers_and_share_what_they_shared(tmp_pa
     assert (tmp_path / "again/policy.safetensors").read_bytes() == (tmp_path / "policy.safetensors").read_bytes()
 
 
-def test_parameters_that_are_yet_to_be_created_are_refused_before_anything_starts(tmp_path):
+def test_parameters_that_are_yet_to_be_created_are_refused_before_anything_starts(tiny_sac, tmp_path):
     class Lazy(Agent):
         def __init__(self):
             super().__init__()
             self.layer = nn.LazyLinear(2)
 
-    with pytest.raises(PolicyFileError, match=r"layer.weight, layer.bias are created at the first call only"):
+    class LazySAC(SAC):
+        def build(self):
+            super().build()
+            self.model = nn.LazyLinear(2)
+
+    with pytest.raises(CompositionError, match=r"Lazy'?: layer.weight, layer.bias are created at the first call only"):
         save_policy(Lazy(), tmp_path)
+    with pytest.raises(CompositionError, match=r"model: weight, bias are created at the first call only"):
+        LazySAC(tiny_sac)
 
 
 def test_checkpoints_have_all_buffers_and_older_ones_without_some_fit():
