@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import os
+import sys
 import types
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from workspace_rl.compilation_failures import reason_of, why_not_compile
 from workspace_rl.optimization import attach_graph_step
+from workspace_rl.python_state import changed_values, plain_values
 from workspace_rl.workspace import Workspace
 
 Update = Callable[..., dict[str, Tensor]]
@@ -19,12 +25,8 @@ Update = Callable[..., dict[str, Tensor]]
 #: layers of 256 units is about 1.5 milliseconds quicker for it (benchmarks/results/speed.md).
 WORTH_COMPILING = 20_000
 
-
-def why_not_compile() -> str:
-    """Return why updates cannot be compiled here, or an empty text."""
-    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
-        return f"torch {torch.__version__} cannot trace gradients; 2.13 or newer can"
-    return ""
+#: So many graphs are made of an update at most: each takes seconds, and what keeps changing has to be a tensor.
+MOST_GRAPHS = 8
 
 
 def compile_update(update: Update, optimizers: Iterable[torch.optim.Optimizer]) -> CompiledUpdate:
@@ -43,57 +45,100 @@ class CompiledUpdate:
 
     `update(batch, **flags)` is traced at its first call, once for each combination of `flags` (Python values, such as
     TD3's whether the actor is updated) and each layout of the batch. In the graph, `minimise` steps the optimisers by
-    the functional form of their arithmetic, on their own state, so that eager and compiled calls may alternate. Where
-    something cannot be traced, the update runs eagerly from then on, after one warning that says why.
+    the functional form of their arithmetic, on their own state, so that eager and compiled calls may alternate. Adam,
+    AdamW, SGD (without dampening) and RMSprop of torch.optim have one here.
+
+    The update runs eagerly, with the same results but more slowly, after one warning that says why and what can be
+    done about it: where one of the optimisers has no functional form; where something cannot be traced; where there is
+    no C++ compiler, which PyTorch needs; and where tracing shows that the update changes Python values, such as
+    `self.counter += 1`, which a graph would do once.
 
     Within the graph everything that is not a tensor counts as constant, except learning rates. What the update reads
-    besides its arguments must therefore not change: tensors may be changed in place.
+    besides its arguments must therefore not change: tensors may be changed in place. Optimisers may change (their
+    settings, or a state that is loaded): the update is then traced anew. After `MOST_GRAPHS` graphs, calls of other
+    flags or layouts run eagerly.
     """
 
     def __init__(self, update: Update, optimizers: Iterable[torch.optim.Optimizer]) -> None:
         """Compile `update`, which steps `optimizers` by `minimise`."""
         self._update = update
         self._graphs: dict[Any, Callable[..., dict[str, Tensor]]] = {}
-        self._eager = why_not_compile()
-        if self._eager:
-            warnings.warn(f"updates run eagerly: {self._eager}.", stacklevel=3)
+        self._n_traced = 0
+        self._eager = ""
         self._steps = [attach_graph_step(one) for one in optimizers]
-        foreign = [type(one.optimizer).__name__ for one in self._steps if not one.functional]
-        if foreign:
-            warnings.warn(
-                f"{', '.join(foreign)} cannot be compiled: it steps outside of the graph, which costs time. Adam, "
-                "AdamW, SGD and RMSprop of torch.optim step within it.",
-                stacklevel=2,
-            )
-        self._whole = not foreign
+        obstacle = why_not_compile() or self._obstacle()
+        if obstacle:
+            self._run_eagerly(obstacle)
 
     def __call__(self, batch: Workspace, **flags: Any) -> dict[str, Tensor]:
         """Run the update."""
         if self._eager:
             return self._update(batch, **flags)
         tensors = {name: batch.get_full(name) for name in batch}
+        for step in self._steps:
+            step.refresh()
         key = (
             tuple(flags.items()),
             tuple((name, value.shape, value.stride(), value.dtype, value.device) for name, value in tensors.items()),
+            tuple([step.version for step in self._steps]),
         )
-        for step in self._steps:
-            step.refresh()
         graph = self._graphs.get(key)
         if graph is not None:
             return graph(tensors)
-        on_cpu = all(one.device.type == "cpu" for one in tensors.values())
-        graph = self._compile(flags, on_cpu)
+        return self._trace(key, batch, tensors, flags)
+
+    def _trace(
+        self, key: Any, batch: Workspace, tensors: dict[str, Tensor], flags: dict[str, Any]
+    ) -> dict[str, Tensor]:
+        """Run the update as a new graph, or eagerly if that is impossible."""
+        obstacle = self._obstacle()
+        if obstacle:
+            self._run_eagerly(obstacle)
+            return self._update(batch, **flags)
+        if self._n_traced >= MOST_GRAPHS:
+            if self._n_traced == MOST_GRAPHS:
+                self._n_traced += 1
+                _warn(
+                    f"the update was traced {MOST_GRAPHS} times, since its flags, the layout of its batches or the "
+                    f"settings of its optimisers keep changing; where they are new (now: {flags or 'no flags'}), it "
+                    "runs eagerly from now on. Pass what changes as a tensor of the batch."
+                )
+            return self._update(batch, **flags)
+        self._n_traced += 1
+        before = plain_values(self._update)
+        graph = self._compile(flags, all(one.device.type == "cpu" for one in tensors.values()))
         try:
-            settings = {"trace_autograd_ops": True, "record_runtime_overhead": False}
-            with warnings.catch_warnings(), torch._dynamo.config.patch(settings):
+            with warnings.catch_warnings(), _tracing():
                 warnings.simplefilter("ignore")  # those of torch about itself
                 metrics = graph(tensors)
         except torch._dynamo.exc.TorchDynamoException as error:
-            self._eager = _reason(error)
-            warnings.warn(f"the update cannot be compiled, so it runs eagerly: {self._eager}", stacklevel=2)
-            return self._update(batch, **flags)
+            metrics = self._update(batch, **flags)  # if it is the update that fails, it says so itself
+            self._run_eagerly(reason_of(error))
+            return metrics
+        changed = changed_values(before, self._update)
+        if changed:
+            self._run_eagerly(
+                f"it changes Python values, which a graph would do only once: {', '.join(changed)}. Change them "
+                "outside of the update, or keep them in tensors that are changed in place."
+            )
+            return metrics
         self._graphs[key] = graph
         return metrics
+
+    def _obstacle(self) -> str:
+        """Return why the optimisers cannot step within a graph, or an empty text."""
+        found = list(dict.fromkeys(step.obstacle for step in self._steps if step.obstacle))
+        if not found:
+            return ""
+        return (
+            f"{' and '.join(found)} cannot be compiled. Adam, AdamW, SGD without dampening, and RMSprop of torch.optim "
+            "can; 'compile: false' is eager without this warning."
+        )
+
+    def _run_eagerly(self, reason: str) -> None:
+        self._eager = reason
+        self._graphs.clear()
+        _warn(f"the update runs eagerly, which takes longer: {reason}")
 
     def _compile(self, flags: dict[str, Any], on_cpu: bool) -> Callable[..., dict[str, Tensor]]:
         update = self._update
@@ -105,18 +150,36 @@ class CompiledUpdate:
             return update(batch, **flags)
 
         # A code object of its own: torch keeps graphs by these, and would take one for the other.
-        code = run.__code__.replace(co_name=f"update_{len(self._graphs)}")
+        code = run.__code__.replace(co_name=f"update_{self._n_traced}")
         run = types.FunctionType(code, run.__globals__, code.co_name, None, run.__closure__)
         # The guards that torch would check at every call cost more than what they protect from: the layout of the
         # batch and the flags are the key above, and a graph is never called with others.
         options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
         # Calls between the kernels cost nothing on a GPU as one CUDA graph.
         options |= _cpu_options() if on_cpu else {"triton.cudagraphs": True}
-        compiled = torch.compile(run, fullgraph=self._whole, dynamic=False, options=options)
+        compiled = torch.compile(run, fullgraph=True, dynamic=False, options=options)
         if on_cpu:
             return compiled
         # A CUDA graph writes its results to the same place each time.
         return lambda tensors: {name: value.clone() for name, value in compiled(tensors).items()}
+
+
+@contextlib.contextmanager
+def _tracing() -> Iterator[None]:
+    """Let torch trace gradients, and leave numbers in tensors alone.
+
+    Its pass that turns Python numbers into tensors takes float64 tensors of no dimensions, such as a parameter that is
+    one number, for Python numbers, and then drops what is written to them.
+    """
+    scalars: Any = importlib.import_module("torch.fx.passes._tensorify_python_scalars")
+    settings = {"trace_autograd_ops": True, "record_runtime_overhead": False}
+    enabled = scalars._is_tensorify_enabled
+    scalars._is_tensorify_enabled = lambda: False
+    try:
+        with torch._dynamo.config.patch(settings):
+            yield
+    finally:
+        scalars._is_tensorify_enabled = enabled
 
 
 def _cpu_options() -> dict[str, Any]:
@@ -135,9 +198,10 @@ def _cpu_options() -> dict[str, Any]:
     }
 
 
-def _reason(error: BaseException) -> str:
-    """Return what stands in the way of one graph, and where in the program it stands."""
-    text = str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    where = [line for line in lines if line.startswith("File ")]
-    return " ".join([" ".join(lines[:2])[:300], *where[-1:]])
+def _warn(text: str) -> None:
+    """Warn at the line of the program that called this package."""
+    here, level = os.path.dirname(__file__), 1
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(here):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -27,7 +28,9 @@ def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter)
         *parts: modules or parameters.
 
     Raises:
-        ConfigError: the class does not exist, refuses an argument, or has nothing to train: all parameters are frozen.
+        ConfigError: the class does not exist, refuses an argument, cannot train these parameters by their gradients
+            (LBFGS computes the loss itself, SparseAdam wants sparse gradients, Muon matrices), or has nothing to
+            train: all parameters are frozen.
     """
     everything = [one for part in parts for one in ([part] if isinstance(part, nn.Parameter) else part.parameters())]
     parameters = [one for one in everything if one.requires_grad]
@@ -42,10 +45,28 @@ def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter)
         implementations = {"fused", "foreach", "capturable", "differentiable"}
         if "fused" in known and not implementations & arguments.keys():
             arguments["fused"] = True
+        if optimizer_class not in _FUNCTIONAL:
+            _try_out(optimizer_class, parameters, arguments)
         return optimizer_class(parameters, **arguments)
 
     optimizer: torch.optim.Optimizer = instantiate_class(config, build)
     return optimizer
+
+
+def _try_out(optimizer_class: type[torch.optim.Optimizer], parameters: list[Any], arguments: dict[str, Any]) -> None:
+    """Let the optimiser take a step on copies of the parameters: not every one is for any parameter and gradient."""
+    copies = [nn.Parameter(torch.zeros_like(one)) for one in parameters]
+    for one in copies:
+        one.grad = torch.zeros_like(one)
+    devices = sorted({one.device.index for one in copies if one.device.type == "cuda"})
+    try:
+        with torch.random.fork_rng(devices):
+            optimizer_class(copies, **arguments).step()
+    except Exception as error:
+        raise ConfigError(
+            f"{optimizer_class.__name__} cannot train parameters of the shapes {[list(one.shape) for one in copies]} "
+            f"by a step on their gradients ({type(error).__name__}: {error}). torch.optim.Adam and AdamW can."
+        ) from error
 
 
 def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: float | None = None) -> Tensor:
@@ -58,6 +79,9 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
         loss: a scalar.
         optimizer: updates its parameters in place.
         max_grad_norm: the gradient is scaled down to this Euclidean norm if it is longer; None for no limit.
+
+    Raises:
+        ConfigError: in a compiled update, `compile_update` was not given this optimiser.
     """
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
@@ -69,7 +93,10 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
         scale = (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
         gradients = tuple(one if one is None else one * scale for one in gradients)
     if compiling:
-        optimizer.graph_step(gradients)  # type: ignore[attr-defined]
+        step = getattr(optimizer, "graph_step", None)
+        if step is None:
+            raise ConfigError(f"compile_update was not given the {type(optimizer).__name__} that the update steps.")
+        step(gradients)
     else:
         _take_step(optimizer, gradients)
     return norm.detach()
@@ -87,37 +114,71 @@ def _take_step(optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor | No
 
 
 class GraphStep:
-    """An optimiser's step within a compiled graph: the functional form of its arithmetic, on its own state.
-
-    Optimisers that have none (`functional` is False) step outside of the graph, which breaks it there.
-    """
+    """An optimiser's step within a compiled graph: the functional form of its arithmetic, on its own state."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         """Create the state that the optimiser itself would create at its first step."""
         self.optimizer = optimizer
-        self.functional = type(optimizer) in _FUNCTIONAL and all(
-            not (group.get("momentum") and group.get("dampening")) for group in optimizer.param_groups
-        )
-        self._outside = None if self.functional else torch.compiler.disable(_take_step)
-        self._groups = [_Group(optimizer, group) for group in optimizer.param_groups] if self.functional else []
+        #: How often something has changed in the optimiser that counts as constant in a graph.
+        self.version = 0
+        self._take_over()
+
+    def _take_over(self) -> None:
+        #: Why the optimiser cannot step within a graph, or an empty text.
+        self.obstacle = _obstacle(self.optimizer)
+        self._groups = [] if self.obstacle else [_Group(self.optimizer, group) for group in self.optimizer.param_groups]
+        self._held = self._fingerprint()
+
+    def _fingerprint(self) -> list[int]:
+        """Return what tells whether the optimiser still has the parameters, the state and the hooks that it had."""
+        optimizer = self.optimizer
+        # At every update, so without loops in Python.
+        held = [*map(id, chain.from_iterable(map(dict.values, optimizer.state.values())))]
+        for group in optimizer.param_groups:
+            held += map(Tensor.data_ptr, group["params"])
+        held.append(len(optimizer._optimizer_step_pre_hooks) + len(optimizer._optimizer_step_post_hooks))
+        return held
 
     def refresh(self) -> None:
-        """Take over learning rates that have changed."""
-        for group, settings in zip(self._groups, self.optimizer.param_groups, strict=False):
+        """Take over learning rates that have changed, and whatever else has: a state that was loaded, other settings.
+
+        Only the latter needs another graph, which `version` tells.
+        """
+        groups = self.optimizer.param_groups
+        if self._fingerprint() != self._held or any(map(_Group.is_outdated, self._groups, groups)):
+            self.version += 1
+            self._take_over()
+        for group, settings in zip(self._groups, groups, strict=False):
             if settings["lr"] != group.last_lr:
                 group.last_lr = float(settings["lr"])
                 group.lr.fill_(group.last_lr)
+        self.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers ask whether it has stepped
 
     def __call__(self, gradients: Sequence[Tensor | None]) -> None:
         """Update the parameters by their gradients, None for a parameter that the loss does not depend on."""
-        if self._outside is not None:
-            self._outside(self.optimizer, gradients)
-            return
         start = 0
         for group in self._groups:
             stop = start + len(group.parameters)
             group.step(gradients[start:stop])
             start = stop
+
+
+def _obstacle(optimizer: torch.optim.Optimizer) -> str:
+    """Return why the optimiser's step has no functional form here, or an empty text."""
+    name = type(optimizer).__name__
+    if type(optimizer) not in _FUNCTIONAL:
+        return name
+    if any(group.get("momentum") and group.get("dampening") for group in optimizer.param_groups):
+        return f"{name} with dampening"
+    if any(group.get("differentiable") for group in optimizer.param_groups):
+        return f"{name} with differentiable=True"
+    step = vars(optimizer).get("step")
+    replaced = step is not None and not getattr(step, "_wrapped_by_lr_sched", False)
+    if replaced or optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+        return f"{name} with hooks of its own"
+    if any(one.is_complex() for group in optimizer.param_groups for one in group["params"]):
+        return f"{name} for complex numbers"
+    return ""
 
 
 class _Group:
@@ -126,9 +187,9 @@ class _Group:
     def __init__(self, optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
         kind = type(optimizer)
         self._function, names, self._settings = _FUNCTIONAL[kind]
-        self.parameters: list[Tensor] = group["params"]
+        self.parameters: list[Tensor] = list(group["params"])
         fresh: dict[str, Callable[[Tensor], Tensor] | None] = {
-            "step": lambda one: torch.zeros((), device=one.device),
+            "step": lambda one: torch.zeros((), dtype=torch.float32, device=one.device),
             "momentum_buffer": torch.zeros_like if group.get("momentum") else None,
             "max_exp_avg_sq": torch.zeros_like if group.get("amsgrad") else None,
             "grad_avg": torch.zeros_like if group.get("centered") else None,
@@ -144,9 +205,16 @@ class _Group:
                 if not isinstance(state.get(name), Tensor):
                     state[name] = make(parameter)
                 self._state[-1].append(state[name])
-        self._options = {"foreach": False, **{name: group[name] for name in self._settings}}
+        self._given = [group[name] for name in self._settings]
+        self._options = {"foreach": False, **dict(zip(self._settings, self._given, strict=True))}
         self.last_lr = float(group["lr"])
-        self.lr = torch.tensor(self.last_lr, device=self.parameters[0].device)
+        first = self.parameters[0]
+        dtype = torch.float64 if first.dtype == torch.float64 else None
+        self.lr = torch.tensor(self.last_lr, dtype=dtype, device=first.device)
+
+    def is_outdated(self, group: dict[str, Any]) -> bool:
+        """Return whether the group has other settings than it had, except the learning rate."""
+        return [*map(group.__getitem__, self._settings)] != self._given
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         used = [index for index, gradient in enumerate(gradients) if gradient is not None]
@@ -193,8 +261,8 @@ _FUNCTIONAL: dict[type, tuple[Callable[..., None], tuple[str, ...], tuple[str, .
 
 
 def attach_graph_step(optimizer: torch.optim.Optimizer) -> GraphStep:
-    """Give `optimizer` the step that `minimise` takes in compiled graphs, and return it."""
-    step = GraphStep(optimizer)
+    """Give `optimizer` the step that `minimise` takes in compiled graphs, unless it has one, and return it."""
+    step: GraphStep = vars(optimizer).get("graph_step") or GraphStep(optimizer)
     optimizer.graph_step = step  # type: ignore[attr-defined]
     return step
 

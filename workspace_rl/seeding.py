@@ -103,13 +103,13 @@ class RandomState:
         """
         (gauss,) = captured["python_gauss"].tolist() or (None,)
         position, has_gauss, cached = captured["numpy_gauss"].tolist()
-        devices = [captured[f"cuda{index}"] for index in range(len(captured)) if f"cuda{index}" in captured]
+        devices = [captured[f"cuda{index}"].clone() for index in range(len(captured)) if f"cuda{index}" in captured]
         if not devices and self._state is not None:  # they were captured on a machine without: from the seed
             devices = self._state[-1]
         self._state = (
             (3, tuple(captured["python"].tolist()), gauss),
             ("MT19937", captured["numpy"].numpy().astype(np.uint32), int(position), int(has_gauss), cached),
-            captured["torch"],
+            captured["torch"].clone(),
             devices,
         )
         self._seeds = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,8 @@ def read_state(parts: Mapping[str, Part]) -> tuple[dict[str, Tensor], dict[str, 
 def load_state(parts: Mapping[str, Part], tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
     """Put what `read_state` returned into modules and optimisers that are built alike; tensors are changed in place.
 
+    Nothing of `tensors` and `plain` is kept, so that they may be loaded again.
+
     Raises:
         CheckpointError: the state does not fit them; the message names the tensor and both shapes. Nothing is changed.
     """
@@ -69,7 +72,12 @@ def load_state(parts: Mapping[str, Part], tensors: Mapping[str, Tensor], plain: 
         if not isinstance(groups, list) or len(groups) != len(optimizer.param_groups):
             raise CheckpointError(f"the checkpoint does not fit the run: the groups of {part_name!r} differ.")
         for key, parameter in _optimizer_entries(part_name, optimizer, tensors):
-            if tensors[key].ndim:
+            # A number for each parameter, or of its shape, or (Adafactor) of that of its rows and columns.
+            found = tensors[key].shape
+            if any(n not in (1, size) for n, size in zip(found, parameter.shape, strict=False)) or len(found) not in (
+                0,
+                parameter.ndim,
+            ):
                 _fit(key, parameter, tensors)
     for name, target in targets.items():
         if name not in buffers:
@@ -80,21 +88,32 @@ def load_state(parts: Mapping[str, Part], tensors: Mapping[str, Tensor], plain: 
             put_buffers(part, {name[len(start) :]: one for name, one in tensors.items() if name.startswith(start)})
             for key, module in _modules_with_extra_state(part).items():
                 name = f"{part_name}.{key}"
-                module.set_extra_state(tensors[name] if name in tensors else plain.get(name))
+                module.set_extra_state(copy.deepcopy(tensors[name] if name in tensors else plain.get(name)))
             continue
-        for name, parameter in _optimizer_entries(part_name, part, {**tensors, **plain}):
-            key = name.rpartition(".")[2]
-            state, value = part.state[parameter], tensors.get(name, plain.get(name))
-            if isinstance(value, Tensor) and isinstance(state.get(key), Tensor):
-                state[key].copy_(value)  # in place, since compiled updates hold it
-            elif isinstance(value, Tensor):
-                alike = value.shape == parameter.shape
-                # Optimisers pair weights and their state by the place in memory.
-                state[key] = torch.empty_like(parameter).copy_(value) if alike else value.to(_home(part, parameter))
-            else:
-                state[key] = value
+        _load_optimizer_state(part_name, part, {**plain, **tensors})
         for group, settings in zip(part.param_groups, plain[f"{part_name}.groups"], strict=True):
             group.update({key: _like(group.get(key), value) for key, value in settings.items()})
+
+
+def _load_optimizer_state(part_name: str, optimizer: torch.optim.Optimizer, entries: Mapping[str, Any]) -> None:
+    loaded: dict[int, set[str]] = {}
+    for name, parameter in _optimizer_entries(part_name, optimizer, entries):
+        key, value = name.rpartition(".")[2], entries[name]
+        loaded.setdefault(id(parameter), set()).add(key)
+        state = optimizer.state[parameter]
+        present = state.get(key)
+        if not isinstance(value, Tensor):
+            state[key] = copy.deepcopy(value)
+        elif isinstance(present, Tensor) and present.shape == value.shape and present.dtype == value.dtype:
+            present.copy_(value)  # in place, since compiled updates hold it
+        elif value.shape == parameter.shape and key != "step":
+            # Optimisers pair weights and their state by the place in memory.
+            state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        else:
+            state[key] = torch.empty_like(value, device=_home(optimizer, parameter)).copy_(value)
+    for parameter, state in optimizer.state.items():  # what had not come to be yet
+        for key in state.keys() - loaded.get(id(parameter), set()):
+            del state[key]
 
 
 def classes_of(parts: Mapping[str, Part]) -> dict[str, list[str]]:
@@ -203,4 +222,4 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _like(before: Any, value: Any) -> Any:
-    return tuple(value) if isinstance(before, tuple) else value
+    return tuple(value) if isinstance(before, tuple) else copy.deepcopy(value)

@@ -106,11 +106,11 @@ class UpdateWatch:
         self.n_good.add_((~self.bad).long())
 
     def first_bad(self, names: Iterable[str]) -> tuple[Workspace, dict[str, Tensor]]:
-        """Return batch and numbers of the first bad update, given the metrics' names in their order."""
+        """Return batch and numbers of the first bad update, copies, given the metrics' names in their order."""
         batch = Workspace()
         for name, value in self._batch.items():
-            batch.set_full(name, value)
-        return batch, dict(zip(names, self._values.unbind(), strict=False)) | Steps.bad(self._steps)
+            batch.set_full(name, value.clone())
+        return batch, dict(zip(names, self._values.clone().unbind(), strict=False)) | Steps.bad(self._steps)
 
 
 def non_finite_tensors(modules: Mapping[str, nn.Module]) -> list[str]:

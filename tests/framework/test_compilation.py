@@ -1,6 +1,11 @@
 """Updates as one graph: the same numbers as eagerly, no second compilation, and what happens where it is impossible."""
 
 import copy
+import inspect
+import os
+import subprocess
+import sys
+import tempfile
 import warnings
 
 import pytest
@@ -11,7 +16,9 @@ from torch import nn
 from workspace_rl import Agent, Workspace, minimise, setup_optimizer, soft_update
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate
+from workspace_rl.compilation_failures import reason_of
 from workspace_rl.errors import ConfigError
+from workspace_rl.python_state import changed_values, plain_values
 from workspace_rl.training import OffPolicyAlgorithm
 
 
@@ -130,19 +137,6 @@ def test_two_updates_do_not_take_each_others_graph():
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_other_optimisers_step_outside_with_one_warning():
-    config = {"classname": "torch.optim.NAdam", "lr": 0.01}
-    eager, _, expected = make_update(config, max_grad_norm=None)
-    update, optimizer, found = make_update(config, max_grad_norm=None)
-    with pytest.warns(UserWarning, match="NAdam cannot be compiled: it steps outside of the graph"):
-        compiled = CompiledUpdate(update, [optimizer])
-    for batch in batches(10):
-        eager(batch)
-        compiled(batch)
-    assert not compiled._eager
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-
-
 def test_what_cannot_be_traced_runs_eagerly_after_one_warning():
     eager, _, expected = make_update(OPTIMIZERS[0])
     update, optimizer, found = make_update(OPTIMIZERS[0], Branching)
@@ -152,8 +146,9 @@ def test_what_cannot_be_traced_runs_eagerly_after_one_warning():
         for batch in batches(5):
             eager(batch)
             compiled(batch)
-    (warning,) = [str(one.message) for one in caught if "cannot be compiled" in str(one.message)]
-    assert "runs eagerly" in warning and "test_compilation.py" in warning
+    (warning,) = [str(one.message) for one in caught if "runs eagerly" in str(one.message)]
+    assert "Could not guard on" in warning and 'test_compilation.py", line ' in warning
+    assert warning.endswith("in forward.")
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -162,10 +157,138 @@ def test_an_error_of_the_update_itself_is_raised():
     compiled = CompiledUpdate(update, [optimizer])
     workspace = Workspace()
     workspace.set_full("other", torch.zeros(2, 8, 3))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(KeyError, match="'x' was read"):
-            compiled(workspace)
+    with pytest.raises(KeyError, match="'x' was read"):
+        compiled(workspace)
+    for batch in batches(1):  # which says nothing about others
+        compiled(batch)
+    assert not compiled._eager and len(compiled._graphs) == 1
+
+
+def test_numbers_that_are_not_finite_reach_the_metrics():
+    update, optimizer, _ = make_update(OPTIMIZERS[0])
+    compiled = CompiledUpdate(update, [optimizer])
+    losses = []
+    for k, batch in enumerate(batches(3)):
+        if k == 1:
+            batch.set_full("x", batch.get_full("x").fill_(torch.nan))
+        losses.append(compiled(batch)["loss"].isfinite().item())
+    assert losses == [True, False, False]
+
+
+# ---- what a graph would do only once ------------------------------------------------------------------------------
+
+N_CALLS = 0
+
+
+class Counting(Doubling):
+    def __init__(self):
+        super().__init__()
+        self.n_calls = 0
+
+    def forward(self, t, **kwargs):
+        super().forward(t)
+        self.n_calls += 1
+
+
+def count_call():
+    global N_CALLS
+    N_CALLS += 1
+
+
+class Learner:
+    def __init__(self):
+        self.inner, self.n_updates, self.seen = make_update(OPTIMIZERS[0])[0], 0, []
+
+    def update(self, batch):
+        return self.step(batch)
+
+    def step(self, batch):
+        self.n_updates += 1
+        self.seen.append(self.n_updates)
+        return self.inner(batch)
+
+
+def test_python_values_that_an_update_changes_make_it_eager():
+    """In an agent, in an object of the update's own, and in the module."""
+    seen = []
+    counting, optimizer, _ = make_update(OPTIMIZERS[0], Counting)
+    agent = inspect.getclosurevars(counting).nonlocals["agent"]
+    learner = Learner()
+    plain, other_optimizer, _ = make_update(OPTIMIZERS[0])
+
+    def in_a_list(batch):
+        seen.append(1)
+        return plain(batch)
+
+    def in_the_module(batch):
+        count_call()
+        return plain(batch)
+
+    learner_optimizer = inspect.getclosurevars(learner.inner).nonlocals["optimizer"]
+    for update, one, text, count in (
+        (counting, optimizer, r"agent\.n_calls \(from 0 to 1\)", lambda: agent.n_calls),
+        (learner.update, learner_optimizer, r"self\.n_updates \(from 0 to 1\), self\.seen", lambda: learner.n_updates),
+        (in_a_list, other_optimizer, r"seen \(from 'list of 0' to 'list of 1'\)", lambda: len(seen)),
+        (in_the_module, other_optimizer, r"N_CALLS \(from 0 to 1\)", lambda: N_CALLS),
+    ):
+        compiled = CompiledUpdate(update, [one])
+        with pytest.warns(UserWarning, match=f"it changes Python values, .*: {text}"):
+            for batch in batches(3):
+                compiled(batch)
+        assert count() == 3
+
+
+def test_plain_values_are_found_and_compared():
+    for update, _, _ in (make_update(OPTIMIZERS[0]),):
+        before = plain_values(update)
+        assert before["max_grad_norm"] == 0.05 and before["agent._name"] == "Doubling"
+        assert changed_values(before, update) == []
+        assert changed_values(before | {"max_grad_norm": 1.0}, update) == ["max_grad_norm (from 1.0 to 0.05)"]
+
+
+# ---- what stands in the way -----------------------------------------------------------------------------------------
+
+PROGRAM = """
+import warnings, torch
+from workspace_rl import Workspace, compile_update, minimise
+weight = torch.nn.Parameter(torch.ones(3))
+optimizer = torch.optim.Adam([weight])
+def update(batch):
+    return {"norm": minimise((weight * batch.get("x", 0)).square().sum(), optimizer)}
+batch = Workspace()
+batch.set_full("x", torch.ones(1, 4, 3))
+compiled = compile_update(update, [optimizer])
+for _ in range(2):
+    print(float(compiled(batch)["norm"]))
+"""
+
+
+def test_without_a_compiler_updates_run_eagerly_and_say_why(tmp_path):
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "CXX": "/nonexistent/g++"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
+    assert len(set(done.stdout.split())) == 2, done.stderr
+    assert done.stderr.count("the update runs eagerly") == 1
+    assert "no C++ compiler was found ('/nonexistent/g++' was tried), which PyTorch needs. Install one" in done.stderr
+
+
+def test_reasons_are_whole_and_end_with_the_way_out(tmp_path, monkeypatch):
+    output = "x.cpp: In function f:\nx.cpp:3:1: warning: unused\nx.cpp:7:2: error: 'g' was not declared\nmore"
+    failure = torch._inductor.exc.CppCompileError(["g++", "x.cpp"], output)
+    wrapped = torch._dynamo.exc.BackendCompilerFailed(lambda: None, failure, None)
+    assert reason_of(wrapped) == "the C++ compiler 'g++' failed: x.cpp:7:2: error: 'g' was not declared"
+    silent = torch._inductor.exc.CppCompileError(["/bin/false"], "")
+    assert reason_of(silent) == "the C++ compiler '/bin/false' failed: it said nothing"
+    (spaced := tmp_path / "a folder").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spaced))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(spaced / "cache"))
+    found = reason_of(failure)
+    assert f"{str(spaced)!r} (for temporary files, TMPDIR)" in found and "'compile: false'" in found
+    assert f"{str(spaced / 'cache')!r} (the cache, TORCHINDUCTOR_CACHE_DIR)" in found
+    monkeypatch.setattr(torch, "__file__", str(spaced / "torch" / "__init__.py"))
+    assert f"{str(spaced / 'torch')!r} (where torch is installed)" in reason_of(failure)
+    monkeypatch.setenv("CXX", "/nonexistent")
+    missing = reason_of(torch._inductor.exc.InvalidCxxCompiler())
+    assert missing.startswith("no C++ compiler was found ('/nonexistent' was tried)") and "Install one" in missing
 
 
 # ---- the algorithms -----------------------------------------------------------------------------------------------
@@ -228,8 +351,9 @@ def test_auto_goes_by_the_number_of_planned_updates(tiny_sac, monkeypatch):
     tiny_sac["compile"] = False
     assert ALGORITHMS["sac"](tiny_sac)._compiled is None
     tiny_sac["compile"] = True
+    tiny_sac["algorithm"]["updates_per_collect"] = 1
     monkeypatch.setattr("workspace_rl.compilation.why_not_compile", lambda: "torch 2.6 cannot")
-    with pytest.warns(UserWarning, match="updates run eagerly: torch 2.6 cannot"):
+    with pytest.warns(UserWarning, match="the update runs eagerly, which takes longer: torch 2.6 cannot"):
         sac = ALGORITHMS["sac"](tiny_sac)
     monkeypatch.setattr(torch, "compile", None)
     assert sac.train(progress=False).final is not None
