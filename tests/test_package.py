@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from workspace_rl.cli import main
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -149,6 +151,18 @@ def test_in_a_clone_its_own_folders_are_what_is_imported(installed, clean_enviro
     # In a folder within it nothing of it is in the way of what is installed.
     found = files_found(target, here / "configs")
     assert not any(one.is_relative_to(here) for one in found) and len({*map(str, found)}) == 4
+
+
+def test_a_command_says_when_the_clone_around_it_is_not_what_runs(tmp_path, monkeypatch, capsys):
+    clone(tmp_path / "clone")
+    folder = tmp_path / "clone" / "configs"
+    monkeypatch.chdir(folder)
+    with pytest.warns(
+        UserWarning, match=f'not of the clone {tmp_path}/clone.*pip install --editable "{tmp_path}/clone"'
+    ):
+        assert main(["train", "sac/pendulum", "algo=nothing"]) == 1
+    monkeypatch.chdir(ROOT / "configs")
+    assert main(["train", "sac/pendulum", "algo=nothing"]) == 1
 
 
 def test_other_people_s_folders_beside_the_package_are_not_taken_for_ours(clean_environment, tmp_path):

@@ -7,8 +7,9 @@ import inspect
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from workspace_rl.errors import ConfigError, did_you_mean
@@ -103,6 +104,18 @@ def is_called(found: type, name: str) -> bool:
     if class_name(found).replace(":", ".") == name.replace(":", "."):
         return True
     return stood_in_a_program(name) and found.__name__ == _last(name)
+
+
+def allowed_list(allow: Any) -> list[str | type]:
+    """Return what a user allows, classes, modules, their names, or one of these, as a list of classes and names.
+
+    Raises:
+        ConfigError: something else is among it.
+    """
+    given = [allow] if isinstance(allow, str | type | ModuleType) else allow
+    if not isinstance(given, Iterable) or not all(isinstance(one, str | type | ModuleType) for one in given):
+        raise ConfigError(f"allow: classes, or names such as 'my_module:MyClass', expected, {allow!r} found.")
+    return [one.__name__ if isinstance(one, ModuleType) else one for one in given]
 
 
 def find_allowed(name: str, allow: Sequence[str | type]) -> type | None:

@@ -19,6 +19,7 @@ from workspace_rl.algorithms import find_algorithm
 from workspace_rl.config import config_text, read_config, shipped_configs
 from workspace_rl.envs.catalogue import list_environments
 from workspace_rl.errors import ConfigError, WorkspaceRLError
+from workspace_rl.installation import PACKAGE, unused_clone
 from workspace_rl.printing import say
 from workspace_rl.run import Run
 from workspace_rl.schema import describe_schema
@@ -228,6 +229,13 @@ def _algorithm(options: argparse.Namespace) -> OffPolicyAlgorithm[Any]:
     # So that an environment of one's own is found in the working directory. Only here, and after everything else: a run
     # that is scored or filmed may be somebody else's, and so may be the folder it lies in.
     sys.path.append(str(Path.cwd()))
+    clone = unused_clone()
+    if clone is not None:
+        warnings.warn(
+            f"this is the library of {PACKAGE}, not of the clone {clone}: what is changed there has no effect. To use "
+            f'the clone: pip install --editable "{clone}"',
+            stacklevel=2,
+        )
     config = read_config(options.config, options.overrides)
     return _named_algorithm(config.get("algo"))(config)
 

@@ -23,10 +23,12 @@ def absolute(path: str | Path) -> Path:
     """Return `path` from the root on, `~` replaced: an environment may change the working directory at any time.
 
     Raises:
-        RunFolderError: the path is relative, and the working directory is gone.
+        RunFolderError: it is no path, or it is relative and the working directory is gone.
     """
     try:
         return Path(path).expanduser().absolute()
+    except (TypeError, RuntimeError) as error:  # or `~` stands for nobody's home
+        raise RunFolderError(f"the path of a file or folder expected, {path!r} found ({error}).") from error
     except OSError as error:
         raise RunFolderError(
             f"{str(path)!r} is relative, but the working directory does not exist any more. Change to another one, or "

@@ -55,6 +55,13 @@ def find_folders_of_a_clone() -> None:
         sys.meta_path.insert(0, _BesideThePackage())
 
 
+def unused_clone() -> Path | None:
+    """Return the clone in which the program runs if what it runs is another copy of the library, else None."""
+    here = Path.cwd()
+    clone = next((one for one in (here, *here.parents) if is_clone(one)), None)
+    return None if clone is None or clone.resolve() == PACKAGE.parent.resolve() else clone
+
+
 def clone_folder() -> Path | None:
     """Return the clone that the library was imported or installed from, None if there is none on this machine."""
     if is_clone(PACKAGE.parent):

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from workspace_rl.agent import Agent
-from workspace_rl.classes import class_path, find_allowed, find_class, is_called, stood_in_a_program
+from workspace_rl.classes import allowed_list, class_path, find_allowed, find_class, is_called, stood_in_a_program
 from workspace_rl.errors import ConfigError, PolicyFileError
-from workspace_rl.files import is_inside, whole_file, write_text
+from workspace_rl.files import absolute, is_inside, whole_file, write_text
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.module_state import misfits, put_buffers, require_created, state_by_name
 from workspace_rl.plain_yaml import MAX_CHARACTERS, check_yaml
@@ -44,7 +44,7 @@ def save_policy(policy: Agent, folder: str | Path, env_or_spaces: Any = None) ->
         PolicyFileError: see `check_savable`.
         RunFolderError: the files cannot be written.
     """
-    folder = Path(folder)
+    folder = absolute(folder)
     described = describe_agent(policy)
     known = policy.policy_spaces
     spaces = known if env_or_spaces is None else spaces_of(env_or_spaces, known)
@@ -107,8 +107,9 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
     Raises:
         PolicyFileError: the folder holds no policy, the files are damaged, changed or do not fit together, or a class
             is named that is not allowed.
+        RunFolderError, ConfigError: `folder` is no path, or `allow` holds something else than classes and names.
     """
-    folder = policy_folder(folder)
+    folder, allow = policy_folder(folder), allowed_list(allow)
     try:
         architecture = yaml.safe_load(check_yaml(_part(folder, ARCHITECTURE).read_text(encoding="utf-8")))
         weights, checksum = _read_weights(folder)
@@ -159,7 +160,7 @@ def policy_folder(path: str | Path) -> Path:
     Raises:
         PolicyFileError: none of them holds a policy, it lies outside of `path`, or `path` is a pickle.
     """
-    path = Path(path)
+    path = absolute(path)
     if path.is_file():
         raise PolicyFileError(
             f"{str(path)!r} is a file, as torch.save and BBRL write it: a pickle, which may run anybody's code when "

@@ -8,14 +8,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.agent import Agent
 from workspace_rl.algorithms import algorithm_name, check_made_by, find_algorithm, resolve_run_config
 from workspace_rl.checkpoint import Checkpoints
-from workspace_rl.classes import find_allowed
+from workspace_rl.classes import allowed_list, find_allowed
 from workspace_rl.config import RunConfig, apply_overrides, load_config
 from workspace_rl.env_wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
@@ -25,6 +25,7 @@ from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import read_metrics
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.other_machines import FREE, OF_THE_MACHINE, nearest_device
+from workspace_rl.plain_data import whole_number
 from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.provenance import provenance
 from workspace_rl.schema import flatten, to_yaml
@@ -71,6 +72,7 @@ class Run:
             ConfigError: its configuration is not valid, its algorithm is neither the library's nor allowed, or it was
                 made by another class.
         """
+        allow = allowed_list(allow)
         self.path = absolute(path)
         if not (self.path / CONFIG).is_file():
             raise RunFolderError(f"{self.path} is not the folder of a run: it has no {CONFIG}.")
@@ -152,8 +154,9 @@ class Run:
         Raises:
             ConfigError: an override would change the run's course, or is not valid.
         """
+        overrides = [overrides] if isinstance(overrides, str) else overrides
         for override in overrides:
-            key = override.partition("=")[0]
+            key = str(override).partition("=")[0]
             if key not in (*FREE, *OF_THE_MACHINE):
                 raise ConfigError(
                     f"{key} cannot be changed when a run is resumed, only {', '.join(FREE)}, and what depends on the "
@@ -221,12 +224,15 @@ class Run:
         """Return the best or the latest policy of the run; `allow` names classes of your own, as in `load_policy`.
 
         Raises:
+            ConfigError: `which` is neither "best" nor "latest".
             PolicyFileError: the run has no such policy, or it is damaged.
         """
+        if which not in get_args(Which):
+            raise ConfigError(f"which: 'best' or 'latest' expected, {which!r} found.")
         folder = inside(self.path, which)
         if which == "best" and not folder.is_dir() and (self.path / "latest").is_dir():
             raise PolicyFileError(f"{self.path} has no best policy yet, only a latest one: --policy latest.")
-        return load_policy(folder, [*self._allow, *allow])
+        return load_policy(folder, [*self._allow, *allowed_list(allow)])
 
     def scores(self, which: Which = "best") -> dict[str, Any]:
         """Return what `eval.json` says of a policy: its `step`, `selection` and `final` score, as far as known.
@@ -257,12 +263,11 @@ class Run:
             ConfigError: `n_episodes` is not positive.
             PolicyFileError: the run has no such policy, or it is damaged.
         """
-        if n_episodes < 1:
-            raise ConfigError(f"n_episodes: at least 1 expected, {n_episodes} found.")
+        n_episodes = whole_number(n_episodes, "n_episodes", least=1)
         seed = _seed(self.config)
         seeds = episode_seeds(seed, FINAL_EPISODES, n=n_episodes)
         policy = self.policy(which, allow)
-        require_trusted(self.config.gym_env.wrappers, [*self._allow, *allow])
+        require_trusted(self.config.gym_env.wrappers, [*self._allow, *allowed_list(allow)])
         # As few rounds as 16 environments need, and as few environments as that many rounds need.
         n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
         home = working_directory()
@@ -287,12 +292,14 @@ class Run:
         """Film a policy of the run for `n_episodes` episodes and return the path of the mp4 file.
 
         Raises:
+            ConfigError: `n_episodes` is not positive.
             RenderingError: the environment cannot draw itself.
             PolicyFileError: the run has no such policy, or it is damaged.
         """
+        n_episodes = whole_number(n_episodes, "n_episodes", least=1)
         path = self.film(which) if path is None else absolute(path)
         policy = self.policy(which, allow)
-        require_trusted(self.config.gym_env.wrappers, [*self._allow, *allow])
+        require_trusted(self.config.gym_env.wrappers, [*self._allow, *allowed_list(allow)])
         home = working_directory()
         env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
         try:

@@ -20,7 +20,7 @@ from workspace_rl.algos import SAC, TD3
 from workspace_rl.algos.sac import SACConfig
 from workspace_rl.classes import class_name, find_allowed
 from workspace_rl.cli import main
-from workspace_rl.errors import CheckpointError, ConfigError, PolicyFileError
+from workspace_rl.errors import CheckpointError, ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.run_record import RunRecord, group_runs
 
 
@@ -30,6 +30,10 @@ class MaxSAC(SAC):
     def update(self, batch):
         batch.set_full("env/reward", 2 * batch.get_full("env/reward"))
         return super().update(batch)
+
+
+class Actor(SquashedGaussianActor):
+    """A user's own."""
 
 
 OWN = f"{__name__}:MaxSAC"
@@ -199,6 +203,34 @@ def test_so_does_python(my_module, capsys):
     assert main(["configs", "my_module:MySAC"]) == 0 and "init_entropy_coef" in capsys.readouterr().out
     config = yaml.safe_load((my_module / "config.yaml").read_text())
     assert type(module.MySAC(config)) is module.MySAC
+
+
+def test_what_is_no_answer_is_told(runs, tmp_path):
+    run, _ = runs
+    for wrong in (None, 3, {}, b"run", ["run"]):
+        for function in (Run, load_policy, SAC.restore):
+            with pytest.raises(RunFolderError, match="path of a file or folder expected"):
+                function(wrong)
+        with pytest.raises(RunFolderError, match="path of a file or folder expected"):
+            save_policy(SquashedGaussianActor(3, [4], 1), wrong)
+    for wrong in (3, [3], None, [None]):
+        for function in (partial(Run, run), partial(load_policy, run), Run(run).policy):
+            with pytest.raises(ConfigError, match="allow: classes, or names such as"):
+                function(allow=wrong)
+    with pytest.raises(ConfigError, match="which: 'best' or 'latest' expected, 'newest' found"):
+        Run(run).evaluate(1, "newest")
+    for wrong in ("5", 0, 1.5, None):
+        with pytest.raises(ConfigError, match="n_episodes: a whole number"):
+            Run(run).evaluate(wrong)
+        with pytest.raises(ConfigError, match="n_episodes: a whole number"):
+            Run(run).record(wrong)
+    SAC.restore(run, "algorithm.total_steps=90").run.unlock()  # one need not be a list
+
+
+def test_one_allowed_class_need_not_be_a_list(tmp_path):
+    save_policy(Actor(3, [4], 1), tmp_path)
+    for allow in (Actor, class_name(Actor), sys.modules[__name__], {Actor}):
+        assert type(load_policy(tmp_path, allow)) is Actor
 
 
 @pytest.mark.parametrize(
