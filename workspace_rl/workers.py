@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import queue
 import select
 import signal
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
@@ -21,6 +24,7 @@ from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 from workspace_rl.checked_env import CheckedEnv, sendable
 from workspace_rl.env_contract import failure
 from workspace_rl.errors import EnvironmentContractError, EnvironmentFailedError, EnvironmentTimeoutError
+from workspace_rl.process_groups import NEEDS_GUARD, end_group, own_group, refuse_while_importing, starts_anew
 from workspace_rl.spaces import check_action_space, space_leaves
 
 #: Seconds that workers get to close their environments before they are killed.
@@ -36,6 +40,7 @@ class AsyncEnvs(AsyncVectorEnv):
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]], timeout: float | None) -> None:
         """Start a worker for each function; `timeout` is how many seconds an environment may take to answer."""
+        refuse_while_importing()
         self._timeout, self._owner = timeout, os.getpid()
         self.parent_pipes, self.processes = [], []
         self._state = AsyncState.DEFAULT
@@ -43,7 +48,9 @@ class AsyncEnvs(AsyncVectorEnv):
         self.close_failures: list[EnvironmentFailedError] = []
         makers = [partial(_make_checked, make, index) for index, make in enumerate(env_fns)]
         try:
-            super().__init__(makers, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP, worker=_work)
+            # No daemons: those may not start processes, as some simulators do.
+            super().__init__(makers, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP, worker=_work, daemon=False)
+            _running.add(self)
         except BaseException:
             self.close(terminate=True)
             raise
@@ -121,6 +128,8 @@ class AsyncEnvs(AsyncVectorEnv):
             for process in left:
                 process.join(None if patience is None else max(0.0, deadline - time.monotonic()))
             left = [process for process in left if process.is_alive()]
+        for process in self.processes:
+            end_group(process.pid)
         for pipe in self.parent_pipes:
             pipe.close()
         if hasattr(self, "error_queue"):
@@ -136,11 +145,24 @@ class AsyncEnvs(AsyncVectorEnv):
             super().__del__()
 
 
+#: What is ended when this process does: it would wait for workers that nobody has told to end.
+_running: weakref.WeakSet[AsyncEnvs] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for envs in list(_running):
+        if envs._owner == os.getpid():
+            with contextlib.suppress(Exception):
+                envs.close()
+
+
 class _Pipe:
     """The connection to a worker. Waits so long and no longer, and says which worker it was."""
 
     def __init__(self, connection: Connection, process: BaseProcess, index: int, timeout: float | None) -> None:
         self._connection, self._process, self._index, self._timeout = connection, process, index, timeout
+        self._has_answered = False
         self._poll: Callable[[float], Any] = lambda milliseconds: connection.poll(milliseconds / 1000)
         if hasattr(select, "poll"):  # kept, since making one for each message takes five times as long
             poller = select.poll()
@@ -162,7 +184,9 @@ class _Pipe:
             if deadline is not None and time.monotonic() >= deadline:
                 raise self._silent()
         try:
-            return self._connection.recv()
+            answer = self._connection.recv()
+            self._has_answered = True
+            return answer
         except (EOFError, OSError) as error:
             raise self._dead() from error
 
@@ -182,10 +206,16 @@ class _Pipe:
         how = "" if code is None else f" with exit code {code}"
         if code is not None and code < 0:
             how = f" by signal {-code} ({signal.strsignal(-code)})"
-        error = EnvironmentFailedError(
-            f"its process ended{how}. A crash of the simulator, too little memory, or a call of os._exit does that; "
-            "vectorization='sync' runs it in the training process, where a debugger and faulthandler can see it."
+        reason = (
+            "A crash of the simulator, too little memory, or a call of os._exit does that; vectorization='sync' runs "
+            "it in the training process, where a debugger and faulthandler can see it."
         )
+        if not self._has_answered and code == 1 and starts_anew():
+            reason = (
+                f"{NEEDS_GUARD} Otherwise what ended it stands above; vectorization='sync' runs the environment in the "
+                "training process."
+            )
+        error = EnvironmentFailedError(f"its process ended{how}. {reason}")
         error.index = self._index
         return error
 
@@ -236,9 +266,13 @@ def _work(
     *rest: Any,
 ) -> None:
     """Run one environment, as gymnasium does, but report what happens while it is made as well."""
-    # Ctrl-C is for the process that started this one, and what that one does at the end is not for this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with own_group():
+        _run_environment(index, make, pipe, parent_pipe, shared_memory, error_queue, *rest)
+
+
+def _run_environment(
+    index: int, make: Callable[[], Any], pipe: Any, parent_pipe: Any, shared_memory: Any, error_queue: Any, *rest: Any
+) -> None:
     try:
         env: Any = make()
     except (Exception, SystemExit) as error:
@@ -250,5 +284,5 @@ def _work(
     env.on_close_failure = lambda error: error_queue.put((index, _CloseFailure, error, ""))
     try:
         _async_worker(index, lambda: env, pipe, parent_pipe, shared_memory, error_queue, *rest)
-    except OSError:  # the process that started this one has gone
+    except (OSError, EOFError):  # the process that started this one has gone
         pass
