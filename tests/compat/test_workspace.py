@@ -135,7 +135,15 @@ def sizes(package):
     return [torch.tensor([*variables[k].size, variables[k].time_size(), variables[k].batch_size()]) for k in variables]
 
 
+def transitions_of_different_lengths(package):
+    workspace = filled(package)
+    workspace.set_full("longer", torch.arange(18).view(6, 3))
+    workspace.set_full("single", torch.arange(3).view(1, 3))
+    return workspace.get_transitions(no_final_state=True)
+
+
 CASES = {
+    "transitions of different lengths": transitions_of_different_lengths,
     "gap": gap,
     "negative writes": negative_writes,
     "several names": several_names,
@@ -171,7 +179,8 @@ def test_the_same_as_bbrl(case):
 
 def test_empty_and_printed(either):
     workspace = either.Workspace()
-    assert workspace.time_size() is None
+    assert workspace.time_size() is None and workspace.batch_size() is None
+    assert list(workspace.get_transitions(no_final_state=True).keys()) == []
     assert (
         str(filled(either, 1)) == "Workspace:\n\ta: time_size = 1, batch_size = 2\n\tb: time_size = 1, batch_size = 2"
     )
@@ -296,3 +305,57 @@ def test_windows_are_drawn_alike(real, ours):
         drawn.append([workspace.sample_subworkspace(1, n, steps)["x"].tolist() for n in (2, 6) for steps in (3, 10)])
     assert drawn[0] == drawn[1]
     assert ours.Workspace(workspace).sample_subworkspace(3, 2, 4)["x"].shape == (4, 6)
+
+
+def drawn_calls(seed):
+    """Return some calls of a workspace's methods, drawn from a seed."""
+    rng = np.random.default_rng(seed)
+    names = {"a": (), "b": (3,), "env/done": ()}
+
+    def value(name, *shape):
+        drawn = torch.from_numpy(rng.normal(size=(*shape, int(rng.choice([2, 2, 2, 3])), *names[name])))
+        return drawn > 0.5 if name == "env/done" else drawn.float()
+
+    for _ in range(rng.integers(3, 25)):
+        name, t, n, k = rng.choice(list(names)), *(int(rng.integers(*bounds)) for bounds in ((-2, 6), (1, 4), (0, 5)))
+        one, whole, chosen = value(name), value(name, n + k), torch.tensor([1, 0, 1])
+        everything = {one: value(one) for one in names}
+        calls = [
+            lambda w, name=name, t=t, one=one: w.set(name, t, one),
+            lambda w, t=t, everything=everything: [w.set(one, abs(t), x) for one, x in everything.items()] and None,
+            lambda w, name=name, whole=whole: w.set_full(name, whole.clone()),
+            lambda w, name=name, t=t: w.get(name, t),
+            lambda w, n=n: w.copy_n_last_steps(n),
+            lambda w, n=n, name=name: w.copy_n_last_steps(n, [name]),
+            lambda w, n=n, k=k: w.copy_time(k, 0, n),
+            lambda w, n=n: w.get_transitions(no_final_state=n == 1),
+            lambda w, n=n, k=k: w.subtime(k, k + n),
+            lambda w, n=n, k=k, name=name: w.get_time_truncated(name, k, k + n),
+            lambda w, chosen=chosen: w.select_batch(chosen),
+            lambda w, k=k, n=n: w.select_subtime(torch.tensor([0, k]), n),
+            lambda w, name=name: w.remove_variable(name),
+            lambda w: [w.time_size(), w.batch_size(), str(w)],
+            lambda w: type(w)(w.contiguous()),
+        ]
+        yield calls[rng.integers(len(calls))]
+
+
+def plain(result):
+    if hasattr(result, "keys"):
+        return {name: plain(result.get_full(name)) for name in result.keys()}
+    return (result.dtype, result.tolist()) if isinstance(result, torch.Tensor) else result
+
+
+@pytest.mark.parametrize("seed", range(0, 1000, 200))
+def test_random_calls_do_the_same(seed, real, ours):
+    n_calls = 0
+    for one in range(seed, seed + 200):
+        theirs, mine = real.Workspace(), ours.Workspace()
+        for call in drawn_calls(one):
+            try:
+                expected = plain(call(theirs))
+            except Exception:  # BBRL may have done a part of it
+                break
+            assert plain(call(mine)) == expected and plain(mine) == plain(theirs)
+            n_calls += 1
+    assert n_calls > 300

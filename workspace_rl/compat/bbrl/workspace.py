@@ -35,6 +35,10 @@ class Workspace(library.Workspace):
         """Return the number of steps (None for an empty workspace)."""
         return super().time_size(name) if self._variables else None  # type: ignore[return-value]
 
+    def batch_size(self, name: str | None = None) -> int:
+        """Return the batch size (None for an empty workspace)."""
+        return super().batch_size(name) if self._variables else None  # type: ignore[return-value]
+
     def copy_n_last_steps(self, n: int, var_names: Sequence[str] | None = None) -> None:
         """Copy the last `n` steps of all variables to the first; `var_names` only says whose length counts.
 
@@ -53,6 +57,10 @@ class Workspace(library.Workspace):
 
     def get_transitions(self, no_final_state: bool = False, filter_key: str = "env/done") -> Self:
         """Return all pairs of successive steps, `[2, N, ...]`, but those whose first step has `filter_key`."""
+        if no_final_state:  # also of variables that differ in length
+            return self._map(
+                lambda value: torch.stack([part.reshape(-1, *value.shape[2:]) for part in (value[:-1], value[1:])])
+            )
         if self.time_size() == 1:
             return self._map(lambda value: value.new_empty(2, 0, *value.shape[2:]))
         return super().get_transitions(no_final_state, filter_key)
