@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from workspace_rl.compilation_failures import reason_of, why_not_compile
 from workspace_rl.optimization import attach_graph_step
@@ -29,15 +29,19 @@ WORTH_COMPILING = 20_000
 MOST_GRAPHS = 8
 
 
-def compile_update(update: Update, optimizers: Iterable[torch.optim.Optimizer]) -> CompiledUpdate:
+def compile_update(
+    update: Update, optimizers: Iterable[torch.optim.Optimizer], modules: Iterable[nn.Module] = ()
+) -> CompiledUpdate:
     """Return `update` compiled into one graph, as a function of a batch: see `CompiledUpdate`.
 
     Args:
         update: takes a workspace, and Python values by keyword if need be; steps `optimizers` by `minimise`; returns
             metrics by name. One that calls `.backward()` itself stays eager.
         optimizers: all that it steps.
+        modules: those that it runs, so that their modes may change (a change traces the update anew), and that on a GPU
+            they may assign buffers anew, as in `self.count = self.count + 1`.
     """
-    return CompiledUpdate(update, optimizers)
+    return CompiledUpdate(update, optimizers, modules)
 
 
 class CompiledUpdate:
@@ -59,9 +63,12 @@ class CompiledUpdate:
     flags or layouts run eagerly.
     """
 
-    def __init__(self, update: Update, optimizers: Iterable[torch.optim.Optimizer]) -> None:
-        """Compile `update`, which steps `optimizers` by `minimise`."""
+    def __init__(
+        self, update: Update, optimizers: Iterable[torch.optim.Optimizer], modules: Iterable[nn.Module] = ()
+    ) -> None:
+        """Compile `update`, which runs `modules` and steps `optimizers` by `minimise`: see `compile_update`."""
         self._update = update
+        self._parts = list(dict.fromkeys(part for module in modules for part in module.modules()))
         self._graphs: dict[Any, Callable[..., dict[str, Tensor]]] = {}
         self._n_traced = 0
         self._eager = ""
@@ -81,6 +88,7 @@ class CompiledUpdate:
             tuple(flags.items()),
             tuple((name, value.shape, value.stride(), value.dtype, value.device) for name, value in tensors.items()),
             tuple([step.version for step in self._steps]),
+            tuple([part.training for part in self._parts]),
         )
         graph = self._graphs.get(key)
         if graph is not None:
@@ -99,9 +107,9 @@ class CompiledUpdate:
             if self._n_traced == MOST_GRAPHS:
                 self._n_traced += 1
                 _warn(
-                    f"the update was traced {MOST_GRAPHS} times, since its flags, the layout of its batches or the "
-                    f"settings of its optimisers keep changing; where they are new (now: {flags or 'no flags'}), it "
-                    "runs eagerly from now on. Pass what changes as a tensor of the batch."
+                    f"the update was traced {MOST_GRAPHS} times, since its flags, the layout of its batches, the "
+                    "settings of its optimisers or the modes of its modules keep changing; where they are new (now: "
+                    f"{flags or 'no flags'}), it runs eagerly from now on. Pass what changes as a tensor of the batch."
                 )
             return self._update(batch, **flags)
         self._n_traced += 1
@@ -160,8 +168,29 @@ class CompiledUpdate:
         compiled = torch.compile(run, fullgraph=True, dynamic=False, options=options)
         if on_cpu:
             return compiled
-        # A CUDA graph writes its results to the same place each time.
-        return lambda tensors: {name: value.clone() for name, value in compiled(tensors).items()}
+        slots = [part._buffers for part in self._parts]
+
+        def call(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            # A CUDA graph writes its results to the same place each time, where they may not be read at the next call.
+            before = [dict(one) for one in slots]
+            metrics = {name: value.clone() for name, value in compiled(tensors).items()}
+            keep_in_place(slots, before)
+            return metrics
+
+        return call
+
+
+def keep_in_place(slots: Iterable[dict[str, Tensor | None]], before: Iterable[dict[str, Tensor | None]]) -> None:
+    """Write buffers that have been assigned anew to the tensors that were there before, or to new ones."""
+    for now, old in zip(slots, before, strict=True):
+        for name, value in now.items():
+            kept = old.get(name)
+            if value is None or value is kept:
+                continue
+            if kept is not None and kept.shape == value.shape and kept.dtype == value.dtype:
+                now[name] = kept.copy_(value)
+            else:
+                now[name] = value.clone()
 
 
 @contextlib.contextmanager

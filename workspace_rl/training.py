@@ -22,7 +22,7 @@ from workspace_rl.algorithm_contract import require_declared, require_metrics, r
 from workspace_rl.algorithms import resolve_run_config
 from workspace_rl.checkpoint import Checkpoint
 from workspace_rl.collector import Collector
-from workspace_rl.compilation import WORTH_COMPILING, compile_update
+from workspace_rl.compilation import WORTH_COMPILING, CompiledUpdate, compile_update
 from workspace_rl.config import OffPolicyConfig, RunConfig, read_config
 from workspace_rl.env_facts import warn_of_memory
 from workspace_rl.errors import (
@@ -185,7 +185,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             self.config.matmul_precision = self._chosen_precision()
             if self.config.compile == "auto":
                 self.config.compile = self.planned_updates() >= WORTH_COMPILING
-            self._compiled = compile_update(self._watched_update, self.optimizers()) if self.config.compile else None
+            self._compiled = self._compiled_update() if self.config.compile else None
             if_it_fails.pop_all()
 
     @abstractmethod
@@ -234,6 +234,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             return {**metrics, _FINITE: numbers.isfinite().all(), _STEPS: numbers}
         self._watch.note(batch, numbers, metrics)
         return metrics
+
+    def _compiled_update(self) -> CompiledUpdate:
+        return compile_update(self._watched_update, self.optimizers(), self.members(torch.nn.Module).values())
 
     def planned_updates(self) -> int:
         """Return how many updates the run will do."""

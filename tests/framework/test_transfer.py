@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.toys import CountingEnv
 from workspace_rl import Agent, Collector, GymAgent, Workspace, minimise, setup_optimizer, soft_update
-from workspace_rl.compilation import CompiledUpdate
+from workspace_rl.compilation import CompiledUpdate, keep_in_place
 from workspace_rl.errors import CompositionError, ConfigError
 from workspace_rl.optimization import copy_parameters
 
@@ -163,36 +163,53 @@ def test_the_collector_takes_over_buffers_that_were_assigned_anew(pair):
         assert_equal(tensors(collector.policy), tensors(source))
 
 
-def test_a_compiled_update_changes_buffers_as_an_eager_one_does():
-    """Two passes through one network in each update, counters of both kinds, and a target that follows."""
-    found = []
-    for compiles in (False, True):
-        torch.manual_seed(0)
-        agent = Stateful()
-        agent.net[3] = nn.Dropout(0.0)
-        target = copy.deepcopy(agent)
-        optimizer = setup_optimizer({"classname": "torch.optim.SGD", "lr": 0.1}, agent.net)
+def updated(compiles, device="cpu"):
+    """Return all tensors after updates with two passes, counters of both kinds, and a target that follows."""
+    torch.manual_seed(0)
+    agent = Stateful().to(device)
+    agent.net[3] = nn.Dropout(0.0)
+    target = copy.deepcopy(agent)
+    optimizer = setup_optimizer({"classname": "torch.optim.SGD", "lr": 0.1}, agent.net)
 
-        def update(batch, agent=agent, target=target, optimizer=optimizer):
-            workspace = Workspace(batch)
-            with torch.no_grad():
-                agent(workspace, t=1)
-            agent(workspace, t=0)
-            loss = (workspace.get("action", 0) - workspace.get("action", 1)).square().mean()
-            minimise(loss, optimizer)
-            soft_update(target, agent, 0.1)
-            return {"loss": loss.detach()}
+    def update(batch):
+        workspace = Workspace(batch)
+        with torch.no_grad():
+            agent(workspace, t=1)
+        agent(workspace, t=0)
+        loss = (workspace.get("action", 0) - workspace.get("action", 1)).square().mean()
+        minimise(loss, optimizer)
+        soft_update(target, agent, 0.1)
+        return {"loss": loss.detach()}
 
-        one = CompiledUpdate(update, [optimizer]) if compiles else update
-        generator = torch.Generator().manual_seed(1)
-        for _ in range(4):
-            batch = Workspace()
-            batch.set_full("env/env_obs", torch.randn(2, 8, 1, generator=generator))
-            one(batch)
-        found.append({**tensors(agent), **{f"target.{name}": value for name, value in tensors(target).items()}})
-    eager, compiled = found
-    assert compiled["net.1.num_batches_tracked"] == compiled["target.net.1.num_batches_tracked"] == 8
-    assert compiled["in_place"] == 8 and compiled["target.anew"] == 4
+    run = CompiledUpdate(update, [optimizer], [agent, target]) if compiles else update
+    generator = torch.Generator().manual_seed(1)
+    for k in range(6):
+        agent.net[1].train(k != 4)  # modes may change
+        batch = Workspace()
+        batch.set_full("env/env_obs", torch.randn(2, 8, 1, generator=generator).to(device))
+        run(batch)
+    return {**tensors(agent), **{f"target.{name}": value for name, value in tensors(target).items()}}
+
+
+def assert_updated_alike(eager, compiled):
+    assert compiled["net.1.num_batches_tracked"] == compiled["target.net.1.num_batches_tracked"] == 10
+    assert compiled["in_place"] == 12 and compiled["target.anew"] == 6
     assert compiled.keys() == eager.keys()
     for name, value in eager.items():
         torch.testing.assert_close(compiled[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_compiled_update_changes_buffers_as_an_eager_one_does():
+    assert_updated_alike(updated(False), updated(True))
+
+
+def test_what_a_graph_assigns_anew_stays_in_place():
+    """As it has to on a GPU, where a graph's results are written to the same place at the next call."""
+    module = Stateful()
+    before = [dict(part._buffers) for part in module.modules()]
+    counter, results = module.anew, {"anew": torch.ones((), dtype=torch.float64), "later": torch.arange(2)}
+    for name, value in results.items():
+        setattr(module, name, value)
+    keep_in_place([part._buffers for part in module.modules()], before)
+    assert module.anew is counter and counter == 1
+    assert module.later.tolist() == [0, 1] and module.later is not results["later"]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tests.framework.test_checkpoint import train_until
+from tests.framework.test_transfer import assert_updated_alike, updated
 from tests.robustness.killed_runs import differences
 from workspace_rl import Run, load_policy
 from workspace_rl.agents.actors import SquashedGaussianActor
@@ -107,3 +108,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tiny_sac):
 
     with pytest.raises(NonFiniteError):
         Broken(tiny_sac | {"device": "cuda"}).train(progress=False)
+
+
+def test_buffers_that_are_assigned_anew_in_a_graph():
+    assert_updated_alike(updated(False, "cuda"), updated(True, "cuda"))
