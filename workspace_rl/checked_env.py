@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from workspace_rl.env_contract import check_made, check_observation, check_reset, check_step, failure, fitted, kept_info
 from workspace_rl.env_facts import EnvironmentFacts, facts_of
@@ -23,6 +24,12 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
         check_made(env)
         super().__init__(env)
         self._index, self._keeps_info = index, keeps_info
+        # Looked up through all wrappers, they would cost more than what is checked.
+        self._space = env.observation_space
+        self._shape: tuple[int, ...] | None = None
+        self._dtype: np.dtype[Any] | None = None
+        if isinstance(self._space, gym.spaces.Box):
+            self._shape, self._dtype = self._space.shape, np.dtype(self._space.dtype)
         #: Called with what the environment raises when it is closed.
         self.on_close_failure: Callable[[EnvironmentFailedError], Any] = lambda error: None
 
@@ -34,15 +41,41 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Reset the environment."""
-        return self._checked(lambda: self._reset(options))  # type: ignore[no-any-return]
+        try:
+            outcome = self.env.reset(**options)
+            check_reset(outcome, self._space)
+            observation, info = outcome
+            return fitted(observation, self._space), info if self._keeps_info else kept_info(info)
+        except (Exception, SystemExit) as error:
+            raise sendable(error, self._index) from error
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment."""
-        return self._checked(lambda: self._step(action))  # type: ignore[no-any-return]
+        try:
+            outcome: Any = self.env.step(action)
+            check_step(outcome)
+            observation, reward, terminated, truncated, info = outcome
+            if (
+                observation.__class__ is np.ndarray
+                and observation.shape == self._shape
+                and observation.dtype is self._dtype
+            ):
+                observation = observation.copy()
+            else:
+                check_observation(observation, self._space)
+                observation = fitted(observation, self._space)
+            # Rewards and flags may be arrays, too, whose memory may be used again.
+            kept = info if self._keeps_info else kept_info(info)
+            return observation, float(reward), bool(terminated), bool(truncated), kept
+        except (Exception, SystemExit) as error:
+            raise sendable(error, self._index) from error
 
     def render(self) -> Any:
         """Draw the environment."""
-        return self._checked(self.env.render)
+        try:
+            return self.env.render()
+        except (Exception, SystemExit) as error:
+            raise sendable(error, self._index) from error
 
     def facts(self) -> EnvironmentFacts:
         """Return what is known of the environment."""
@@ -54,32 +87,6 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
             self.env.close()
         except (Exception, SystemExit) as error:
             self.on_close_failure(failure(error, self._index))
-
-    def _reset(self, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        outcome = self.env.reset(**options)
-        check_reset(outcome, self.observation_space)
-        observation, info = outcome
-        return fitted(observation, self.observation_space), info if self._keeps_info else kept_info(info)
-
-    def _step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        outcome: Any = self.env.step(action)
-        check_step(outcome)
-        observation, reward, terminated, truncated, info = outcome
-        check_observation(observation, self.observation_space)
-        # The flags may be arrays, too, whose memory may be used again.
-        return (
-            fitted(observation, self.observation_space),
-            float(reward),
-            bool(terminated),
-            bool(truncated),
-            info if self._keeps_info else kept_info(info),
-        )
-
-    def _checked(self, method: Callable[[], Any]) -> Any:
-        try:
-            return method()
-        except (Exception, SystemExit) as error:
-            raise sendable(error, self._index) from error
 
 
 def sendable(error: BaseException, index: int | None = None) -> WorkspaceRLError:

@@ -48,17 +48,21 @@ def check_reset(outcome: Any, space: gym.Space[Any]) -> None:
     check_observation(outcome[0], space)
 
 
-def check_reset_values(outcome: Any) -> None:
-    """Raise an `EnvironmentContractError` unless `outcome` is what `reset` must return, the observation aside."""
+def check_reset_values(outcome: Any, *, any_info: bool = False) -> None:
+    """Raise an `EnvironmentContractError` unless `outcome` is what `reset` must return, the observation aside.
+
+    With `any_info` the info may be anything: wrappers of vector environments make lists of them.
+    """
     if not isinstance(outcome, tuple | list) or len(outcome) != 2:
         raise EnvironmentContractError(
             f"its reset must return (observation, info), {described(outcome)} found. If it was written for the old "
             "package gym, return an empty dictionary as well."
         )
-    _check_info(outcome[1])
+    if not any_info:
+        _check_info(outcome[1])
 
 
-def kept_info(info: dict[str, Any]) -> dict[str, Any]:
+def kept_info(info: Any) -> dict[str, Any]:
     """Return what of an environment's info goes on: nothing, so that whatever stands there matters to nobody.
 
     All infos pass here and nowhere else, in the environment's own process.
@@ -79,15 +83,19 @@ def check_step(outcome: Any) -> None:
             raise EnvironmentContractError(f"its {name!r} must be True or False, {described(value)} found.")
 
 
-def check_step_values(outcome: Any) -> None:
-    """Raise an `EnvironmentContractError` unless `outcome` is as many values as `step` must return, and an info."""
+def check_step_values(outcome: Any, *, any_info: bool = False) -> None:
+    """Raise an `EnvironmentContractError` unless `outcome` is as many values as `step` must return, and an info.
+
+    With `any_info` the info may be anything.
+    """
     if not isinstance(outcome, tuple | list) or len(outcome) != 5:
         raise EnvironmentContractError(
             "its step must return (observation, reward, terminated, truncated, info), "
             f"{described(outcome)} found. If it was written for the old package gym, which returned 4 values, split "
             "its 'done' into terminated (the task is over) and truncated (it was cut, as by a time limit)."
         )
-    _check_info(outcome[4])
+    if not any_info:
+        _check_info(outcome[4])
 
 
 def check_observation(

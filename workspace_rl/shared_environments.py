@@ -64,7 +64,10 @@ def innermost(env: Any) -> Any:
     seen: set[int] = set()
     while id(env) not in seen:
         seen.add(id(env))
-        inner = getattr(env, "env", None)  # not by vars(), after which Python is slower to find all attributes
+        try:
+            inner = getattr(env, "env", None)  # not by vars(), after which Python is slower to find all attributes
+        except Exception:  # of a property of the user's own
+            inner = None
         if isinstance(inner, gym.Env):
             env = inner
     return env

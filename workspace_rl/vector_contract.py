@@ -62,14 +62,14 @@ class CheckedVector(VectorWrapper[Any, Any, Any, Any, Any]):
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments."""
         outcome: Any = self._at_work(self.env.reset, seed=seed, options=options)
-        check_reset_values(outcome)
+        check_reset_values(outcome, any_info=True)
         self._over = np.zeros(self.num_envs, dtype=bool)
         return self._observation(outcome[0]), kept_info(outcome[1])
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all environments; those whose episode was over are reset instead."""
         outcome: Any = self._at_work(self.env.step, actions)
-        check_step_values(outcome)
+        check_step_values(outcome, any_info=True)
         observation, reward, terminated, truncated, info = outcome
         rewards = self._rewards(reward)
         ends, cut = self._flags("terminated", terminated), self._flags("truncated", truncated)

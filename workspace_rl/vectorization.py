@@ -22,6 +22,7 @@ from workspace_rl.env_contract import (
     fail,
     failure,
     kept_info,
+    limits,
 )
 from workspace_rl.envs import make_env_spec, missing_simulator
 from workspace_rl.envs.atari import AtariVector, make_atari_vector_env
@@ -224,16 +225,22 @@ class SyncEnvs(SyncVectorEnv):
                 self.close_failures.append(failure(error, i))
 
 
+_WHOLE = frozenset({int, np.int64, np.int32})
+
+
 class _Leaf:
     """Where a leaf of all environments' observations stands."""
 
-    __slots__ = ("batch", "pick", "shape", "space", "usual_dtype")
+    __slots__ = ("batch", "least", "most", "pick", "shape", "space", "usual_dtype")
 
     def __init__(self, space: gym.Space[Any], pick: Callable[[Any], Any], observations: Any) -> None:
         self.space, self.pick, self.batch = space, pick, pick(observations)
         self.shape = space.shape
         #: Another dtype of which every number is right here, if one has been met.
         self.usual_dtype: Any = np.dtype(space.dtype)
+        # Of whole numbers, one for each environment; no number is among them elsewhere.
+        single = isinstance(space, gym.spaces.Discrete)
+        self.least, self.most = limits(self.usual_dtype) if single else (1, 0)
 
     def put(self, observation: Any, i: int) -> None:
         """Write the leaf of the observation of environment `i`.
@@ -242,6 +249,9 @@ class _Leaf:
             EnvironmentContractError: it does not fit the space.
         """
         value = self.pick(observation)
+        if value.__class__ in _WHOLE and self.least <= value <= self.most:
+            self.batch[i] = value
+            return
         if value.__class__ is not np.ndarray or value.shape != self.shape or value.dtype is not self.usual_dtype:
             check_observation(value, self.space)
             dtype = getattr(value, "dtype", None)
