@@ -43,6 +43,9 @@ class EnvironmentConfig:
         "how environments are stepped together; the fastest way for Atari games, 'sync' for others, unless given",
         choices=("sync", "async", "vector_entry_point"),
     )
+    single_instance: bool = option(
+        False, "the simulator can be open only once: that of training is closed while a policy is scored"
+    )
     clip_actions: bool = option(False, "clip actions that are out of bounds instead of stopping with an error")
     timeout: float | None = option(
         300.0,
@@ -133,7 +136,11 @@ class OffPolicyConfig:
     max_grad_norm: float | None = option(
         None, "gradients are clipped to this Euclidean norm", above=0, instead=" null means no limit."
     )
-    nb_evals: int = option(16, "episodes in one evaluation, each in an environment of its own", least=1)
+    nb_evals: int = option(
+        16,
+        "episodes in one evaluation, each in an environment of its own; 0: none, the last policy is the best",
+        least=0,
+    )
     eval_interval: int = option(2000, "steps between two evaluations", least=1)
     checkpoint_interval: int | None = option(
         50_000, "steps between two checkpoints, from which a stopped run goes on; null: none are written", least=1

@@ -9,6 +9,11 @@ from workspace_rl.env_wrappers import find_wrappers
 from workspace_rl.errors import ConfigError, EnvironmentFailedError, RenderingError
 from workspace_rl.gym_agent import GymAgent
 
+ONLY_ONE = (
+    "If the simulator can be open only once: gym_env.single_instance=true with algorithm.n_envs=1 closes that of "
+    "training while a policy is scored."
+)
+
 
 def make_env_agent(
     config: EnvironmentConfig, n_envs: int, *, auto_reset: bool, render: bool = False, **options: Any
@@ -41,6 +46,8 @@ def make_env_agent(
         if render:  # without, it can be made
             raise RenderingError(f"environment {config.env_name!r} cannot draw itself ({refused or error}).") from error
         if not isinstance(error, EnvironmentFailedError) or not isinstance(refused, TypeError):
+            if type(error) is EnvironmentFailedError and not config.single_instance and (n_envs > 1 or not auto_reset):
+                error.args = (f"{error.args[0]} {ONLY_ONE}",)
             raise
         if config.max_episode_steps is not None and "max_episode_steps" in str(refused):
             raise ConfigError(

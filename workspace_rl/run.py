@@ -270,6 +270,8 @@ class Run:
         require_trusted(self.config.gym_env.wrappers, [*self._allow, *allowed_list(allow)])
         # As few rounds as 16 environments need, and as few environments as that many rounds need.
         n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
+        if self.config.gym_env.single_instance:
+            n_envs = 1
         home = working_directory()
         env_agent = make_env_agent(self.config.gym_env, n_envs, auto_reset=False)
         try:

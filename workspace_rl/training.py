@@ -27,6 +27,7 @@ from workspace_rl.config import OffPolicyConfig, RunConfig, read_config
 from workspace_rl.env_facts import warn_of_memory
 from workspace_rl.errors import (
     CheckpointError,
+    ConfigError,
     NonFiniteError,
     RunFolderError,
     UnsupportedSpaceError,
@@ -147,12 +148,19 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self._home = self._away = working_directory()
         self.config: Config = resolve_run_config(type(self), read_config(config, overrides))  # type: ignore[assignment]
         self.parameters: OffPolicyConfig = self.config.algorithm  # type: ignore[attr-defined]
+        if self.config.gym_env.single_instance and self.parameters.n_envs != 1:
+            raise ConfigError(
+                f"algorithm.n_envs: 1 expected with gym_env.single_instance, {self.parameters.n_envs} found."
+            )
         self.total_steps = self.parameters.run_length
         self.device = torch_device(self.config.device)
         self.random_state = RandomState(self.parameters.seed, TRAINING)
         self.run: Run | None = None
         self._eval_env: Any = None
-        self._best: tuple[int, Evaluation] | None = None
+        #: Whether the environment of training was closed in favour of one of evaluation.
+        self._yielded = False
+        #: The step of the best policy, and its score where there was one.
+        self._best: tuple[int, Evaluation | None] | None = None
         #: Environment steps, and updates, so far.
         self.steps = 0
         self.n_updates = 0
@@ -327,6 +335,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             with bar, self.random_state, torch_threads(self.config.torch_threads):
                 if checkpoint is not None:
                     buffer.restore(checkpoint.state["buffer"], checkpoint.rows())
+                if checkpoint is not None or self._yielded:
                     self._renew_environments(collector)
                 while self.steps < self.total_steps and not stop.requested:
                     frames = collector.collect(parameters.n_steps, random=self.steps < parameters.random_steps)
@@ -347,15 +356,21 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
                         for name, value in self.schedules(self.steps).items():
                             logger.add_scalar(name, value, self.steps)
                         self._log_all(logger)
-                    if self.steps >= due.evaluation:
+                    if parameters.nb_evals and self.steps >= due.evaluation:
                         self._evaluate(run, logger, bar)
                         due.evaluation = self.steps + parameters.eval_interval
+                        if self._yielded:
+                            buffer.end_episodes()
+                            self._renew_environments(collector)
                     if self.steps >= due.checkpoint:
                         due.checkpoint = self._next_checkpoint()
                         self._save_checkpoint(run, logger, buffer)
                         self._renew_environments(collector)
                 if self.steps > self._evaluated_at and not stop.requested:
-                    self._evaluate(run, logger, bar)
+                    if parameters.nb_evals:
+                        self._evaluate(run, logger, bar)
+                    else:  # nothing chooses among policies
+                        self._keep_best(run, None)
                 if not stop.requested:
                     self._save_checkpoint(run, logger, buffer)
         except Stopped:
@@ -397,14 +412,17 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         self._evaluated_at = steps
         self._save_latest(run, evaluation)
         if evaluation.better_than(self._best and self._best[1]):
-            self._best = (steps, evaluation)
-            if self.config.save_best:
-                save_policy(self.eval_policy, run.path / "best")
-                run.film("best").unlink(missing_ok=True)  # that of an older one
-                run.save_scores("best", step=steps, selection=evaluation.as_dict(), final=None)
-        bar.set_postfix(
-            refresh=False, last=f"{evaluation.mean:.1f}", best=f"{self._best[1].mean:.1f}" if self._best else "none"
-        )
+            self._keep_best(run, evaluation)
+        best = self._best and self._best[1]
+        bar.set_postfix(refresh=False, last=f"{evaluation.mean:.1f}", best=f"{best.mean:.1f}" if best else "none")
+
+    def _keep_best(self, run: Run, evaluation: Evaluation | None) -> None:
+        """Keep the current policy as the best, with the score that chose it if it has one."""
+        self._best = (self.steps, evaluation)
+        if self.config.save_best:
+            save_policy(self.eval_policy, run.path / "best")
+            run.film("best").unlink(missing_ok=True)  # that of an older one
+            run.save_scores("best", step=self.steps, selection=evaluation and evaluation.as_dict(), final=None)
 
     def _save_latest(self, run: Run, evaluation: Evaluation | None) -> None:
         """Keep the current policy as the latest, with its score if it has one."""
@@ -530,7 +548,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             )
             self.steps, self.n_updates = int(loop["steps"]), int(loop["n_updates"])
             self._evaluated_at = int(loop["evaluated_at"])
-            self._best = loop["best"] and (int(loop["best"][0]), Evaluation(**loop["best"][1]))
+            self._best = loop["best"] and (int(loop["best"][0]), loop["best"][1] and Evaluation(**loop["best"][1]))
             self._due = _Due(**loop["due"])
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, WorkspaceRLError):
@@ -564,7 +582,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             "steps": self.steps,
             "n_updates": self.n_updates,
             "evaluated_at": self._evaluated_at,
-            "best": self._best and (self._best[0], dataclasses.asdict(self._best[1])),
+            "best": self._best and (self._best[0], self._best[1] and dataclasses.asdict(self._best[1])),
             "due": dataclasses.asdict(self._due),
         }
         config, machine = dataclasses.asdict(self.config), this_machine(self.device)
@@ -577,6 +595,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         seed, n_envs = self.parameters.seed, self.parameters.n_envs
         with RandomState(seed, RENEWAL, self.steps):
             self.train_env.renew()
+        self._yielded = False
         self.train_env.seed_episodes(episode_seeds(seed, TRAINING_EPISODES, self.steps, n=n_envs))
         collector.restart(self.steps)
         collector.load_policy(self.policy)  # whatever acting has changed in its copy is not in the checkpoint
@@ -624,14 +643,31 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     # ---- scoring and filming --------------------------------------------------------------------------------------
 
     def evaluate(self) -> Evaluation:
-        """Score the current policy: one whole episode in each of `nb_evals` environments, the same seeds every time."""
-        n_evals = self.parameters.nb_evals
+        """Score the current policy: one whole episode in each of `nb_evals` environments, the same seeds every time.
+
+        With `gym_env.single_instance` all of them in one, and the environment of training is closed meanwhile: its
+        running episode ends.
+
+        Raises:
+            ConfigError: `nb_evals` is 0.
+        """
+        n_evals, single = self.parameters.nb_evals, self.config.gym_env.single_instance
+        if not n_evals:
+            raise ConfigError("algorithm.nb_evals: at least 1 expected to score a policy, 0 found.")
         seeds = episode_seeds(self.parameters.seed, EVALUATION_EPISODES, n=n_evals)
+        if single:
+            self._yielded = True
+            self.train_env.close()
         if self._eval_env is None:
             with RandomState(self.parameters.seed, EVALUATION_EPISODES):
-                self._eval_env = make_env_agent(self.config.gym_env, n_evals, auto_reset=False, device=self.device)
-        with torch_threads(self.config.torch_threads):
-            return evaluate(self._eval_env, self.eval_policy, seeds)
+                n_envs = 1 if single else n_evals
+                self._eval_env = make_env_agent(self.config.gym_env, n_envs, auto_reset=False, device=self.device)
+        try:
+            with torch_threads(self.config.torch_threads):
+                return evaluate(self._eval_env, self.eval_policy, seeds)
+        finally:
+            if single:
+                self._close_evaluation()
 
     def visualize_best(self) -> Any:
         """Return a film of the best policy: something that a notebook shows, the file's path elsewhere.
