@@ -74,25 +74,31 @@ def by_hand(size: str) -> Callable[[], None]:
         return torch.tanh(u), (-0.5 * noise**2 - log_std - 0.9189385 - slope).sum(-1)
 
     @torch.compile
-    def update(observation, action, reward, terminated, following):
+    def critic_loss(observation, action, reward, terminated, following):
         with torch.no_grad():
             next_action, log_prob = act(following)
             next_value = target(following, next_action).amin(0) - log_alpha.exp() * log_prob
             goal = reward + 0.99 * ~terminated * next_value
-        critic_adam.zero_grad()
-        (critic(observation, action) - goal).square().mean(-1).sum().backward()
-        critic_adam.step()
+        return (critic(observation, action) - goal).square().mean(-1).sum()
 
-        actor_adam.zero_grad()
+    @torch.compile
+    def actor_loss(observation):
         new_action, log_prob = act(observation)
         # Constant weights: the critics' gradients are not needed here.
         constant = {name: one.detach() for name, one in critic.named_parameters()}
         q_value = torch.func.functional_call(critic, constant, (observation, new_action)).amin(0)
-        (log_alpha.detach().exp() * log_prob - q_value).mean().backward()
-        actor_adam.step()
+        return (log_alpha.detach().exp() * log_prob - q_value).mean(), log_prob.detach()
 
+    def update(observation, action, reward, terminated, following):
+        critic_adam.zero_grad()
+        critic_loss(observation, action, reward, terminated, following).backward()
+        critic_adam.step()
+        actor_adam.zero_grad()
+        loss, log_prob = actor_loss(observation)
+        loss.backward()
+        actor_adam.step()
         alpha_adam.zero_grad()
-        (-log_alpha.exp() * (log_prob.detach() - actions)).mean().backward()
+        (-log_alpha.exp() * (log_prob - actions)).mean().backward()
         alpha_adam.step()
         with torch.no_grad():
             torch._foreach_lerp_(list(target.parameters()), list(critic.parameters()), 0.005)

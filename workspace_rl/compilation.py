@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.compilation_failures import reason_of, why_not_compile
+from workspace_rl.cuda_graph import CudaGraph
 from workspace_rl.optimization import attach_graph_step
 from workspace_rl.python_state import changed_values, plain_values
 from workspace_rl.workspace import Workspace
@@ -114,7 +115,7 @@ class CompiledUpdate:
             return self._update(batch, **flags)
         self._n_traced += 1
         before = plain_values(self._update)
-        graph = self._compile(flags, all(one.device.type == "cpu" for one in tensors.values()))
+        graph = self._compile(flags, {one.device.type for one in tensors.values()})
         try:
             with warnings.catch_warnings(), _tracing():
                 warnings.simplefilter("ignore")  # those of torch about itself
@@ -148,7 +149,7 @@ class CompiledUpdate:
         self._graphs.clear()
         _warn(f"the update runs eagerly, which takes longer: {reason}")
 
-    def _compile(self, flags: dict[str, Any], on_cpu: bool) -> Callable[..., dict[str, Tensor]]:
+    def _compile(self, flags: dict[str, Any], devices: set[str]) -> Callable[..., dict[str, Tensor]]:
         update = self._update
 
         def run(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -163,34 +164,32 @@ class CompiledUpdate:
         # The guards that torch would check at every call cost more than what they protect from: the layout of the
         # batch and the flags are the key above, and a graph is never called with others.
         options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-        # Calls between the kernels cost nothing on a GPU as one CUDA graph.
-        options |= _cpu_options() if on_cpu else {"triton.cudagraphs": True}
+        if devices <= {"cpu"}:
+            options |= _cpu_options()
         compiled = torch.compile(run, fullgraph=True, dynamic=False, options=options)
-        if on_cpu:
+        if devices != {"cuda"}:
             return compiled
         slots = [part._buffers for part in self._parts]
 
         def call(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            # A CUDA graph writes its results to the same place each time, where they may not be read at the next call.
+            # Python assigns buffers, and a recorded graph runs none of it: their old places are written to instead.
             before = [dict(one) for one in slots]
-            metrics = {name: value.clone() for name, value in compiled(tensors).items()}
+            metrics = compiled(tensors)
             keep_in_place(slots, before)
             return metrics
 
-        return call
+        return CudaGraph(call)
 
 
 def keep_in_place(slots: Iterable[dict[str, Tensor | None]], before: Iterable[dict[str, Tensor | None]]) -> None:
-    """Write buffers that have been assigned anew to the tensors that were there before, or to new ones."""
+    """Write buffers that have been assigned anew to the tensors that were there before, if they have their layout."""
     for now, old in zip(slots, before, strict=True):
         for name, value in now.items():
             kept = old.get(name)
-            if value is None or value is kept:
+            if value is None or kept is None or value is kept:
                 continue
-            if kept is not None and kept.shape == value.shape and kept.dtype == value.dtype:
+            if kept.shape == value.shape and kept.dtype == value.dtype:
                 now[name] = kept.copy_(value)
-            else:
-                now[name] = value.clone()
 
 
 @contextlib.contextmanager

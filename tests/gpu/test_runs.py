@@ -112,3 +112,16 @@ def test_a_loss_that_is_no_number_ends_the_run(tiny_sac):
 
 def test_buffers_that_are_assigned_anew_in_a_graph():
     assert_updated_alike(updated(False, "cuda"), updated(True, "cuda"))
+
+
+def test_an_update_is_one_cuda_graph_and_computes_the_same(tiny_sac, tmp_path):
+    algorithms = [
+        SAC(copy.deepcopy(tiny_sac) | {"device": "cuda", "compile": True, "base_dir": str(tmp_path / name)})
+        for name in ("recorded", "launched")
+    ]
+    recorded, launched = algorithms
+    compile_update = launched._compiled._compile
+    launched._compiled._compile = lambda *arguments: compile_update(*arguments)._function
+    runs = [algorithm.train(progress=False).run for algorithm in algorithms]
+    assert [graph._graph is not None for graph in recorded._compiled._graphs.values()] == [True]
+    assert differences(*runs) == []
