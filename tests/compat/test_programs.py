@@ -61,12 +61,14 @@ def assert_same_workspaces(theirs, mine):
             assert one[name].dtype == other[name].dtype and torch.equal(one[name], other[name]), name
 
 
-@pytest.mark.parametrize("program", ["sac", "dqn", "ddpg", "td3", "reinforce", "a2c", "ppo"])
+@pytest.mark.parametrize("program", ["sac", "dqn", "ddpg", "td3", "reinforce", "a2c", "ppo", "karts", "evolution"])
 def test_whole_runs_are_the_same_bit_for_bit(program, tmp_path):
-    theirs, their_workspaces, _ = run(program, tmp_path / "real", ours=False)
-    mine, my_workspaces, _ = run(program, tmp_path / "ours", ours=True)
+    theirs, their_workspaces, their_output = run(program, tmp_path / "real", ours=False)
+    mine, my_workspaces, my_output = run(program, tmp_path / "ours", ours=True)
     assert_same_losses(theirs, mine)
-    if program in ("reinforce", "a2c", "ppo"):
+    if program in ("karts", "evolution"):
+        assert my_output == their_output
+    if program in ("reinforce", "a2c", "ppo", "karts", "evolution"):
         assert_same_workspaces(their_workspaces, my_workspaces)
 
 
