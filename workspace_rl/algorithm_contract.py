@@ -18,11 +18,17 @@ POLICIES = {
 
 
 def require_declared(algorithm: type) -> None:
-    """Look whether the class of an algorithm says what it is for.
+    """Look whether the class of an algorithm says what it is for, and how it learns.
 
     Raises:
         CompositionError: it does not.
     """
+    missing = sorted(getattr(algorithm, "__abstractmethods__", ()))
+    if missing:
+        raise CompositionError(
+            f"{algorithm.__name__} does not implement {' and '.join(missing)}: an algorithm creates its agents in "
+            "build(self), and learns in update(self, batch)."
+        )
     if not hasattr(algorithm, "config_class"):
         raise CompositionError(
             f"{algorithm.__name__} does not name its parameters: config_class = MyConfig, a dataclass derived from "

@@ -129,6 +129,11 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
     #: The variables that the replay buffer stores.
     stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Create the object, if its class is complete."""
+        require_declared(cls)
+        return super().__new__(cls)
+
     def __init__(self, config: str | Path | Mapping[str, Any] | DictConfig, overrides: Sequence[str] = ()) -> None:
         """Check the configuration, build the environments and the agents. Nothing is written yet.
 
@@ -143,7 +148,6 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             UnsupportedSpaceError: the algorithm cannot handle the environment's spaces.
             CompositionError: a class of your own lacks what the loop needs of it.
         """
-        require_declared(type(self))
         # Where the program is, and where environments have gone to while they were made.
         self._home = self._away = working_directory()
         self.config: Config = resolve_run_config(type(self), read_config(config, overrides))  # type: ignore[assignment]

@@ -110,6 +110,14 @@ def test_what_a_class_does_not_say_is_told(lacks, message):
         misspelt(PLAIN)
 
 
+@pytest.mark.parametrize("has", [(), ("build",), ("update",)])
+def test_what_a_class_does_not_do_is_told(has):
+    said = {"config_class": PlainConfig, "action_kind": "continuous", **{name: getattr(Plain, name) for name in has}}
+    missing = [name for name in ("build", "update") if name not in has]
+    with pytest.raises(CompositionError, match=f"Incomplete does not implement {' and '.join(missing)}: "):
+        type("Incomplete", (OffPolicyAlgorithm,), said)(PLAIN)
+
+
 def test_several_agents_over_time_are_chained_first():
     env_agent, policy = GymAgent("Pendulum-v1"), DeterministicActor(3, [4], 1)
     for agents in ((env_agent, policy), (env_agent, policy, policy)):
