@@ -248,7 +248,7 @@ class _Leaf:
         Raises:
             EnvironmentContractError: it does not fit the space.
         """
-        value = self.pick(observation)
+        value: Any = self.pick(observation)
         if value.__class__ in _WHOLE and self.least <= value <= self.most:
             self.batch[i] = value
             return

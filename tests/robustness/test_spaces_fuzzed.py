@@ -11,7 +11,7 @@ from tests.robustness.fuzzing import examples
 from tests.toys import SpaceEnv
 from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace
 from workspace_rl.agents import RandomAgent
-from workspace_rl.errors import ActionError, UnsupportedSpaceError
+from workspace_rl.errors import ActionError, EnvironmentContractError, UnsupportedSpaceError
 from workspace_rl.spaces import action_adapter, observation_leaves
 
 SHAPES = st.sampled_from([(), (1,), (3,), (2, 2)])
@@ -219,3 +219,43 @@ def test_environments_run_whatever_their_spaces(observation_space, action_space)
         assert workspace[name].shape == (4, N_ENVS, *leaf.shape)
     for env in envs:
         assert len(env.actions) == 3 and all(action_space.contains(action) for action in env.actions)
+
+
+DTYPES = st.sampled_from([np.bool_, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+
+
+@st.composite
+def integers_of(draw, dtype):
+    if dtype == np.bool_:
+        return draw(st.booleans())
+    information = np.iinfo(dtype)
+    least, most = int(information.min), int(information.max)
+    return draw(st.one_of(st.integers(least, most), st.sampled_from([least, most, 0, min(most, 300)])))
+
+
+@examples(quick=150, full=2000)
+@given(st.data(), DTYPES, DTYPES, st.booleans(), st.booleans())
+def test_integers_arrive_as_they_are_or_are_named(data, declared, returned, as_array, vector):
+    """Whatever integers an environment returns, and whatever its space declares."""
+    least, most = (0, 1) if declared == np.bool_ else (np.iinfo(declared).min, np.iinfo(declared).max)
+    space = spaces.Box(least, most, (2,), declared)
+    values = [data.draw(integers_of(returned)) for _ in range(2)]
+    observation = np.array(values, returned) if as_array else values
+
+    class Raw(gym.Env):
+        observation_space, action_space = space, spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            return observation, {}
+
+    agent = GymAgent(gym.vector.SyncVectorEnv([Raw] * 2)) if vector else GymAgent(Raw, 2)
+    workspace = Workspace()
+    outside = [value for value in values if not least <= value <= most]
+    if outside:
+        with pytest.raises(
+            EnvironmentContractError, match=rf"'env_obs' holds {int(outside[0])} at .*but {np.dtype(declared)}"
+        ):
+            agent(workspace, t=0)
+    else:
+        agent(workspace, t=0)
+        assert workspace["env/env_obs"].tolist() == [[[*map(space.dtype.type, values)]] * 2]
