@@ -6,21 +6,24 @@ import dataclasses
 import functools
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from workspace_rl.agent import Agent
 from workspace_rl.algorithms import algorithm_name, check_made_by, find_algorithm, resolve_run_config
 from workspace_rl.checkpoint import Checkpoints
-from workspace_rl.classes import allowed_list, find_allowed
+from workspace_rl.classes import allowed_list
 from workspace_rl.config import RunConfig, apply_overrides, load_config
 from workspace_rl.env_wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import FolderLock, absolute, back_home, inside, working_directory, write_bytes, write_text
+from workspace_rl.gym_agent import GymAgent
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import read_metrics
 from workspace_rl.make_env_agent import make_env_agent
@@ -63,8 +66,8 @@ class Run:
         Args:
             path: the folder.
             allow: classes of your own that it was made by, if this program has not defined or imported them: an
-                algorithm ("my_module:MyAlgorithm", whose agents of the same module are allowed with it), and agents
-                that its policies are built from, as in `load_policy`.
+                algorithm ("my_module:MyAlgorithm"), and agents that its policies are built from, as in `load_policy`.
+                The agents that the algorithm's module knows, environments excepted, are allowed with it.
             made_by: the class that must have made it.
 
         Raises:
@@ -85,7 +88,7 @@ class Run:
             check_made_by(config.get("algo"), made_by, self.path)
         self.algorithm = made_by or find_algorithm(config.get("algo"), allow)
         self.config: RunConfig = resolve_run_config(self.algorithm, config)
-        self._allow = [*allow, *_vouched_for(self.algorithm, allow)]
+        self._allow = [*allow, *_vouched_for(self.algorithm)]
 
     @classmethod
     def create(cls, config: RunConfig) -> Run:
@@ -313,11 +316,15 @@ class Run:
             env_agent.close()
 
 
-def _vouched_for(algorithm: Algorithm, allow: Sequence[str | type]) -> list[str]:
-    """Return the module of an algorithm of the user's own that was allowed by name or handed over: its agents are."""
-    name = algorithm_name(algorithm)
-    allowed = ":" in name and find_allowed(name, allow) is not None
-    return [name.partition(":")[0]] if allowed else []
+def _vouched_for(algorithm: Algorithm) -> list[type]:
+    """Return the agents and layers that the module of a user's own algorithm knows, except environments.
+
+    Whoever trusts the algorithm trusts what it is made of. Environments import what their arguments name.
+    """
+    own = ":" in algorithm_name(algorithm)
+    known = vars(sys.modules[algorithm.__module__]).values() if own and algorithm.__module__ in sys.modules else ()
+    classes = [one for one in known if isinstance(one, type)]
+    return [one for one in classes if issubclass(one, nn.Module) and not issubclass(one, GymAgent)]
 
 
 def _seed(config: Any) -> int:

@@ -1,5 +1,6 @@
 """A run is what it was made by: it records its algorithm's class, and another class neither resumes nor joins it."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import yaml
 from torch import nn
 
 from tests.robustness.killed_runs import differences
-from workspace_rl import Run, load_policy, save_policy
+from workspace_rl import GymAgent, Run, load_policy, save_policy
 from workspace_rl.agents import SquashedGaussianActor
 from workspace_rl.algorithms import algorithm_name, find_algorithm, resolve_run_config
 from workspace_rl.algos import SAC, TD3
@@ -194,13 +195,25 @@ def test_so_does_python(my_module, capsys):
     module = sys.modules["my_module"]
     run = Run(my_module)  # now the program has the class
     assert run.algorithm is module.MySAC
+    assert isinstance(run.policy(), module.MyActor)  # which its module knows
     with pytest.raises(PolicyFileError, match="allow=\\['my_module:MyActor'\\].*--allow my_module:MyActor"):
-        run.policy()  # which is no leave to build its agents with whatever a file says
+        load_policy(my_module)
     for allow in (["my_module:MyActor"], ["my_module.MyActor"], ["my_module"], [module.MyActor]):
         assert isinstance(run.policy(allow=allow), module.MyActor)
     assert main(["configs", "my_module:MySAC"]) == 0 and "init_entropy_coef" in capsys.readouterr().out
     config = yaml.safe_load((my_module / "config.yaml").read_text())
     assert type(module.MySAC(config)) is module.MySAC
+
+
+def test_an_algorithm_does_not_vouch_for_environments(my_module):
+    """Which would import whatever the file says."""
+    module = importlib.import_module("my_module")
+    module.MyEnvs = type("MyEnvs", (GymAgent,), {"__module__": "my_module"})
+    folder = my_module / "latest"
+    save_policy(module.MyEnvs("Pendulum-v1", 1), folder)
+    for run in (Run(my_module), Run(my_module, ["my_module:MySAC"])):
+        with pytest.raises(PolicyFileError, match="holds environments, which may import and start anything|may not be"):
+            run.policy("latest")
 
 
 def test_what_is_no_answer_is_told(runs, tmp_path):
