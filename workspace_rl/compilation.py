@@ -200,14 +200,21 @@ def _tracing() -> Iterator[None]:
     one number, for Python numbers, and then drops what is written to them.
     """
     scalars: Any = importlib.import_module("torch.fx.passes._tensorify_python_scalars")
-    settings = {"trace_autograd_ops": True, "record_runtime_overhead": False}
-    enabled = scalars._is_tensorify_enabled
-    scalars._is_tensorify_enabled = lambda: False
+    # torch's own switch, which later versions keep once they have read it.
+    forget = getattr(getattr(scalars, "_is_tensorify_enabled", None), "cache_clear", lambda: None)
+    switch = "TENSORIFY_PYTHON_SCALARS"
+    before = os.environ.get(switch)
+    os.environ[switch] = "0"
+    forget()
     try:
-        with torch._dynamo.config.patch(settings):
+        with torch._dynamo.config.patch({"trace_autograd_ops": True, "record_runtime_overhead": False}):
             yield
     finally:
-        scalars._is_tensorify_enabled = enabled
+        if before is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = before
+        forget()
 
 
 def _cpu_options() -> dict[str, Any]:

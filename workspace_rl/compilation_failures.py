@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import sysconfig
@@ -16,11 +15,7 @@ _COMPLAINT = re.compile(r"\berror\b|undefined reference|cannot find|No such file
 
 def why_not_compile() -> str:
     """Return why updates cannot be compiled with this version of torch, or an empty text."""
-    try:
-        scalars = importlib.import_module("torch.fx.passes._tensorify_python_scalars")
-    except ImportError:
-        scalars = None
-    if not hasattr(torch._dynamo.config, "trace_autograd_ops") or not hasattr(scalars, "_is_tensorify_enabled"):
+    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         return f"torch {torch.__version__} cannot trace whole updates as 2.13 can"
     return ""
 
