@@ -167,7 +167,8 @@ def updated(compiles, device="cpu"):
     """Return all tensors after updates with two passes, counters of both kinds, and a target that follows."""
     torch.manual_seed(0)
     agent = Stateful().to(device)
-    agent.net[3] = nn.Dropout(0.0)
+    # On a CPU a graph draws the same numbers.
+    agent.net[3].p = 0.5 if device == "cpu" else 0.0
     target = copy.deepcopy(agent)
     optimizer = setup_optimizer({"classname": "torch.optim.SGD", "lr": 0.1}, agent.net)
 
