@@ -1,7 +1,6 @@
 """The mistakes of docs/composition-mistakes.md: each is built, and `check` says what it is before anything runs."""
 
 import copy
-import re
 import types
 import weakref
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.mistakes import expect
 from workspace_rl import (
     Agent,
     Agents,
@@ -31,7 +31,6 @@ from workspace_rl.errors import CompositionError
 from workspace_rl.returns import n_step_transitions
 
 FAST = {"compile": False, "matmul_precision": "highest"}
-DOCUMENTED = Path(__file__).parents[2] / "docs" / "composition-mistakes.md"
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +53,6 @@ def actor(observation_size=3, action_size=1):
 
 def critic(observation_size=3, action_size=1, name="critic"):
     return ContinuousQAgent(observation_size, [8], action_size, name=name)
-
-
-def expect(problems, number, kind, *words):
-    """Assert that there is one problem, of this kind, with these words, in the way the documentation has it."""
-    assert [one.kind for one in problems] == [kind], problems
-    for word in words:
-        assert word in problems[0].message, problems
-    (row,) = re.findall(rf"^\| {number} \|.*$", DOCUMENTED.read_text(), re.MULTILINE)
-    said = row.split("|")[4]
-    for word in re.findall(r"`([^`]+)`", said):
-        assert word in problems[0].message, (word, problems)
 
 
 class Reads(Agent):
@@ -329,7 +317,7 @@ def test_18_a_variable_that_changes_between_steps(env):
 
 
 def test_a_right_composition_has_no_problems(env, cartpole):
-    assert not check(TemporalAgent(Agents(env, actor())), stop_variable="env/done")
+    assert not check(TemporalAgent(Agents(env, actor())), n_steps=3)
     q_agent = torch.nn.Linear(4, 2)
 
     class Q(Agent):

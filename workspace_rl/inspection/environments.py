@@ -33,6 +33,13 @@ def n_envs(environment: Any) -> int:
     return 1
 
 
+def resets_itself(environment: Any) -> bool:
+    """Return whether an environment agent has several environments that begin anew, each at its own time."""
+    return n_envs(environment) > 1 and bool(
+        getattr(environment, "auto_reset", "AutoReset" in type(environment).__name__)
+    )
+
+
 def stand_in(module: nn.Module) -> None:
     """Let an environment agent write empty frames instead of stepping its environments; others stay as they are."""
     if is_environment(module):

@@ -408,7 +408,10 @@ def _alive(origins: Origins, learns: bool) -> Origins:
     if learns or not (origins.live or origins.undetached or origins.fits or origins.comparisons):
         return origins
     none: frozenset[Any] = frozenset()
-    return replace(origins, live=none, undetached=none, fits=none, comparisons=none)
+    # What was compared with the reward is then part of what others are compared with.
+    weighed = any(is_mask(read) for read in origins.reads)
+    early = origins.early | {(net, weighed) for fit in origins.fits for net in fit.nets if net.first}
+    return replace(origins, live=none, undetached=none, fits=none, comparisons=none, early=early)
 
 
 def _measured(origins: Origins) -> Origins:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from workspace_rl.errors import (
@@ -16,27 +15,13 @@ from workspace_rl.errors import (
     WorkspaceRLError,
     did_you_mean,
 )
+from workspace_rl.inspection.mistakes import learning_mistakes, running_mistakes
+from workspace_rl.inspection.problem import Problem as Problem
 from workspace_rl.inspection.recording import PREPARING, REPLAYED, Access, Call
 from workspace_rl.inspection.tracing import Failure, Inputs, Trace, trace
 
 #: What environments write, behind their prefix.
 ENVIRONMENT_VARIABLES = {"env_obs", "reward", "terminated", "truncated", "done", "timestep"}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a composition."""
-
-    #: A word or two: "never written", "shape", "stale", ...
-    kind: str
-    #: What, where, and the way out.
-    message: str
-    #: Whether the program would fail. Others run, and do something else than what is probably meant.
-    fatal: bool
-
-    def __str__(self) -> str:
-        """Return the message."""
-        return f"{'error' if self.fatal else 'warning'} ({self.kind}): {self.message}"
 
 
 class Problems(Sequence[Problem]):
@@ -132,6 +117,8 @@ def find_problems(traced: Trace) -> Iterator[Problem]:
     yield from _stale(traced)
     yield from _padded(traced)
     yield from _rewards_too_early(traced)
+    yield from learning_mistakes(traced, _policy_variables(traced))
+    yield from running_mistakes(traced)
     for idle in traced.idle_steps:
         yield Problem(
             "no gradient",
@@ -372,6 +359,7 @@ def _policy_variables(traced: Trace) -> dict[str, str]:
         return {one.variable: repr(one.call.name) for one in collected if not one.call.environment}
     # A function is given a batch alone: what no environment writes is the policy's.
     names = {one.variable for one in accesses if one.source is not None and one.source.kind == REPLAYED}
+    names |= {*traced.batch}
     prefixes = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in ENVIRONMENT_VARIABLES}
     return {name: "the policy" for name in names if prefixes and name.rpartition("/")[0] not in prefixes}
 

@@ -66,6 +66,8 @@ class Call:
     t: int | None = None
     #: Whether it stands for environments.
     environment: bool = False
+    #: Whether these are several, and each is reset by itself when its episode ends.
+    resets: bool = False
     #: Why it could not be traced to its end, if so.
     untraced: str = ""
 
@@ -99,6 +101,28 @@ class Access:
     workspace: int = 0
 
 
+@dataclass(frozen=True)
+class Change:
+    """A tensor of a workspace that was changed in place."""
+
+    #: Who changed it, for messages.
+    by: str
+    variable: str
+    step: int | None
+    #: Whether it was written just before, not read.
+    written: bool
+
+
+@dataclass(eq=False)
+class _Held:
+    """A tensor that somebody has read or written, as it was then."""
+
+    value: Tensor
+    version: int
+    call: Call
+    written: bool
+
+
 @dataclass(eq=False)
 class WholeRead:
     """A whole variable that was read, and what became of it."""
@@ -123,6 +147,9 @@ class Recorder:
     fake: bool = True
     #: Of the running program, while its steps are watched: see `StepWatch`.
     whole_reads: list[WholeRead] | None = None
+    #: Tensors of workspaces that were changed in place.
+    changes: list[Change] = field(default_factory=list)
+    _held: dict[tuple[Any, ...], _Held] = field(default_factory=dict)
     #: Follows values while an update runs: an `OriginWatch`.
     origins: Any = None
     _stack: list[Call] = field(default_factory=list)
@@ -145,19 +172,48 @@ class Recorder:
             for workspace_class, variable_class in own:
                 workspace_class._new_variable = variable_class
             self._workspaces.clear()
+            self._held.clear()
 
     # ---- calls ----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def calling(self, call: Call) -> Iterator[None]:
         """Charge what happens within the block to `call`."""
+        self.look_for_changes()
         self.calls.append(call)
         self._stack.append(call)
         try:
             yield
         finally:
+            self.look_for_changes()
             self._stack.pop()
             self._function = None
+
+    def look_for_changes(self) -> None:
+        """Note the tensors that have changed in place since they were read or written, by whom runs now."""
+        function = self._function[1] if self._function is not None else None
+        with torch._C.DisableTorchFunction():
+            changed = [(key, one) for key, one in self._held.items() if _version(one.value) != one.version]
+        if not changed:
+            return
+        by = self.running or function
+        # Views share a version: those count that were touched last.
+        recent = [(key, one) for key, one in changed if one.call is by] or changed[:1]
+        self.changes += [Change(str(by or one.call), key[1], key[2], one.written) for key, one in recent]
+        for _, one in changed:
+            one.version = _version(one.value)
+
+    def _hold(self, variable: _Recorded, step: int | None, value: Tensor, call: Call, written: bool) -> None:
+        if isinstance(value, torch.nn.Parameter):
+            return
+        with torch._C.DisableTorchFunction():
+            version = _version(value)
+        key = (id(variable), variable.name, step)
+        known = self._held.get(key)
+        if written or known is None or known.value is not value:
+            self._held[key] = _Held(value, version, call, written)
+        else:
+            known.call, known.written = call, False
 
     @property
     def running(self) -> Call | None:
@@ -205,7 +261,7 @@ class Recorder:
             self._quiet -= 1
 
     def note(self, variable: _Recorded, step: int | None, writes: bool, value: Tensor | None = None) -> None:
-        """Record an access that has just happened, or is about to for writes; `value` is what was read."""
+        """Record an access that has just happened; `value` is what was read or written."""
         if self._quiet:
             return
         where = _where()
@@ -223,12 +279,19 @@ class Recorder:
         old = variable.source(step)
         shape = tuple(variable.shape) if step is not None else (variable.time_size(), *variable.shape)
         access = Access(call, name, step, writes, shape, variable.dtype, old, self._number(where.workspace))
-        if value is not None and self.origins is not None and not (call.is_function and call.name in PREPARING):
+        if value is not None:
+            self._hold(variable, step, value, call, writes)
+        if (
+            value is not None
+            and not writes
+            and self.origins is not None
+            and not (call.is_function and call.name in PREPARING)
+        ):
             if step is None:
                 self.origins.read_whole(value, name, variable._steps, variable.sources)
             else:
                 self.origins.read(value, name, step, old)
-        if value is not None and step is None and self.whole_reads is not None:
+        if value is not None and not writes and step is None and self.whole_reads is not None:
             if any(one.value is value and one.access.call is call for one in self.whole_reads):
                 return
             self.whole_reads.append(WholeRead(value, access, dict(variable.sources)))
@@ -309,7 +372,7 @@ class _Recorded(Variable):
     def set(self, t: int, value: Tensor) -> None:
         with self._reporting(t):
             super().set(t, value)
-        self.recorder.note(self, t if t >= 0 else t + self.time_size(), writes=True)
+        self.recorder.note(self, t if t >= 0 else t + self.time_size(), writes=True, value=value)
 
     def get(self, t: int) -> Tensor:
         with self._reporting(t):
@@ -320,7 +383,7 @@ class _Recorded(Variable):
     def set_full(self, value: Tensor) -> None:
         with self._reporting(None):
             super().set_full(value)
-        self.recorder.note(self, None, writes=True)
+        self.recorder.note(self, None, writes=True, value=value)
 
     def get_full(self) -> Tensor:
         with self._reporting(None):
@@ -344,6 +407,10 @@ def _recorded(variable_class: type[Variable], recorder: Recorder) -> type[Variab
     # The mixin's own slots are empty, so that it goes with any class of variables.
     bases = (_Recorded,) if variable_class is Variable else (_Recorded, variable_class)
     return type("RecordedVariable", bases, members)
+
+
+def _version(value: Tensor) -> int:
+    return 0 if value.is_inference() else value._version
 
 
 def _subclasses(parent: type) -> list[type]:

@@ -16,9 +16,10 @@ from workspace_rl.algorithm_contract import require_metrics
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceError
 from workspace_rl.inspection.broadcasting import Broadcast, BroadcastWatch
-from workspace_rl.inspection.environments import is_environment
+from workspace_rl.inspection.environments import is_environment, resets_itself
+from workspace_rl.inspection.exploration import random_choice
 from workspace_rl.inspection.harmless import harmless
-from workspace_rl.inspection.inputs import BATCH, STEPS, Layouts, input_layouts
+from workspace_rl.inspection.inputs import BATCH, STEPS, Layout, Layouts, input_layouts
 from workspace_rl.inspection.inputs import Inputs as Inputs
 from workspace_rl.inspection.origins import OriginWatch, Owners, Training
 from workspace_rl.inspection.recording import (
@@ -57,6 +58,18 @@ class IdleStep:
     call: Call
 
 
+@dataclass(frozen=True)
+class Stop:
+    """A loop over time that ends where a variable says so."""
+
+    #: Who runs, for messages.
+    agent: str
+    part: str
+    variable: str
+    #: Whether no number of steps ends it, either.
+    unlimited: bool
+
+
 @dataclass
 class Trace:
     """What a program reads and writes, in the order in which it does."""
@@ -71,6 +84,11 @@ class Trace:
     trainings: list[Training] = field(default_factory=list)
     #: To whom parameters belong.
     owners: Owners = field(default_factory=Owners)
+    stops: list[Stop] = field(default_factory=list)
+    #: The variable of the evaluated policy that depends on random numbers, "" if none does.
+    explores: str = ""
+    #: The layouts of what an update is given.
+    batch: Layouts = field(default_factory=dict)
     #: What could not be traced and why, one sentence each.
     notes: list[str] = field(default_factory=list)
     #: The parts, in order.
@@ -96,6 +114,9 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
     """
     layouts = input_layouts(inputs)
     traced = _Tracer(fake=True).run(target, layouts, kwargs)
+    if "evaluating" in traced.parts:
+        variable = str(getattr(target.train_env, "input_name", "action"))
+        traced.explores = repr(variable) if random_choice(target.eval_policy, target.train_env, variable) else ""
     doubtful = [one for one in traced.failures if one.untraceable or not isinstance(one.error, WorkspaceError)]
     if not doubtful:
         return traced
@@ -180,11 +201,12 @@ class _Tracer:
                 for t in range(first, first + steps):
                     agent(workspace, t=t, **kwargs)
         if stop_variable is not None:
-            self._stop(agent, workspace, stop_variable, first)
+            self._stop(agent, workspace, stop_variable, first, n_steps is None)
 
-    def _stop(self, agent: Any, workspace: Workspace, variable: str, t: int) -> None:
+    def _stop(self, agent: Any, workspace: Workspace, variable: str, t: int, unlimited: bool) -> None:
         call = Call(agent.name if hasattr(agent, "name") else type(agent).__name__, type(agent).__name__, "", t)
         call.part = self.recorder.part
+        self.trace.stops.append(Stop(str(call), call.part, variable, unlimited))
         with self.recorder.calling(call):
             try:
                 workspace.get(variable, t)
@@ -213,10 +235,18 @@ class _Tracer:
     def _watched(self, agent: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
         name = self._unique_name(agent)
         environment = is_environment(agent)
+        resets = environment and resets_itself(agent)
 
         def run(*args: Any, **kwargs: Any) -> None:
             t = kwargs.get("t", args[0] if args else None)
-            call = Call(name, type(agent).__name__, self.recorder.part, t, environment)
+            call = Call(name, type(agent).__name__, self.recorder.part, t, environment, resets)
+            if _runs_over_time(agent):
+                kwargs = dict(zip(("t", "n_steps", "stop_variable"), args, strict=False)) | kwargs
+                args = ()
+                variable, n_steps = kwargs.pop("stop_variable", None), kwargs.get("n_steps")
+                if variable is not None:  # environments that stand still never end
+                    self.trace.stops.append(Stop(str(call), call.part, variable, n_steps is None))
+                    kwargs["n_steps"] = STEPS if n_steps is None else min(n_steps, STEPS)
             with self.recorder.calling(call):
                 try:
                     forward(*args, **kwargs)
@@ -253,7 +283,7 @@ class _Tracer:
             self._begin("collecting at random")
             self._run(self._composed(env, algorithm.random_policy), Workspace(), {"step": 0})
         self._begin("evaluating")
-        self._run(self._composed(env, algorithm.eval_policy), Workspace(), {})
+        self._run(self._composed(env, algorithm.eval_policy.eval()), Workspace(), {})
 
         self.trace.stored = [*algorithm.stored_variables]
         self.trace.window = algorithm.parameters.n_step_return + 1
@@ -270,6 +300,7 @@ class _Tracer:
         for index, flags in enumerate(sorted(variants)):
             self._begin("update" if len(variants) == 1 else f"update, {_listed(flags)}")
             batch = self._replayed(collected, [*self.trace.stored, "env/done"])
+            self.trace.batch = {name: Layout(tuple(one.size), one.dtype) for name, one in batch.variables.items()}
             self._call(partial(_metrics_of, algorithm), batch, dict(flags), last=index == len(variants) - 1)
 
     def _composed(self, env: Any, policy: Any) -> TemporalAgent:
@@ -302,6 +333,7 @@ class _Tracer:
         for name, optimizer in self.twins.found(torch.optim.Optimizer).values():
             self._watch_optimizer(optimizer, name)
         batch = self._given(inputs, REPLAYED)
+        self.trace.batch = inputs
         self.trace.window = max((batch.time_size(name) for name in batch), default=0)
         self._call(twin, batch, kwargs)
 
@@ -322,6 +354,7 @@ class _Tracer:
                 self.recorder.calls.append(call)
             self._fail(call, error)
         finally:
+            self.recorder.look_for_changes()
             self.recorder.origins = None
         self.trace.broadcasts += watch.found
         self.trace.trainings += origins.trainings

@@ -8,6 +8,7 @@ import copy
 import copyreg
 import functools
 import logging
+import random
 import threading
 import types
 import weakref
@@ -68,16 +69,19 @@ class Twins:
     attributes of classes and modules) stand for the copies until `put_back`, which leaves all of them as they were.
     """
 
-    def __init__(self, fake: bool, shares: bool = False) -> None:
+    def __init__(self, fake: bool, shares: bool = False, seed: int | None = None) -> None:
         """Copy to fake tensors, which have shapes and no values, or to real ones.
 
         What cannot be copied, and environments, are replaced by something that stands still, or shared if `shares`.
+        Copies of random generators go on from where the originals are, or begin with `seed`.
         """
         from torch._subclasses.fake_tensor import FakeTensorMode
 
         # Agents may make tensors where no copy reaches, in code that is written in C for instance.
         self.mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else None
-        self.shares = shares
+        self.shares, self.seed = shares, seed
+        #: The number of random generators that were copied.
+        self.generators = 0
         self.names = Names(self._copy)
         self._memo: dict[int, Any] = {}
         self._originals: list[Any] = []  # kept, so that no two have the same id
@@ -133,8 +137,8 @@ class Twins:
             return self._tensor(value)
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
             return _array(value)
-        if isinstance(value, torch.Generator):
-            return value.clone_state()
+        if isinstance(value, torch.Generator | np.random.Generator | np.random.RandomState | random.Random):
+            return self._generator(value)
         if is_environment_object(value):
             return value if self.shares else StillEnvironment(value)
         if type(value) in (list, dict, tuple):
@@ -148,6 +152,16 @@ class Twins:
         if isinstance(value, logging.Logger | logging.LoggerAdapter | logging.Handler):
             return value if self.shares else StillWriter()
         return self._object(value)
+
+    def _generator(self, value: Any) -> Any:
+        self.generators += 1
+        if isinstance(value, torch.Generator):
+            twin = value.clone_state()
+            return twin if self.seed is None else twin.manual_seed(self.seed)
+        if self.seed is None:
+            return copy.deepcopy(value)
+        make = np.random.default_rng if isinstance(value, np.random.Generator) else type(value)
+        return make(self.seed)
 
     @contextlib.contextmanager
     def _copying(self) -> Iterator[None]:
@@ -218,8 +232,9 @@ class Twins:
         return twin
 
     def _tensors_of(self, module: nn.Module) -> None:
-        """Copy what a module computes with: fake, however small."""
-        for value in [*module._parameters.values(), *module._buffers.values()]:
+        """Copy what a module computes with: fake, however small, but for numbers that it may ask for."""
+        own = [one for one in vars(module).values() if isinstance(one, Tensor) and one.numel() > 1]
+        for value in [*module._parameters.values(), *module._buffers.values(), *own]:
             if value is not None and id(value) not in self._memo:
                 self._originals.append(value)
                 self._memo[id(value)] = self._tensor(value, constant=False)
