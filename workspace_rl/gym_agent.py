@@ -20,6 +20,7 @@ from workspace_rl.env_facts import EnvironmentFacts, facts_of
 from workspace_rl.envs.atari import AtariVector
 from workspace_rl.errors import (
     CompositionError,
+    EnvironmentContractError,
     EnvironmentFailedError,
     NonFiniteError,
     RenderingError,
@@ -35,6 +36,7 @@ from workspace_rl.shared_environments import Hold
 from workspace_rl.spaces import (
     ActionAdapter,
     action_adapter,
+    check_choices,
     observation_choices,
     observation_leaves,
     observation_size,
@@ -171,6 +173,7 @@ class GymAgent(Agent):
         self.action_space = self.vector_env.single_action_space
         self.rescale_actions, self.clip_actions = rescale_actions, clip_actions
         self._leaves = self._observation_leaves()
+        self._of_choices = observation_choices(self.observation_space) is not None
         self._act = self._action_adapter(rescale_actions, clip_actions)
         self._seeds_apart = isinstance(self.vector_env.unwrapped, SyncVectorEnv | AsyncVectorEnv) or isinstance(
             self.vector_env, AtariVector
@@ -287,6 +290,8 @@ class GymAgent(Agent):
         frame: Frame = {}
         for name, leaf in self._leaves.items():
             array = leaf(observation)
+            if self._of_choices:
+                self._check_choices(array, episodes)
             frame[name] = torch.from_numpy(array.copy() if self._copy else array)
         frame["terminated"] = torch.from_numpy(terminated)
         frame["truncated"] = torch.from_numpy(truncated)
@@ -325,6 +330,16 @@ class GymAgent(Agent):
         when = _when(episodes, bad.environment, step, "reset")
         error.where = f"{self._place(bad.environment, self.n_envs)}, {when}"
         return error
+
+    def _check_choices(self, array: np.ndarray, episodes: _Episodes) -> None:
+        try:
+            check_choices(array, self.observation_space)
+        except EnvironmentContractError as error:
+            index = error.index or 0
+            error.seed = episodes.seeds[index]
+            when = _when(episodes, index, int(episodes.timestep[index]), "reset")
+            error.where = f"{self._place(index, self.n_envs)}, {when}"
+            raise
 
     def _fail(self, error: BaseException, n_envs: int, when: str, seeds: list[int] | None = None) -> NoReturn:
         """Raise `error`, which came from the vector environment, with all that is known of where it happened."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workspace_rl.errors import ActionError, UnsupportedSpaceError
+from workspace_rl.errors import ActionError, EnvironmentContractError, UnsupportedSpaceError
 
 #: An action may leave its bounds by this much (in units of [-1, 1]): rounding, which is removed without a word.
 ROUNDING = 1e-5
@@ -118,6 +118,25 @@ def _as_array(space: gym.Space[Any], pick: Callable[[Any], Any]) -> Callable[[An
     if space.dtype == np.float64:
         return lambda observation: np.asarray(pick(observation), dtype=np.float32)
     return lambda observation: np.asarray(pick(observation))
+
+
+def check_choices(array: np.ndarray, space: gym.Space[Any]) -> None:
+    """Raise an `EnvironmentContractError` if an observation `[B, ...]` of choices holds one that the space has not.
+
+    Networks would be given zeros for it, without a word.
+    """
+    if not isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+        return
+    count: Any = space.n if isinstance(space, gym.spaces.Discrete) else space.nvec
+    wrong = (array < space.start) | (array - space.start >= count)
+    if wrong.any():
+        place = tuple(int(one) for one in np.argwhere(wrong)[0])
+        error = EnvironmentContractError(
+            f"its observation holds the choice {array[place]}, which {space} does not have. Correct the environment's "
+            "observation_space, or its observation."
+        )
+        error.index = place[0]
+        raise error
 
 
 def _collect_leaves(
@@ -269,8 +288,10 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
     bounded = bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
     if rescale and not bounded:
         raise UnsupportedSpaceError(
-            f"actions in [-1, 1] cannot be rescaled to the infinite bounds of {space}. Give rescale_actions=False and "
-            "write actions in the space's own units, or wrap the environment (gymnasium.wrappers.RescaleAction)."
+            f"actions in [-1, 1] cannot be rescaled to the infinite bounds of {space}. Give the actions bounds, by "
+            "gymnasium.wrappers.TransformAction(env, lambda action: action, gymnasium.spaces.Box(-1, 1, shape)) in a "
+            "program or by a subclass of gymnasium.ActionWrapper in gym_env.wrappers, or, in compositions of your own, "
+            "write actions in the space's own units (rescale_actions=False)."
         )
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     # Bounds whose sum, or what lies a little beyond them, may be too large for any number.

@@ -62,6 +62,14 @@ Member = TypeVar("Member")
 _FINITE, _STEPS = "workspace_rl/finite", "workspace_rl/steps"  # which no metric of the user's is called
 #: Put before the names of the random generators' states in checkpoints.
 _RANDOM = "random."
+#: What there is for the actions of an environment.
+_FOR_ACTIONS = {
+    "continuous": "SAC, TD3 and DDPG are for continuous ones; {classname: DiscretizeAction, bins: 5} in "
+    "gym_env.wrappers makes a few choices of them.",
+    "discrete": "DQN is for discrete ones.",
+    "multi-discrete": "DQN is for a single choice: number the combinations in a subclass of gymnasium.ActionWrapper, "
+    "and name it in gym_env.wrappers.",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +193,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             if self.train_env.action_kind != self.action_kind:
                 raise UnsupportedSpaceError(
                     f"{type(self).__name__} needs {self.action_kind} actions, but {self.config.gym_env.env_name!r} has "
-                    f"{self.train_env.action_space}. SAC, TD3 and DDPG are for continuous, DQN for discrete ones."
+                    f"{self.train_env.action_space}. {_FOR_ACTIONS[self.train_env.action_kind]}"
                 )
             self.build()
             require_policies(self)

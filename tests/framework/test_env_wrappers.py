@@ -6,16 +6,17 @@ import sys
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from tests.framework.test_checkpoint import train_until
 from tests.robustness.killed_runs import differences
 from tests.toys import SpaceEnv
-from workspace_rl import Run, Workspace, inspection
+from workspace_rl import GymAgent, Run, Workspace, inspection
 from workspace_rl.algos import ALGORITHMS, DQN, SAC
 from workspace_rl.cli import main
 from workspace_rl.config import EnvironmentConfig, RunConfig, apply_overrides
-from workspace_rl.errors import ConfigError, UnsupportedSpaceError
+from workspace_rl.errors import ConfigError, EnvironmentContractError, UnsupportedSpaceError
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.schema import resolve_config
 
@@ -308,3 +309,91 @@ def test_the_command_line_says_what_is_wrong_with_a_wrapper(capsys, tmp_path):
     arguments = ["check", "sac/pendulum", f"base_dir={tmp_path}", "gym_env.wrappers=[TimeAware]"]
     assert main(arguments) == 1
     assert "gym_env.wrappers[0]" in capsys.readouterr().err
+
+
+# ---- more ways out ------------------------------------------------------------------------------------------------
+
+
+class Unbounded(SpaceEnv):
+    def __init__(self):
+        super().__init__(None, gym.spaces.Box(-np.inf, np.inf, (2,), np.float32))
+
+
+class Several(SpaceEnv):
+    def __init__(self):
+        super().__init__(None, gym.spaces.MultiDiscrete([2, 3]))
+
+
+class Bounded(gym.ActionWrapper):
+    """Gives actions bounds."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.action_space = gym.spaces.Box(-1, 1, env.action_space.shape, np.float32)
+
+    def action(self, action):
+        return action
+
+
+class Numbered(gym.ActionWrapper):
+    """Numbers combinations of choices."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.counts = env.action_space.nvec
+        self.action_space = gym.spaces.Discrete(int(self.counts.prod()))
+
+    def action(self, action):
+        return np.array(np.unravel_index(action, self.counts))
+
+
+gym.register("Unbounded-v0", Unbounded, max_episode_steps=9)
+gym.register("Several-v0", Several, max_episode_steps=9)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "advice", "wrapper"),
+    [
+        ("sac", f"{__name__}:Unbounded-v0", "ActionWrapper in gym_env.wrappers", f"{__name__}.Bounded"),
+        ("dqn", f"{__name__}:Several-v0", "ActionWrapper, and name it in gym_env.wrappers", f"{__name__}.Numbered"),
+        ("dqn", "Pendulum-v1", "classname: DiscretizeAction, bins: 5", {"classname": "DiscretizeAction", "bins": 5}),
+    ],
+)
+def test_the_advice_about_actions_leads_to_a_run(algorithm, name, advice, wrapper, tiny_sac):
+    tiny_sac["algorithm"] |= {"total_steps": 200}
+    if algorithm == "dqn":
+        tiny_sac["algorithm"]["architecture"] = {"hidden_size": [16]}
+    tiny_sac["gym_env"] = {"env_name": name}
+    with pytest.raises(UnsupportedSpaceError, match=advice):
+        ALGORITHMS[algorithm](tiny_sac)
+    tiny_sac["gym_env"]["wrappers"] = [wrapper]
+    assert ALGORITHMS[algorithm](tiny_sac).train(progress=False).steps >= 200
+
+
+def test_sac_is_not_for_choices_and_says_who_is(tiny_sac):
+    tiny_sac["gym_env"] = {"env_name": "CartPole-v1"}
+    with pytest.raises(UnsupportedSpaceError, match="DQN is for discrete ones"):
+        SAC(tiny_sac)
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("space", "wrong"),
+    [
+        (gym.spaces.Discrete(3), 3),
+        (gym.spaces.Discrete(3, start=1), 0),
+        (gym.spaces.MultiDiscrete([2, 3]), np.array([0, 3])),
+    ],
+)
+def test_a_choice_that_is_none_is_refused(space, wrong, vectorization):
+    class Wrong(SpaceEnv):
+        def step(self, action):
+            return wrong, 0.0, False, False, {}
+
+    env_agent = GymAgent(lambda: Wrong(space), 2, vectorization=vectorization, seed=3)
+    workspace = Workspace()
+    env_agent(workspace, t=0)
+    workspace.set("action", 0, torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(EnvironmentContractError, match=r"environment 0 of 2.*at step 1 of.*the choice [03]"):
+        env_agent(workspace, t=1)
+    env_agent.close()
