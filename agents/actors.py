@@ -13,6 +13,7 @@ from torch.nn import functional
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
+from workspace_rl.arguments import checked
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
@@ -24,6 +25,7 @@ class DeterministicActor(Agent):
     explore: chain it with a noise agent, `Agents(actor, GaussianNoiseAgent(0.1))`.
     """
 
+    @checked(least={"observation_size": 1, "hidden_sizes": 1, "action_size": 1})
     def __init__(
         self,
         observation_size: int,
@@ -60,6 +62,7 @@ class SquashedGaussianActor(Agent):
     with `log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u))`, which is exact where the left side underflows.
     """
 
+    @checked(least={"observation_size": 1, "hidden_sizes": 1, "action_size": 1})
     def __init__(
         self,
         observation_size: int,

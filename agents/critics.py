@@ -11,6 +11,7 @@ from torch import nn
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import EnsembleMLP, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
+from workspace_rl.arguments import checked
 
 
 class ContinuousQAgent(Agent):
@@ -20,6 +21,7 @@ class ContinuousQAgent(Agent):
     `<prefix>q_values` (`[B, N]`) at `t`. The prefix is "critic/" until `with_prefix` changes it.
     """
 
+    @checked(least={"observation_size": 1, "hidden_sizes": 1, "action_size": 1, "n_critics": 1})
     def __init__(
         self,
         observation_size: int,

@@ -8,11 +8,13 @@ import torch
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import drawing_dtype
+from workspace_rl.arguments import checked
 
 
 class LinearSchedule:
     """Moves along a line from `start` to `end` and stays there: `LinearSchedule(1, 0.1, 10_000)(step)`."""
 
+    @checked(least={"steps": 0})
     def __init__(self, start: float, end: float, steps: int) -> None:
         """Reach `end` after `steps` steps; `steps=0` means from the beginning."""
         self.start, self.end, self.steps = start, end, steps
@@ -30,6 +32,7 @@ class GreedyAgent(Agent):
     Reads `q/q_values` (`[B, n_actions]`) at `t`; writes `action` (`[B]`, int64) at `t`.
     """
 
+    @checked()
     def __init__(
         self, q_variable: str = "q/q_values", action_variable: str = "action", name: str | None = None
     ) -> None:
@@ -49,6 +52,7 @@ class EpsilonGreedyAgent(Agent):
     itself, from torch's global generator. Epsilon follows a linear schedule of the keyword argument `step`.
     """
 
+    @checked(least={"epsilon_start": 0, "epsilon_end": 0, "epsilon_steps": 0})
     def __init__(
         self,
         epsilon_start: float = 1.0,

@@ -7,10 +7,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.arguments import checked
+from workspace_rl.plain_data import finite_number
+
 
 class FixedEntropyCoefficient(nn.Module):
     """A constant entropy coefficient alpha."""
 
+    @checked(least={"value": 0})
     def __init__(self, value: float) -> None:
         """Fix alpha at `value`."""
         super().__init__()
@@ -25,10 +29,11 @@ class FixedEntropyCoefficient(nn.Module):
 class LearnedEntropyCoefficient(nn.Module):
     """An entropy coefficient `alpha = exp(log_alpha)` that is learned so that the policy's entropy meets a target."""
 
+    @checked()
     def __init__(self, initial: float, target_entropy: float) -> None:
         """Start at `initial` (positive); `target_entropy` is in nats."""
         super().__init__()
-        self.log_alpha = nn.Parameter(torch.tensor(math.log(initial)))
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(finite_number(initial, "initial", above=0))))
         self.target_entropy = target_entropy
 
     def forward(self) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import drawing_dtype
+from workspace_rl.arguments import checked
 from workspace_rl.errors import UnsupportedSpaceError
 
 
@@ -21,6 +22,7 @@ class RandomAgent(Agent):
     generator.
     """
 
+    @checked(error=UnsupportedSpaceError)
     def __init__(self, action_space: gym.Space[Any], name: str | None = None) -> None:
         """Choose actions for `action_space`.
 
@@ -55,6 +57,7 @@ class GaussianNoiseAgent(Agent):
     algorithm 1), with it the smoothing of target policies (section 5.3 there).
     """
 
+    @checked(least={"sigma": 0, "noise_clip": 0})
     def __init__(self, sigma: float, noise_clip: float | None = None, name: str | None = None) -> None:
         """Add noise of standard deviation `sigma`, cut off at `noise_clip` (c; None for no limit).
 
@@ -92,6 +95,7 @@ class OrnsteinUhlenbeckNoiseAgent(Agent):
     `t`. The process is kept in the agent, so that it goes on in a new workspace; call it once for each frame.
     """
 
+    @checked(least={"theta": 0, "sigma": 0, "dt": 0})
     def __init__(self, theta: float = 0.15, sigma: float = 0.2, dt: float = 1.0, name: str | None = None) -> None:
         """Add noise that returns to 0 at the rate `theta`, is driven by `sigma`, and advances by `dt` each step."""
         super().__init__(name)

@@ -9,9 +9,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.arguments import checked
 from workspace_rl.errors import ConfigError
 
 
+@checked(least={"sizes": 1})
 def build_mlp(
     sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, output_activation: type[nn.Module] | None = None
 ) -> nn.Sequential:
@@ -54,6 +56,7 @@ class EnsembleMLP(nn.Module):
     layers between are N products. Members are initialised independently, as `torch.nn.Linear` does.
     """
 
+    @checked(least={"inputs": 1, "hidden_sizes": 1, "n_members": 1})
     def __init__(
         self, inputs: int, hidden_sizes: Sequence[int], n_members: int, activation: type[nn.Module] = nn.ReLU
     ) -> None:

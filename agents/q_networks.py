@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import OneHot, network_input, one_hot
+from workspace_rl.arguments import checked
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
 
 #: The layers of Mnih et al. 2015: filters, kernel size, stride.
@@ -28,6 +29,7 @@ class NatureCNN(nn.Module):
     divided by 255 here; images of floating-point numbers are taken as they are.
     """
 
+    @checked(least={"hidden_sizes": 1})
     def __init__(
         self, image_shape: Sequence[int], hidden_sizes: Sequence[int] = (512,), activation: type[nn.Module] = nn.ReLU
     ) -> None:
@@ -64,6 +66,7 @@ class DuelingHead(nn.Module):
     Q(s, a) = V(s) + (A(s, a) - mean_a' A(s, a'))
     """
 
+    @checked(least={"features": 1, "hidden_sizes": 1, "n_actions": 1})
     def __init__(
         self, features: int, hidden_sizes: Sequence[int], n_actions: int, activation: type[nn.Module] = nn.ReLU
     ) -> None:
@@ -87,6 +90,7 @@ class DiscreteQAgent(Agent):
     or frozen by itself: `agent.body.requires_grad_(False)`.
     """
 
+    @checked(least={"observation_shape": 1, "hidden_sizes": 1, "n_actions": 1, "head_hidden_sizes": 1})
     def __init__(
         self,
         observation_shape: Sequence[int],

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from workspace_rl.agent import Agent
+from workspace_rl.arguments import checked
 from workspace_rl.composition import Agents, TemporalAgent
+from workspace_rl.errors import CompositionError
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.modes import evaluation_mode
+from workspace_rl.plain_data import whole_number
 from workspace_rl.transfer import Transfer
 from workspace_rl.workspace import Workspace
 
@@ -22,6 +25,7 @@ class Collector:
     It meets the learner at the frames that it returns and at `load_policy`, nowhere else.
     """
 
+    @checked(error=CompositionError)
     def __init__(
         self, env_agent: GymAgent, policy: Agent, random_policy: Agent | None = None, *, keep_modes: bool = False
     ) -> None:
@@ -64,6 +68,7 @@ class Collector:
         last frame has its action already: the next call goes on from there. All agents get the keyword argument `step`,
         the number of transitions collected before this call, for schedules.
         """
+        n_steps = whole_number(n_steps, "n_steps", least=1)
         if random and self._random_agent is not None:
             # It is no copy, and may share modules with the learner, which keep their modes.
             with contextlib.nullcontext() if self._keep_modes else evaluation_mode(self._random_agent):

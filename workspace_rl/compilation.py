@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.arguments import checked
 from workspace_rl.compilation_failures import reason_of, why_not_compile
 from workspace_rl.cuda_graph import CudaGraph
 from workspace_rl.optimization import attach_graph_step
@@ -30,6 +31,7 @@ WORTH_COMPILING = 20_000
 MOST_GRAPHS = 8
 
 
+@checked()
 def compile_update(
     update: Update, optimizers: Iterable[torch.optim.Optimizer], modules: Iterable[nn.Module] = ()
 ) -> CompiledUpdate:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from workspace_rl.agent import Agent, is_agent
+from workspace_rl.arguments import checked
 from workspace_rl.errors import CompositionError
 from workspace_rl.workspace import Variable
 
@@ -119,6 +120,7 @@ class KWAgentWrapper(Agent):
 class CopyTAgent(Agent):
     """Copies one variable to another."""
 
+    @checked()
     def __init__(self, input_name: str, output_name: str, detach: bool = False, name: str | None = None) -> None:
         """Copy `input_name` to `output_name`, cut from its graph if `detach`."""
         super().__init__(name)
@@ -137,6 +139,7 @@ class CopyTAgent(Agent):
 class StackAgent(Agent):
     """Stacks variables `[B]` into one, `[B, N]`: separate critics then look like an ensemble."""
 
+    @checked()
     def __init__(self, input_names: Sequence[str], output_name: str, name: str | None = None) -> None:
         """Stack the variables `input_names` along a new last dimension into `output_name`."""
         super().__init__(name)
@@ -151,6 +154,7 @@ class StackAgent(Agent):
 class PrintAgent(Agent):
     """Prints variables at each step."""
 
+    @checked()
     def __init__(self, *names: str, name: str | None = None) -> None:
         """Print the variables `names`, or all if none is given."""
         super().__init__(name)
@@ -174,6 +178,7 @@ def _has_step(variable: Variable, t: int) -> bool:
 class EpisodesDone(Agent):
     """Tells whether each environment has finished at least one episode since the run's first step."""
 
+    @checked()
     def __init__(self, in_var: str = "env/done", out_var: str = "env/done", name: str | None = None) -> None:
         """Accumulate `in_var` (`[B]`, bool) by "or" into `out_var`."""
         super().__init__(name)

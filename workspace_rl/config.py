@@ -318,7 +318,11 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     Raises:
         ConfigError: an override is not of the form key=value.
     """
-    if isinstance(overrides, str) or not all(isinstance(one, str) for one in overrides):
+    if (
+        isinstance(overrides, str)
+        or not isinstance(overrides, Sequence)
+        or not all(isinstance(one, str) for one in overrides)
+    ):
         raise ConfigError(f"overrides: a list of texts such as 'algorithm.seed=2' expected, {told(overrides)} found.")
     if not overrides:
         return _with_plain_algo(config)

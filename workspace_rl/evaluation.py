@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from workspace_rl.agent import Agent
+from workspace_rl.arguments import checked
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.env_facts import LongEpisodes, warn_of_memory
 from workspace_rl.errors import CompositionError
@@ -62,6 +63,7 @@ class Evaluation:
         return f"{self.mean:.2f} ± {self.std:.2f} over {len(self.returns)} episodes"
 
 
+@checked(error=CompositionError)
 def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs: Any) -> Evaluation:
     """Play exactly one whole episode for each seed and return their scores (undiscounted sums of rewards).
 

@@ -76,7 +76,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             os.replace(temporary, path)
             _flush_folder(path.parent)
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: no path at all
             temporary.unlink()
 
 
@@ -102,10 +102,14 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 @contextlib.contextmanager
 def told_errors(path: str | Path) -> Iterator[None]:
     """Raise a `RunFolderError` that names `path` where the operating system refuses to write it."""
+    if "\0" in str(path):
+        raise RunFolderError(f"{str(path)!r} is no path: it holds a NUL character.")
     try:
         yield
     except RunFolderError:
         raise
+    except UnicodeEncodeError as error:
+        raise RunFolderError(f"{str(path)!a} cannot be written: {error}.") from error
     except OSError as error:
         raise RunFolderError(
             f"{path} cannot be written: {error.strerror or error}. What was written before is whole."

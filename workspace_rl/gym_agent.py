@@ -15,6 +15,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from torch import Tensor
 
 from workspace_rl.agent import Agent
+from workspace_rl.arguments import checked
 from workspace_rl.env_contract import failure
 from workspace_rl.env_facts import EnvironmentFacts, facts_of
 from workspace_rl.envs.atari import AtariVector
@@ -30,7 +31,7 @@ from workspace_rl.errors import (
 from workspace_rl.finite import FiniteCheck, NonFinite
 from workspace_rl.interrupts import stop_if_requested
 from workspace_rl.make_env import Wrapper
-from workspace_rl.plain_data import whole_number
+from workspace_rl.other_machines import torch_device
 from workspace_rl.seeding import TRAINING_EPISODES, checked_seed, checked_seeds, episode_seeds
 from workspace_rl.shared_environments import Hold
 from workspace_rl.spaces import (
@@ -87,6 +88,7 @@ class GymAgent(Agent):
 
     _reset_modes: tuple[AutoresetMode, ...] = (AutoresetMode.NEXT_STEP,)
 
+    @checked(error=CompositionError, least={"n_envs": 1}, unless=("env", "vectorization"))
     def __init__(
         self,
         env: str | Callable[[], gym.Env[Any, Any]] | VectorEnv[Any, Any, Any],
@@ -140,11 +142,10 @@ class GymAgent(Agent):
             EnvironmentFailedError: making an environment raised an exception.
         """
         super().__init__(name=name)
-        n_envs = whole_number(n_envs, "n_envs", least=1, error=CompositionError)
         self.auto_reset = auto_reset
         self.input_name = input_name
         self.output_prefix = output_prefix
-        self.output_device = torch.device(device)
+        self.output_device = torch_device(device)
         self._env_label = _label(env)
         self._episodes: _Episodes | None = None
         #: While it is a list, the returns so far (`[B]` float64) of each step are appended to it.

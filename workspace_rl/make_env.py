@@ -11,13 +11,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from workspace_rl.arguments import checked
 from workspace_rl.envs import make_env_spec, make_quiet, missing_simulator
 from workspace_rl.envs.atari import AtariOptions, make_atari_env
-from workspace_rl.errors import ConfigError, WorkspaceRLError
+from workspace_rl.errors import ConfigError, UnknownEnvironmentError, WorkspaceRLError
 
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
 
+@checked(error=UnknownEnvironmentError)
 def make_env(
     name: str,
     wrappers: Sequence[Wrapper] = (),

@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
-from workspace_rl.classes import instantiate_class
+from workspace_rl.arguments import checked, require
+from workspace_rl.classes import class_path, instantiate_class
 from workspace_rl.errors import ConfigError
 from workspace_rl.transfer import Pairs
 from workspace_rl.update_watch import Steps
 
 
+@checked()
 def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter) -> torch.optim.Optimizer:
     """Build the optimiser that `config` describes for the parameters of `parts`, except frozen ones.
 
@@ -47,7 +50,10 @@ def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter)
             arguments["fused"] = True
         if optimizer_class not in _FUNCTIONAL:
             _try_out(optimizer_class, parameters, arguments)
-        return optimizer_class(parameters, **arguments)
+        try:
+            return optimizer_class(parameters, **arguments)
+        except Exception as error:  # it knows best what it takes
+            raise ConfigError(f"{class_path(optimizer_class)} refuses {arguments}: {error}") from error
 
     optimizer: torch.optim.Optimizer = instantiate_class(config, build)
     return optimizer
@@ -81,8 +87,18 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
         max_grad_norm: the gradient is scaled down to this Euclidean norm if it is longer; None for no limit.
 
     Raises:
-        ConfigError: in a compiled update, `compile_update` was not given this optimiser.
+        ConfigError: an argument is of another kind; in a compiled update, `compile_update` was not given this
+            optimiser.
     """
+    require(loss, Tensor, "minimise: loss", "a tensor that holds one number")
+    if not loss.requires_grad or loss.numel() != 1:
+        raise ConfigError(
+            f"minimise: loss: one number that gradients flow from expected, a tensor of shape {tuple(loss.shape)} "
+            f"{'with' if loss.requires_grad else 'without'} gradients found. Nothing on the way to it may be detached, "
+            "or computed under torch.no_grad()."
+        )
+    require(optimizer, torch.optim.Optimizer, "minimise: optimizer", "an optimiser of torch")
+    require(max_grad_norm, (int, float, np.number, type(None)), "minimise: max_grad_norm", "a number or None")
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     compiling = torch.compiler.is_compiling()
@@ -284,6 +300,9 @@ def soft_update(target: nn.Module, source: nn.Module, tau: float) -> None:
         CompositionError: the modules are not built alike.
         ConfigError: `tau` is not between 0 and 1.
     """
+    require(target, nn.Module, "soft_update: target", "a module of torch")
+    require(source, nn.Module, "soft_update: source", "a module of torch")
+    require(tau, (int, float, np.number), "soft_update: tau", "a number from 0 to 1")
     if not 0 <= tau <= 1:
         raise ConfigError(f"tau: a number from 0 to 1 expected, {tau} found.")
     Pairs(target, source).move(tau)

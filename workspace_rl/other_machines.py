@@ -31,7 +31,7 @@ OF_THE_MACHINE = ("device", "torch_threads", "compile", "matmul_precision", "gym
 GPU = "GPU"
 
 
-def torch_device(name: str) -> torch.device:
+def torch_device(name: str | torch.device) -> torch.device:
     """Return the device called `name`.
 
     Raises:
@@ -40,7 +40,7 @@ def torch_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ConfigError(
             f"device: {name!r} is not available ({str(error).splitlines()[0]}). Every machine has device=cpu."
         ) from error

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from workspace_rl.agent import Agent
+from workspace_rl.arguments import checked
 from workspace_rl.classes import allowed_list, class_path, find_allowed, find_class, is_called, stood_in_a_program
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.files import absolute, is_inside, whole_file, write_text
@@ -32,6 +33,7 @@ from workspace_rl.seeding import RandomState
 WEIGHTS, ARCHITECTURE = "policy.safetensors", "policy.yaml"
 
 
+@checked(error=PolicyFileError)
 def save_policy(policy: Agent, folder: str | Path, env_or_spaces: Any = None) -> None:
     """Write `policy.safetensors` and `policy.yaml` into `folder`, which is created if need be.
 
@@ -95,6 +97,7 @@ def _to_yaml(described: dict[str, Any], spaces: dict[str, Any] | None, checksums
     return text
 
 
+@checked(error=PolicyFileError, unless=("allow",))
 def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
     """Rebuild the policy that `save_policy` wrote; it acts the same, bit for bit.
 

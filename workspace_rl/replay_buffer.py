@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workspace_rl.arguments import checked
 from workspace_rl.errors import ReplayBufferError, did_you_mean
-from workspace_rl.plain_data import whole_number
+from workspace_rl.other_machines import torch_device
 from workspace_rl.workspace import Workspace
 
 #: What the rows of a buffer with stacks are saved with besides the variables.
@@ -37,6 +38,7 @@ class ReplayBuffer:
     Memory is claimed by the operating system only when it is first written (on a CPU).
     """
 
+    @checked(error=ReplayBufferError, least={"capacity": 1})
     def __init__(
         self,
         capacity: int,
@@ -60,10 +62,10 @@ class ReplayBuffer:
         Raises:
             ReplayBufferError: the capacity or the size of a stack is impossible, or a stacked variable is not stored.
         """
-        self.capacity = whole_number(capacity, "capacity (transitions)", least=1, error=ReplayBufferError)
+        self.capacity = capacity
         self.done_variable = done_variable
         self.variables = [name for name in dict.fromkeys(variables) if name != done_variable]
-        self.device = torch.device(device)
+        self.device = torch_device(device)
         self._stacks = {name: _Stacks(name, size) for name, size in (stacked or {}).items()}
         for name in self._stacks:
             if name not in self.variables:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from workspace_rl.arguments import require
 from workspace_rl.workspace import Workspace
 
 
@@ -37,6 +39,8 @@ def n_step_transitions(
     Returns:
         A workspace with the window's variables and `discount` (`[B]`), in which writing leaves the window as it is.
     """
+    require(window, Workspace, "n_step_transitions: window", "a workspace")
+    require(discount_factor, (int, float, np.number), "n_step_transitions: discount_factor", "a number")
     reward = window.get_full(reward_variable)
     terminated = window.get_full(terminated_variable)
     n_steps = reward.shape[0] - 1
@@ -90,7 +94,15 @@ def gae(
 
     Returns:
         `[T, ...]`.
+
+    Raises:
+        ConfigError: an argument is of another kind.
     """
+    tensors = {"reward": reward, "value": value, "next_value": next_value, "bootstrap": bootstrap, "trace": trace}
+    for name, one in tensors.items():
+        require(one, Tensor, f"gae: {name}", "a tensor")
+    for name, number in {"discount_factor": discount_factor, "gae_lambda": gae_lambda}.items():
+        require(number, (int, float, np.number), f"gae: {name}", "a number")
     delta = reward + discount_factor * next_value.detach() * bootstrap - value
     if gae_lambda == 0 or not len(delta):
         return delta

@@ -16,6 +16,7 @@ from torch import nn
 
 from workspace_rl.agent import Agent
 from workspace_rl.algorithms import algorithm_name, check_made_by, find_algorithm, resolve_run_config
+from workspace_rl.arguments import checked
 from workspace_rl.checkpoint import Checkpoints
 from workspace_rl.classes import allowed_list
 from workspace_rl.config import RunConfig, apply_overrides, load_config
@@ -60,6 +61,7 @@ class Run:
     algorithm: Algorithm | None = None
     _lock: FolderLock | None = None
 
+    @checked(error=RunFolderError, unless=("allow",))
     def __init__(self, path: str | Path, allow: Sequence[str | type] = (), *, made_by: Algorithm | None = None) -> None:
         """Open the run in the folder `path`.
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workspace_rl.arguments import checked
 from workspace_rl.errors import CompositionError
 from workspace_rl.plain_data import told, whole_number
 
@@ -18,6 +19,7 @@ from workspace_rl.plain_data import told, whole_number
 TRAINING, TRAINING_EPISODES, EVALUATION_EPISODES, FINAL_EPISODES, VIDEO_EPISODES, RENEWAL = range(6)
 
 
+@checked(least={"seed": 0, "use": 0, "n": 0})
 def episode_seeds(seed: int, *use: int, n: int) -> list[int]:
     """Return `n` different seeds for the resets of environments.
 
@@ -75,6 +77,7 @@ class RandomState:
     as they were. What runs inside can so neither disturb the program around it nor be disturbed by it.
     """
 
+    @checked(least={"seed": 0, "use": 0})
     def __init__(self, seed: int, *use: int) -> None:
         """Start from `seed` and what it is used for, by `numpy.random.SeedSequence`."""
         words = np.random.SeedSequence(seed, spawn_key=use).generate_state(3, dtype=np.uint64)

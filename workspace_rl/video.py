@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from workspace_rl.agent import Agent
+from workspace_rl.arguments import checked
 from workspace_rl.composition import Agents
 from workspace_rl.env_facts import LONG_EPISODE, LongEpisodes
 from workspace_rl.errors import CompositionError, RenderingError
@@ -22,6 +23,7 @@ from workspace_rl.seeding import RandomState, checked_seeds
 from workspace_rl.workspace import Workspace
 
 
+@checked(error=CompositionError)
 def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Sequence[int], **kwargs: Any) -> Path:
     """Film `policy` for whole episodes, one after the other, into an mp4 file.
 
