@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
 import math
 import numbers
 import os
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -123,7 +124,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if issubclass(kind, os.PathLike):
         return isinstance(value, os.PathLike)
     if kind in (Sequence, Iterable, list, tuple):
-        return _is_list(value) and (len(items) != 1 or all(_fits(one, items[0]) for one in _some(value)))
+        return _is_list(value, kind) and (len(items) != 1 or all(_fits(one, items[0]) for one in _some(value)))
     if kind is Mapping:
         return isinstance(value, Mapping | DictConfig)
     if kind is typing.get_origin(Callable[..., Any]):
@@ -154,18 +155,17 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: Any, kind: Any = Sequence) -> bool:
     if isinstance(value, np.ndarray | torch.Tensor):
         return value.ndim > 0
-    return isinstance(value, Sequence | ListConfig | set | frozenset | types.GeneratorType) and not isinstance(
-        value, str | bytes
-    )
+    if isinstance(value, str | bytes | Mapping):
+        return False
+    return isinstance(value, Iterable if kind is Iterable else Sequence | ListConfig)
 
 
 def _some(value: Any) -> list[Any]:
-    if isinstance(value, types.GeneratorType):  # whose items can be had once only
-        return []
-    return list(value)[:_MOST_ITEMS]
+    # The items of a generator can be had once only.
+    return list(itertools.islice(value, _MOST_ITEMS)) if isinstance(value, Sized) else []
 
 
 def _numbers_of(value: Any) -> list[Any]:
