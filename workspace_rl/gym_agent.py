@@ -392,8 +392,11 @@ class GymAgent(Agent):
         self._next_seeds = seeds
         return self
 
-    def renew(self) -> None:
+    def renew(self, seeds: Sequence[int] | None = None) -> None:
         """Close the environments and make new ones, in which nothing is left of the former ones' past.
+
+        Args:
+            seeds: for the next reset, one for each environment; where one seed resets all of them, it is the first.
 
         Raises:
             CompositionError: the agent was given a vector environment, which it cannot make anew.
@@ -402,7 +405,7 @@ class GymAgent(Agent):
             raise CompositionError(f"{self.description()} was given a vector environment and cannot make another one.")
         self.close()
         self.vector_env = self._make_vector_env(self.n_envs)
-        self._episodes = None
+        self._episodes, self._next_seeds = None, self._next_seeds if seeds is None else checked_seeds(seeds)
 
     @property
     def episode_returns(self) -> np.ndarray:

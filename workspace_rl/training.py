@@ -606,9 +606,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         """Begin new episodes in new environments: those of a resumed run are new, too."""
         seed, n_envs = self.parameters.seed, self.parameters.n_envs
         with RandomState(seed, RENEWAL, self.steps):
-            self.train_env.renew()
+            self.train_env.renew(episode_seeds(seed, TRAINING_EPISODES, self.steps, n=n_envs))
         self._yielded = False
-        self.train_env.seed_episodes(episode_seeds(seed, TRAINING_EPISODES, self.steps, n=n_envs))
         collector.restart(self.steps)
         collector.load_policy(self.policy)  # whatever acting has changed in its copy is not in the checkpoint
         self._close_evaluation()

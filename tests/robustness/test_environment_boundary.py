@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from tests.toys import ConstantAgent, CountingEnv, SpaceEnv
 from workspace_rl import Agent, Agents, Collector, GymAgent, TemporalAgent, Workspace, evaluate
 from workspace_rl.agents import RandomAgent
-from workspace_rl.algos import SAC
+from workspace_rl.algos import DQN, SAC
 from workspace_rl.errors import (
     CompositionError,
     EnvironmentContractError,
@@ -716,6 +716,30 @@ def test_episodes_of_vector_classes_have_the_seeds_that_are_reported_or_are_refu
     assert vector.seeds == [7, 8]
     with pytest.raises(CompositionError, match="OwnVector are reset by one seed"):
         GymAgent(OwnVector(), auto_reset=False).seed_episodes([1, 2])
+
+
+def test_training_with_one_seed_for_all_goes_on_after_a_checkpoint(tmp_path):
+    config = {
+        "base_dir": str(tmp_path / "run"),
+        "gym_env": {"env_name": "CartPole-v1", "vectorization": "vector_entry_point"},
+        "record_best": False,
+        "compile": False,
+        "logger": {"save_tensorboard": False},
+        "algorithm": {
+            "n_envs": 2,
+            "total_steps": 150,
+            "learning_starts": 50,
+            "batch_size": 8,
+            "eval_interval": 100,
+            "nb_evals": 2,
+            "checkpoint_interval": 60,
+            "final_episodes": 0,
+            "architecture": {"hidden_size": [8]},
+        },
+    }
+    assert DQN(config).train(progress=False).steps >= 150
+    resumed = DQN.restore(config["base_dir"], ["algorithm.total_steps=200"])
+    assert resumed.train(progress=False).steps >= 200
 
 
 # ---- closing --------------------------------------------------------------------------------------------------------
