@@ -26,10 +26,16 @@ from workspace_rl.schema import describe_schema
 from workspace_rl.text_table import aligned
 from workspace_rl.training import OffPolicyAlgorithm
 
+#: What divides two groups of runs, as the parser sees it.
+VERSUS = "\0versus"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 for a user's error, 2 for wrong usage, 130 for ctrl-C."""
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["compare"]:  # argparse would drop what divides the groups
+        given = [VERSUS if one == "--" else one for one in given]
+    options = build_parser().parse_args(given)
     warnings.formatwarning = lambda message, *_, **__: f"workspace-rl: {message}\n"
     try:
         status: int = options.command(options)
@@ -148,6 +154,27 @@ def build_parser() -> argparse.ArgumentParser:
         help="a .png, .svg or .pdf file (default: curves.png in the run's folder, of several runs in the current one)",
     )
     plot.set_defaults(command=_plot)
+
+    compare = _command(
+        commands,
+        "compare",
+        "say whether two groups of runs differ in their final scores",
+        """
+        Each group holds the runs of one configuration with several seeds; -- stands between the groups:
+          workspace-rl compare outputs/wide-S* -- outputs/narrow-S*
+        Every run's final score, whether they differ by Welch's t-test, its p-value, and the effect size.
+        """,
+    )
+    compare.usage = "workspace-rl compare [-h] [--test NAME] [--alpha P] RUN... -- RUN..."
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, of two groups with -- between them")
+    compare.add_argument(
+        "--test",
+        metavar="NAME",
+        default="welch",
+        help="t, welch (default), ranked t, mann-whitney, bootstrap, permutation",
+    )
+    compare.add_argument("--alpha", metavar="P", type=float, default=0.05, help="the level of the test (default: 0.05)")
+    compare.set_defaults(command=_compare)
 
     report = _command(
         commands,
@@ -299,6 +326,16 @@ def _plot(options: argparse.Namespace) -> int:
     figure = learning_curves(options.runs, options.metrics, normalise=dict(options.normalise or ()) or None)
     folder = Path(options.runs[0] if len(options.runs) == 1 else ".")
     say(save_figure(figure, options.output or folder / "curves.png"))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from workspace_rl.run_comparison import compare_runs  # scipy is slow, and optional
+
+    if options.runs.count(VERSUS) != 1:
+        raise ConfigError("compare: two groups of runs expected, with one -- between them: RUN... -- RUN...")
+    at = options.runs.index(VERSUS)
+    say(compare_runs(options.runs[:at], options.runs[at + 1 :], test=options.test, alpha=options.alpha))
     return 0
 
 

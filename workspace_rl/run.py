@@ -41,13 +41,14 @@ if TYPE_CHECKING:
     from workspace_rl.algorithms import Algorithm
 
 Which = Literal["best", "latest"]
-CONFIG, PROVENANCE, COMPOSITION = "config.yaml", "provenance.json", "composition.svg"
+CONFIG, PROVENANCE, COMPOSITION, WALL_TIME = "config.yaml", "provenance.json", "composition.svg", "wall_time.json"
 
 
 class Run:
     """A run's folder.
 
     - `config.yaml`: the resolved configuration; `provenance.json`: versions of packages, and the commit of the code;
+    - `wall_time.json`: how many seconds training took, scoring and filming included;
     - `composition.svg`: which agent reads and writes which variable;
     - `metrics.csv`: everything measured, `step,name,value`; `tensorboard/`: the same as TensorBoard events;
     - `latest/`, `best/`: the two policies (`policy.safetensors`, `policy.yaml`), with `eval.json`, their scores;
@@ -129,6 +130,15 @@ class Run:
     def save_config(self) -> None:
         """Write `config.yaml`."""
         write_text(self.path / CONFIG, to_yaml(self.config))
+
+    def add_wall_time(self, seconds: float) -> None:
+        """Add to the seconds that training has taken so far, in a file of its own: all others are free of times."""
+        path = self.path / WALL_TIME
+        try:
+            before = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            before = 0.0
+        write_text(path, json.dumps({"seconds": round(before + seconds, 1)}) + "\n")
 
     def lock(self) -> None:
         """Keep other processes from training in the folder, until `unlock` or the end of this process.

@@ -15,7 +15,7 @@ from workspace_rl.errors import ConfigError, RunFolderError
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.files import is_inside
 from workspace_rl.logger import read_metrics
-from workspace_rl.run import CONFIG, PROVENANCE, Which
+from workspace_rl.run import CONFIG, PROVENANCE, WALL_TIME, Which
 from workspace_rl.schema import flatten
 
 #: Options that say where and how something is written or computed, not what is learned; runs that differ in these
@@ -114,6 +114,15 @@ class RunRecord:
             RunFolderError: `provenance.json` is damaged.
         """
         return self._json(PROVENANCE)
+
+    def wall_time(self) -> float | None:
+        """Return the seconds that training took, over all its sessions; None for runs that are older than that.
+
+        Raises:
+            RunFolderError: `wall_time.json` is damaged.
+        """
+        seconds = self._json(WALL_TIME).get("seconds")
+        return float(seconds) if isinstance(seconds, int | float) and _is_finite(seconds) and seconds >= 0 else None
 
     def video(self) -> Path | None:
         """Return the film of the best policy, or else of the latest, None if there is none."""

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import math
 import sys
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +50,9 @@ from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul
 from workspace_rl.printing import say
 from workspace_rl.replay_buffer import ReplayBuffer
 from workspace_rl.run import COMPOSITION, Run
+from workspace_rl.schema import flatten
 from workspace_rl.seeding import EVALUATION_EPISODES, RENEWAL, TRAINING, TRAINING_EPISODES, RandomState, episode_seeds
+from workspace_rl.tensorboard_run import add_run
 from workspace_rl.threads import torch_threads
 from workspace_rl.training_state import check_classes, classes_of, load_state, read_state
 from workspace_rl.update_watch import Steps, UpdateWatch, non_finite_tensors, save_batch
@@ -308,6 +311,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         return result
 
     def _train(self, progress: bool) -> TrainingResult:
+        began = time.monotonic()
         try:
             traced = check_before_training(self)
             if self.run is None:
@@ -322,6 +326,7 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         finally:
             self._close_environments()
             if self.run is not None:
+                self.run.add_wall_time(time.monotonic() - began)
                 self.run.unlock()
 
     def _run_loop(self, run: Run, progress: bool, stop: StopRequest) -> None:
@@ -470,6 +475,10 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             say(f"  workspace-rl evaluate {run.path}{which}\n  workspace-rl record {run.path}{which}")
         best_step, selection = self._best if self._best else (0, None)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
+        if tensorboard is not None and not interrupted:
+            measured = {"score/selection": selection, "score/final": final}
+            scores = {name: one.mean for name, one in measured.items() if one is not None}
+            add_run(tensorboard, flatten(dataclasses.asdict(self.config)), scores, video, self.steps)
         outcome = (best_step, selection, final, video, tensorboard, interrupted, no_video)
         return TrainingResult(run.path, self.steps, *outcome)
 

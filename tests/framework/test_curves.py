@@ -5,6 +5,7 @@ from tests.run_folders import make_run
 from workspace_rl.errors import ConfigError, RunFolderError
 from workspace_rl.intervals import bootstrap_interval
 from workspace_rl.plots import learning_curves, loss_curves, save_figure
+from workspace_rl.run import Run
 
 RETURN = "eval/return_mean"
 
@@ -116,3 +117,15 @@ def test_what_cannot_be_drawn_is_told(tmp_path):
     many = make_run(tmp_path / "c", {f"x{k}": curve([1]) for k in range(49)})
     with pytest.raises(ConfigError, match="at most 48 panels can be seen at once, 49 asked for"):
         learning_curves([many], ["*"])
+
+
+def test_one_run_may_be_given_as_it_is(tmp_path):
+    path = make_run(
+        tmp_path / "run", {"eval/return_mean": [(0, 1.0), (10, 2.0)]}, env_name="Pendulum-v1", total_steps=9
+    )
+    for runs in (path, str(path), Run(path), [Run(path)], iter([path]), {"mine": path}, {"mine": Run(path)}):
+        (axes,) = learning_curves(runs).axes
+        assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 1], [10, 2]]]
+    for wrong in (3, [3], None):
+        with pytest.raises(ConfigError, match="folders of runs, or Run"):
+            learning_curves(wrong)

@@ -194,8 +194,8 @@ def test_the_diagram_of_a_delayed_update_says_so_and_has_no_rows_for_metrics():
         find_algorithm("td3")({"gym_env": {"env_name": "Pendulum-v1"}, "algorithm": {"total_steps": 100_000}, **FAST})
     )
     assert [phase.title for phase in picture.phases[1:]] == [
-        "Update, delayed: the agents of critic_loss, on a replayed batch of transitions",
-        "Update, delayed: the agents of actor_loss, on a replayed batch of transitions",
+        "Update: critic_loss trains critic, on a replayed batch of transitions",
+        "Update, delayed: actor_loss trains actor, on a replayed batch of transitions",
     ]
     functions = [step.label for phase in picture.phases for step in phase.steps if step.is_function]
     assert functions == ["replay buffer", "n_step_transitions", "critic_loss", "actor_loss"]
@@ -234,6 +234,7 @@ def test_texts_of_a_diagram_do_not_overlap(env, policy):
     for target in (TemporalAgent(Agents(env, policy)), ContinuousQAgent(3, [8], 1)):
         inputs = {"env/env_obs": torch.zeros(1, 4, 3), "action": torch.zeros(1, 4, 1)}
         root = ElementTree.fromstring(diagram(target, inputs=inputs).svg())
+        assert root.get("style") == "max-width: 100%; height: auto"
         boxes = []
         for one in root.iter("{http://www.w3.org/2000/svg}text"):
             if not one.text:

@@ -9,8 +9,9 @@ import pytest
 from tests.browser import visit
 from tests.run_folders import make_run
 from workspace_rl.algos import SAC
-from workspace_rl.errors import ConfigError, MissingDependencyError, RunFolderError
+from workspace_rl.errors import ConfigError, MissingDependencyError, RenderingError, RunFolderError
 from workspace_rl.report import page, report_page, write_report
+from workspace_rl.run import Run
 
 #: What a stranger may put wherever there is room for a text.
 ATTACK = "</title></svg></style><script>document.title='attacked'</script><img src=x onerror=alert(1)>\"'$x$\u202e"
@@ -237,3 +238,24 @@ def test_the_browser_sees_what_goes_wrong(tmp_path):
         "Runtime.exceptionThrown",
         "Network.requestWillBeSent",
     }
+
+
+def test_a_report_is_html_only(tmp_path):
+    run = make_run(tmp_path / "run", {})
+    for name in ("report.pdf", "report", "report.png"):
+        with pytest.raises(RenderingError, match=r"a report is an \.html file"):
+            write_report(run, tmp_path / name)
+        assert not (tmp_path / name).exists()
+    assert write_report(run, tmp_path / "report.HTM").is_file()
+
+
+def test_the_wall_time_is_told_and_adds_up(tmp_path):
+    run = make_run(tmp_path / "run", {}, env_name="Pendulum-v1", total_steps=20_000)
+    assert "Wall time" not in report_page(run)
+    for seconds, text in ((42.0, "42 s"), (100.0, "2 min 22 s"), (7200.0, "2 h 2 min")):
+        Run(run).add_wall_time(seconds)
+        page = report_page(run)
+        assert "Wall time" in page and text in page
+    (run / "wall_time.json").write_text("[]")
+    with pytest.raises(RunFolderError, match=r"wall_time\.json is damaged"):
+        report_page(run)

@@ -140,7 +140,7 @@ def phases_of(traced: Trace) -> list[Phase]:
     phases: list[Phase] = []
     for part in parts:
         for group in _by_workspace([one for one in accesses if one.call.part == part]):
-            phase = Phase(_title(part, group, len(phases)))
+            phase = Phase(_title(traced, part, group))
             for call, own in groupby(group, key=lambda one: one.call):
                 _add_step(phase, traced, call, list(own), used)
             if part == "collecting" and traced.stored:
@@ -210,16 +210,21 @@ def _by_workspace(accesses: Sequence[Access]) -> list[list[Access]]:
     return merged
 
 
-def _title(part: str, group: Sequence[Access], number: int) -> str:
+def _title(traced: Trace, part: str, group: Sequence[Access]) -> str:
     if part == "running":
         return "Agents in the order in which they run"
     if part == "collecting":
         return "Collecting: the environment and the policy, step by step"
     reads = [one for one in group if one.call.is_function and not one.writes and not prepares(one.call)]
     losses = dict.fromkeys(one.call.name for one in reads)
-    which = f" of {', '.join(losses)}" if losses else ""
-    flags = part.removeprefix("update")
-    return f"Update{flags}: the agents{which}, on a replayed batch of transitions"
+    trainings = [one for one in traced.trainings if not losses.keys().isdisjoint(one.losses)]
+    trained = dict.fromkeys(name for one in trainings if one.part == part for name in one.trains)
+    # Flags belong to what is not done at every update.
+    always = {one.part for one in trainings} >= {one for one in traced.parts if one.startswith("update")}
+    flags = "" if always else part.removeprefix("update")
+    which = ", ".join(losses) or "the agents"
+    trains = f" {'train' if len(losses) > 1 else 'trains'} {' and '.join(trained)}" if losses and trained else ""
+    return f"Update{flags}: {which}{trains}, on a replayed batch of transitions"
 
 
 def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access], used: set[str]) -> None:

@@ -90,7 +90,7 @@ class Drawing:
         body = "\n".join(_svg(one) for one in self.shapes)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" width="{self.width:g}" '
-            f'height="{self.height:g}" font-family="{FONT}">\n'
+            f'height="{self.height:g}" style="max-width: 100%; height: auto" font-family="{FONT}">\n'
             f'<rect width="100%" height="100%" fill="#ffffff"/>\n{body}\n</svg>\n'
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from workspace_rl.errors import ConfigError, did_you_mean
 from workspace_rl.intervals import bootstrap_interval, interquartile_mean
 from workspace_rl.plots.figures import new_figure
 from workspace_rl.plots.text import plain_text
+from workspace_rl.run import Run
 from workspace_rl.run_record import RunRecord, group_runs, open_runs
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ LOGARITHMIC, LOGARITHMIC_FROM = ("loss/", "gradient_norm/"), 30
 GRID = 200
 MOST_PANELS = 48
 
-Runs = Sequence[str | Path] | Mapping[str, Sequence[str | Path]]
+#: A run: its folder, or the opened one.
+OneRun = str | Path | Run
+Runs = OneRun | Iterable[OneRun] | Mapping[str, OneRun | Iterable[OneRun]]
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,13 @@ def learning_curves(
     stratified bootstrap's interval (Agarwal et al. 2021; see `workspace_rl.intervals`). It spans the steps that all of
     them have reached. A single run is shown as it is.
 
+        learning_curves("outputs/mine")
         learning_curves(Path("outputs/Pendulum-v1").iterdir())
         learning_curves({"wide": wide_runs, "narrow": narrow_runs}, metrics=("eval/return_mean", "loss/*"))
 
     Args:
-        runs: folders of runs, which are grouped by configuration (see `group_runs`), or groups of them by label.
+        runs: a run (its folder, or a `Run`); several, which are grouped by configuration (see `group_runs`); or groups
+            of them by label.
         metrics: names in `metrics.csv`; `*` stands for anything.
         normalise: for each environment the scores that count as 0 and as 1, for instance those of a random and of a
             good policy. All environments are then put together in one panel, the environments being the strata.
@@ -125,8 +130,21 @@ class Panel:
 
 def _groups(runs: Runs) -> dict[str, list[RunRecord]]:
     if isinstance(runs, Mapping):
-        return {label: open_runs(list(paths)) for label, paths in runs.items()}
-    return group_runs(open_runs(list(runs)))
+        return {label: open_runs(paths_of(one)) for label, one in runs.items()}
+    return group_runs(open_runs(paths_of(runs)))
+
+
+def paths_of(runs: OneRun | Iterable[OneRun]) -> list[str | Path]:
+    """Return the folders of one run or of several.
+
+    Raises:
+        ConfigError: something is neither a folder nor a `Run`.
+    """
+    several = [runs] if isinstance(runs, str | Path | Run) or not isinstance(runs, Iterable) else list(runs)
+    wrong = [one for one in several if not isinstance(one, str | Path | Run)]
+    if wrong:
+        raise ConfigError(f"runs: folders of runs, or Run(folder), expected; {type(wrong[0]).__name__} found.")
+    return [one.path if isinstance(one, Run) else one for one in several]
 
 
 def _panels(

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from workspace_rl.errors import RenderingError
 from workspace_rl.files import absolute, write_text
 from workspace_rl.plots.text import visible_text
 from workspace_rl.report.figures import Metrics, Picture, return_figure, score_figure, training_figure
@@ -43,12 +44,17 @@ def write_report(run: str | Path, path: str | Path | None = None) -> Path:
         The file's path.
 
     Raises:
+        RenderingError: the file's name does not end in .html or .htm.
         RunFolderError: the folder holds no run, is damaged, or the file cannot be written.
         ConfigError: the run's configuration is no YAML dictionary.
         MissingDependencyError: matplotlib or scipy is not installed.
     """
     run = absolute(run)
     path = run / "report.html" if path is None else absolute(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise RenderingError(
+            f"a report is an .html file, but {str(path)!r} was asked for. A browser opens it, and prints it as a PDF."
+        )
     write_text(path, report_page(run))
     return path
 
@@ -103,6 +109,9 @@ def _facts(record: RunRecord, metrics: Metrics, scores: Sequence[Score]) -> list
     planned = record.options.get("algorithm.total_steps")
     unfinished = isinstance(planned, int) and steps < planned
     facts.append(("Steps", f"{steps:,}", f"of {planned:,}" if unfinished else "of the environment"))
+    seconds = record.wall_time()
+    if seconds is not None:
+        facts.append(("Wall time", _duration(seconds), "of training, scoring and filming"))
     facts.append(("Seed", str(record.options.get("algorithm.seed", "unknown")), "of training"))
     return facts
 
@@ -151,6 +160,14 @@ def _shown(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
     return visible_text(value if isinstance(value, str) else json.dumps(value, default=str))
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def _number(value: float) -> str:
