@@ -64,6 +64,11 @@ def _of_torch(name: str, *, exactly: bool = True) -> str | None:
     return None
 
 
+def is_trusted(found: type) -> bool:
+    """Return whether a class may be named without the user's leave."""
+    return any(class_path(found).startswith(f"{one}.") for one in TRUSTED)
+
+
 def class_path(found: type) -> str:
     """Return the full name of a class, in its shortest public form for torch.optim and torch.nn."""
     for package in ("torch.optim", "torch.nn"):

@@ -6,16 +6,14 @@ import dataclasses
 import functools
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.algorithms import algorithm_name, check_made_by, find_algorithm, resolve_run_config
+from workspace_rl.algorithms import check_made_by, find_algorithm, resolve_run_config
 from workspace_rl.arguments import checked
 from workspace_rl.checkpoint import Checkpoints
 from workspace_rl.classes import allowed_list
@@ -24,11 +22,11 @@ from workspace_rl.env_wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation import Evaluation, evaluate
 from workspace_rl.files import FolderLock, absolute, back_home, inside, working_directory, write_bytes, write_text
-from workspace_rl.gym_agent import GymAgent
 from workspace_rl.interrupts import StopRequest
 from workspace_rl.logger import read_metrics
 from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.other_machines import FREE, OF_THE_MACHINE, nearest_device
+from workspace_rl.own_algorithms import vouched_for
 from workspace_rl.plain_data import whole_number
 from workspace_rl.policy import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.provenance import provenance
@@ -91,7 +89,7 @@ class Run:
             check_made_by(config.get("algo"), made_by, self.path)
         self.algorithm = made_by or find_algorithm(config.get("algo"), allow)
         self.config: RunConfig = resolve_run_config(self.algorithm, config)
-        self._allow = [*allow, *_vouched_for(self.algorithm)]
+        self._allow = [*allow, *vouched_for(self.algorithm)]
 
     @classmethod
     def create(cls, config: RunConfig) -> Run:
@@ -326,17 +324,6 @@ class Run:
                 )
         finally:
             env_agent.close()
-
-
-def _vouched_for(algorithm: Algorithm) -> list[type]:
-    """Return the agents and layers that the module of a user's own algorithm knows, except environments.
-
-    Whoever trusts the algorithm trusts what it is made of. Environments import what their arguments name.
-    """
-    own = ":" in algorithm_name(algorithm)
-    known = vars(sys.modules[algorithm.__module__]).values() if own and algorithm.__module__ in sys.modules else ()
-    classes = [one for one in known if isinstance(one, type)]
-    return [one for one in classes if issubclass(one, nn.Module) and not issubclass(one, GymAgent)]
 
 
 def _seed(config: Any) -> int:

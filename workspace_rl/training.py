@@ -44,6 +44,7 @@ from workspace_rl.make_env_agent import make_env_agent
 from workspace_rl.module_state import require_created
 from workspace_rl.notebook import note_printed, shown_video, was_printed_here
 from workspace_rl.other_machines import this_machine, torch_device, what_changed
+from workspace_rl.own_algorithms import ways_on
 from workspace_rl.policy import check_savable, save_policy
 from workspace_rl.policy_spaces import spaces_of
 from workspace_rl.precision import choose_matmul_precision, layer_shapes, matmul_precision
@@ -470,9 +471,9 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
             except KeyboardInterrupt:
                 interrupted = True
         if interrupted and progress:
-            which = "" if keeps_best else " --policy latest"
-            say(f"stopped early; to go on, to score or to film the policy:\n  workspace-rl resume {run.path}")
-            say(f"  workspace-rl evaluate {run.path}{which}\n  workspace-rl record {run.path}{which}")
+            which = "best" if keeps_best else "latest"
+            ways = ways_on(run.path, run.config.algo, type(self), which, self._own_classes())
+            say("\n  ".join(["stopped early; to go on, to score or to film the policy:", *ways]))
         best_step, selection = self._best if self._best else (0, None)
         tensorboard = run.tensorboard_folder if self.config.logger.save_tensorboard else None
         if tensorboard is not None and not interrupted:

@@ -1,6 +1,7 @@
 """A run is what it was made by: it records its algorithm's class, and another class neither resumes nor joins it."""
 
 import importlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from workspace_rl.algos.sac import SACConfig
 from workspace_rl.classes import class_name, find_allowed
 from workspace_rl.cli import main
 from workspace_rl.errors import CheckpointError, ConfigError, PolicyFileError, RunFolderError
+from workspace_rl.own_algorithms import ways_on
 from workspace_rl.run_record import RunRecord, group_runs
 
 
@@ -264,6 +266,27 @@ def test_a_class_under_another_name_is_the_class(tmp_path):
     """`algo: workspace_rl.algos:SAC` is SAC, and its runs say so."""
     assert resolve_run_config(find_algorithm("a:B", [type("B", (SAC,), {"__module__": "a"})]), CONFIG).algo == "a:B"
     assert find_algorithm("workspace_rl.algos:SAC", ["workspace_rl.algos:SAC"]) is SAC
+
+
+def test_a_run_that_is_stopped_says_how_its_own_class_goes_on(runs, tmp_path):
+    plain, own = runs
+    assert ways_on(plain, "sac", SAC, "best", [SquashedGaussianActor, nn.Linear]) == [
+        f"workspace-rl {command} {plain}" for command in ("resume", "evaluate", "record")
+    ]
+    foreign = type("Foreign", (Actor,), {"__module__": "other"})
+    assert ways_on(own, OWN, MaxSAC, "latest", [Actor, foreign]) == [
+        f"workspace-rl resume {own} --allow {OWN}",
+        f"workspace-rl evaluate {own} --policy latest --allow {OWN} --allow other:Foreign",
+        f"workspace-rl record {own} --policy latest --allow {OWN} --allow other:Foreign",
+    ]
+    spaced = shutil.copytree(plain, tmp_path / "my runs")
+    assert shlex.split(ways_on(spaced, "sac", SAC, "best", [])[0])[-1] == str(spaced)
+    in_notebook = type("MaxSAC", (SAC,), {"__module__": "__main__"})
+    assert ways_on(tmp_path, "__main__:MaxSAC", in_notebook, "latest", []) == [
+        f"MaxSAC.restore('{tmp_path}').train()",
+        f"Run('{tmp_path}').evaluate(100, 'latest')",
+        f"Run('{tmp_path}').record(1, 'latest')",
+    ]
 
 
 # ---- classes that stood in a notebook or a script ---------------------------------------------------------------
