@@ -176,7 +176,7 @@ class CompiledUpdate:
         def call(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             # Python assigns buffers, and a recorded graph runs none of it: their old places are written to instead.
             before = [dict(one) for one in slots]
-            metrics = compiled(tensors)
+            metrics: dict[str, Tensor] = compiled(tensors)
             keep_in_place(slots, before)
             return metrics
 
