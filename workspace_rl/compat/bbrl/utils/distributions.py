@@ -17,7 +17,7 @@ except ImportError as error:
     ) from error
 
 
-class DiagGaussianDistribution(theirs.DiagGaussianDistribution):
+class DiagGaussianDistribution(theirs.DiagGaussianDistribution):  # type: ignore[no-redef]
     """A Gaussian with a diagonal covariance, which `make_distribution` gives its parameters."""
 
     mean_actions = log_std = None
@@ -25,7 +25,9 @@ class DiagGaussianDistribution(theirs.DiagGaussianDistribution):
     make_distribution = theirs.DiagGaussianDistribution.proba_distribution
 
 
-class SquashedDiagGaussianDistribution(theirs.SquashedDiagGaussianDistribution, DiagGaussianDistribution):
+class SquashedDiagGaussianDistribution(  # type: ignore[no-redef]
+    theirs.SquashedDiagGaussianDistribution, DiagGaussianDistribution
+):
     """Such a Gaussian, followed by tanh."""
 
     def entropy(self) -> Tensor:
@@ -39,7 +41,9 @@ class SquashedDiagGaussianDistribution(theirs.SquashedDiagGaussianDistribution, 
         return [self.sample() for _ in range(10)]
 
 
-def make_proba_distribution(action_space: Any, use_sde: bool = False, dist_kwargs: Any = None) -> theirs.Distribution:
+def make_proba_distribution(  # type: ignore[no-redef]
+    action_space: Any, use_sde: bool = False, dist_kwargs: Any = None
+) -> theirs.Distribution:
     """Return the distribution for a kind of actions."""
     made = theirs.make_proba_distribution(action_space, use_sde, dist_kwargs)
     if type(made) is theirs.DiagGaussianDistribution:
