@@ -11,7 +11,7 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -165,7 +165,7 @@ def _is_list(value: Any, kind: Any = Sequence) -> bool:
 
 def _some(value: Any) -> list[Any]:
     # The items of a generator can be had once only.
-    return list(itertools.islice(value, _MOST_ITEMS)) if isinstance(value, Sized) else []
+    return list(itertools.islice(iter(value), _MOST_ITEMS)) if hasattr(value, "__len__") else []
 
 
 def _numbers_of(value: Any) -> list[Any]:
