@@ -61,6 +61,8 @@ def _wrapper(entry: Mapping[str, Any], name: str) -> Wrapper:
         found = find_class(classname, allow=None)
     except ConfigError as error:
         hint = did_you_mean(short, gym.wrappers.__all__) if module == GYMNASIUM else ""
+        if "cannot be imported" in str(error):
+            hint = " Is its module installed, or in a folder where Python looks for modules (PYTHONPATH=.)?"
         raise ConfigError(f"{name}: {error}{hint}") from error
     if not issubclass(found, gym.Wrapper) or found is gym.Wrapper:
         raise ConfigError(

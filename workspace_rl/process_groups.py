@@ -27,10 +27,17 @@ def starts_anew() -> bool:
     return multiprocessing.get_start_method() != "fork"
 
 
-def refuse_while_importing() -> None:
-    """Raise a `CompositionError` in a process that imports the program, and would start processes by that."""
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
+def require_may_start() -> None:
+    """Raise a `CompositionError` in a process that may start none, or would do so by importing the program."""
+    current = multiprocessing.current_process()
+    if getattr(current, "_inheriting", False):
         raise CompositionError(f"environments in processes of their own cannot be started here. {NEEDS_GUARD}")
+    if current.daemon:
+        raise CompositionError(
+            f"environments in processes of their own cannot be started in {current.name}, a daemon such as the workers "
+            "of multiprocessing.Pool, which may start no processes. Use vectorization='sync' there, or start it by "
+            "concurrent.futures.ProcessPoolExecutor."
+        )
 
 
 def end_group(leader: int | None) -> None:

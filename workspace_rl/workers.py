@@ -24,7 +24,7 @@ from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 from workspace_rl.checked_env import CheckedEnv, sendable
 from workspace_rl.env_contract import failure
 from workspace_rl.errors import EnvironmentContractError, EnvironmentFailedError, EnvironmentTimeoutError
-from workspace_rl.process_groups import NEEDS_GUARD, end_group, own_group, refuse_while_importing, starts_anew
+from workspace_rl.process_groups import NEEDS_GUARD, end_group, own_group, require_may_start, starts_anew
 from workspace_rl.spaces import check_action_space, space_leaves
 
 #: Seconds that workers get to close their environments before they are killed.
@@ -40,7 +40,7 @@ class AsyncEnvs(AsyncVectorEnv):
 
     def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]], timeout: float | None) -> None:
         """Start a worker for each function; `timeout` is how many seconds an environment may take to answer."""
-        refuse_while_importing()
+        require_may_start()
         self._timeout, self._owner = timeout, os.getpid()
         self.parent_pipes, self.processes = [], []
         self._state = AsyncState.DEFAULT

@@ -1,12 +1,17 @@
 """Environments in processes of their own may start processes; when they end, however that is, nothing of them stays."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+
+from workspace_rl import GymAgent
+from workspace_rl.errors import CompositionError
 
 PROGRAM = r'''
 import multiprocessing, os, subprocess, sys, time
@@ -96,3 +101,17 @@ def test_a_missing_guard_is_called_so(tmp_path):
     program.write_text("\n".join([*lines[:2], "if __name__ == '__main__':", *("    " + one for one in lines[2:])]))
     ran = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, env=environment, check=False)
     assert ran.stdout == "made\n", ran.stderr
+
+
+def make_environments():
+    agent = GymAgent("CartPole-v1", 1, vectorization="async")
+    agent.close()
+    return agent.n_envs
+
+
+def test_where_no_processes_may_be_started_the_advice_works():
+    context = multiprocessing.get_context("fork")
+    with context.Pool(1) as pool, pytest.raises(CompositionError, match="a daemon.*ProcessPoolExecutor"):
+        pool.apply(make_environments)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(make_environments).result(60) == 1
