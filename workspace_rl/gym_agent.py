@@ -84,6 +84,9 @@ class GymAgent(Agent):
     pair `(t, t+1)` is no transition. Without, an environment that is done repeats its last frame with reward 0.
 
     Continuous actions are written in [-1, 1] and rescaled here to the space's bounds.
+
+    Environments may keep, change and use again all arrays that they return or are given, and put anything into `info`,
+    which is thrown away. Integers of another size than the space's are taken where they fit.
     """
 
     _reset_modes: tuple[AutoresetMode, ...] = (AutoresetMode.NEXT_STEP,)
@@ -111,7 +114,8 @@ class GymAgent(Agent):
         """Build the environments; none is reset before the first step `t=0`.
 
         Args:
-            env: an id, a function that returns a new environment, or a vector environment with `NEXT_STEP` resets.
+            env: an id, a function that returns a new environment each time it is called, or a vector environment with
+                `NEXT_STEP` resets.
             n_envs: the number of environments.
             auto_reset: for training; for evaluation, False plays each environment's first episode only.
             vectorization: "sync" steps the environments in this process, "async" each in a process of its own,

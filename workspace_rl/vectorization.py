@@ -225,7 +225,7 @@ class SyncEnvs(SyncVectorEnv):
                 self.close_failures.append(failure(error, i))
 
 
-_WHOLE = frozenset({int, np.int64, np.int32})
+_WHOLE: frozenset[Any] = frozenset({int, np.int64, np.int32})
 
 
 class _Leaf:
