@@ -99,7 +99,7 @@ class UpdateWatch:
         first = bad & ~self.bad
         for room, values in ((self._values, _stacked(metrics.values())), (self._steps, steps)):
             kept = room[: len(values)]
-            kept.copy_(torch.where(first, values[:_ROOM], kept))
+            kept.copy_(torch.where(first, values[:_ROOM].to(kept.device), kept))
         for name, tensor in self._batch.items():
             tensor.copy_(torch.where(first, batch.get_full(name), tensor))
         self.bad.logical_or_(bad)

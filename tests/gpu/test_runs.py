@@ -99,6 +99,14 @@ def test_modes_and_buffers_on_a_gpu(tiny_sac, monkeypatch):
     assert best.device.type == "cpu"
 
 
+def test_updates_may_have_nothing_on_the_gpu_to_look_at(tiny_sac):
+    class Idle(SAC):
+        def update(self, batch, **flags):
+            return {"constant": torch.ones(())}
+
+    assert Idle(tiny_sac | {"device": "cuda"}).train(progress=False).steps >= 600
+
+
 def test_a_loss_that_is_no_number_ends_the_run(tiny_sac):
     class Broken(SAC):
         def update(self, batch, **flags):
