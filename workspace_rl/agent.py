@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.access import given_read, given_write
 from workspace_rl.errors import NoWorkspaceError, WorkspaceError
 from workspace_rl.workspace import Workspace
 
@@ -82,40 +83,51 @@ class Agent(nn.Module):
         """Read and write the workspace, usually at a step: `forward(self, t, **kwargs)`."""
         raise NotImplementedError(f"{self.description()} does not say what it does: implement forward(self, t).")
 
-    def get(self, index: str | tuple[str, int]) -> Tensor:
-        """Return a whole variable, `get("x")` (`[T, B, ...]`), or one step of it, `get(("x", t))` (`[B, ...]`).
+    def get(self, index: Any = None, t: Any = None, *, name: str | None = None) -> Tensor:
+        """Return a whole variable, `get("x")` (`[T, B, ...]`), or one step of it (`[B, ...]`).
+
+        A step is named by `get(("x", t))` or `get("x", t)`.
 
         Raises:
             NoWorkspaceError: the agent is not being called.
+            AccessError: neither form is used, or the step is no whole number.
             UnknownVariableError: nobody has written the variable.
             UnwrittenStepError: nobody has written that step.
         """
         workspace = self.workspace
         if workspace is None:
             workspace = self.running_workspace()
-        if isinstance(index, str):
-            return workspace.get_full(index)
-        return workspace.get(index[0], index[1])
+        if type(index) is tuple and t is None and len(index) == 2:
+            return workspace.get(index[0], index[1])
+        variable, step = given_read("Agent", index if name is None else name, t)
+        return workspace.get_full(variable) if step is None else workspace.get(variable, step)
 
-    def set(self, index: str | tuple[str, int], value: Tensor) -> None:
-        """Write a whole variable, `set("x", v)` (`[T, B, ...]`), or one step of it, `set(("x", t), v)` (`[B, ...]`).
+    def set(self, index: Any = None, t: Any = None, value: Any = None, *, name: str | None = None) -> None:
+        """Write a whole variable, `set("x", v)` (`[T, B, ...]`), or one step of it, `v` being `[B, ...]`.
+
+        A step is named by `set(("x", t), v)` or `set("x", t, v)`.
 
         Raises:
             NoWorkspaceError: the agent is not being called.
-            NotATensorError: `value` is not a tensor.
+            AccessError: neither form is used, or the step is no whole number.
+            NotATensorError: the value is not a tensor.
             VariableMismatchError: shape, dtype or device differ from those of the variable's other steps.
         """
         workspace: Any = self.workspace
         if workspace is None:
             workspace = self.running_workspace()
         writer = self._name or type(self).__name__
-        if isinstance(index, str):
-            workspace.set_full(index, value)
-            workspace.variables[index].writer = writer
+        if type(index) is tuple and value is None and len(index) == 2 and isinstance(workspace, Workspace):
+            workspace.set(index[0], index[1], t, writer=writer)
+            return
+        variable, step, value = given_write("Agent", index if name is None else name, t, value)
+        if step is None:
+            workspace.set_full(variable, value)
+            workspace.variables[variable].writer = writer
         elif isinstance(workspace, Workspace):
-            workspace.set(index[0], index[1], value, writer=writer)
+            workspace.set(variable, step, value, writer=writer)
         else:  # BBRL's own
-            workspace.set(index[0], index[1], value)
+            workspace.set(variable, step, value)
 
     def running_workspace(self) -> Workspace:
         """Return the workspace of the current call.

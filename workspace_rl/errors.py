@@ -53,6 +53,10 @@ class NotATensorError(WorkspaceError, TypeError):
     """Something that is not a tensor is written to a workspace."""
 
 
+class AccessError(WorkspaceError, TypeError):
+    """A variable is read or written in a form that is none of the two."""
+
+
 class NoWorkspaceError(WorkspaceError, RuntimeError):
     """An agent is used outside a call, or called without a workspace."""
 

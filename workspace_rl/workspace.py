@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import torch
 from torch import Tensor
 
+from workspace_rl.access import given_read, given_write, missing_step, required_name
 from workspace_rl.errors import (
     NotATensorError,
     UnknownVariableError,
@@ -186,21 +187,37 @@ class Workspace:
 
     # ---- one step -------------------------------------------------------------------------------------------------
 
-    def set(self, name: str, t: int, value: Tensor, *, writer: str = "") -> None:
+    @overload
+    def set(self, name: str, t: int, value: Tensor, *, writer: str = "") -> None: ...
+
+    @overload
+    def set(self, name: tuple[str, int], t: Tensor, *, writer: str = "") -> None: ...
+
+    @overload
+    def set(self, name: tuple[str, int] = ..., *, value: Tensor, writer: str = "", index: Any = None) -> None: ...
+
+    def set(self, name: Any = None, t: Any = None, value: Any = None, *, writer: str = "", index: Any = None) -> None:
         """Write `value` (`[B, ...]`) at step `t` of variable `name`; the first write decides shape, dtype and device.
 
-        Steps between the last written one and `t` stay unwritten. A negative `t` counts from the end. `writer` is the
-        name of the agent that writes.
+        Both `set("x", t, value)` and an agent's form, `set(("x", t), value)`, may be used. Steps between the last
+        written one and `t` stay unwritten. A negative `t` counts from the end. `writer` is the name of the agent that
+        writes.
 
         Raises:
+            AccessError: neither form is used, or the step is no whole number.
             NotATensorError: `value` is not a tensor.
             VariableMismatchError: shape, dtype or device differ from those of the variable's other steps.
         """
+        if type(t) is not int:
+            name, t, value = given_write("Workspace", name if index is None else index, t, value)
+            if t is None:
+                raise missing_step("set", name)
         if not isinstance(value, Tensor):
             raise NotATensorError(_not_a_tensor(name, value))
         variable = self._variables.get(name)
         if variable is None:
-            variable = self._new_variable(name, value)
+            name = required_name("set", name, index)
+            variable = self._variables.get(name) or self._new_variable(name, value)
             variable.set(t, value)
             self._variables[name] = variable
         else:
@@ -218,15 +235,28 @@ class Workspace:
                 variable.set(t, value)
                 variable.writer = writer
 
-    def get(self, name: str, t: int) -> Tensor:
-        """Return the tensor (`[B, ...]`) that was set at step `t` of variable `name`.
+    @overload
+    def get(self, name: str, t: int) -> Tensor: ...
+
+    @overload
+    def get(self, name: tuple[str, int] = ..., *, index: Any = None) -> Tensor: ...
+
+    def get(self, name: Any = None, t: Any = None, *, index: Any = None) -> Tensor:
+        """Return the tensor (`[B, ...]`) that was set at step `t` of variable `name`: `get("x", t)` or `get(("x", t))`.
 
         Raises:
+            AccessError: neither form is used, or the step is no whole number.
             UnknownVariableError: nobody has written the variable.
             UnwrittenStepError: nobody has written that step.
         """
+        if type(t) is not int:
+            name, t = given_read("Workspace", name if index is None else index, t)
+            if t is None:
+                raise missing_step("get", name)
         variable = self._variables.get(name)
-        return (self._variable(name, t) if variable is None else variable).get(t)
+        if variable is None:
+            variable = self._variable(required_name("get", name, index), t)
+        return variable.get(t)
 
     # ---- whole variables ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,25 +49,38 @@ def _actions(policy: Any, given: Mapping[str, Tensor], variable: str, seed: int)
             random.seed(seed)
             np.random.seed(seed)
             torch.manual_seed(seed)
-            workspace, before = Workspace(), _state()
+            workspace, before = Workspace(), _state(twins.generators)
             for t in range(STEPS):
                 for name, value in given.items():
                     workspace.set(name, t, value)
                 twin(workspace, t=t)
                 actions.append(workspace.get(variable, t).detach().clone())
-                if t == 1 and before == _state() and not twins.generators:
+                if t == 1 and before == _state(twins.generators):
                     return actions, False
         finally:
             twins.put_back()
     return actions, True
 
 
-def _state() -> tuple[Any, ...]:
+def _state(generators: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the states of all random generators, the global ones and those of a policy's own."""
     torch_state = torch.get_rng_state().numpy().tobytes()
     devices = (
         tuple(one.numpy().tobytes() for one in torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
     )
-    return torch_state, devices, random.getstate(), repr(np.random.get_state())
+    return torch_state, devices, random.getstate(), _words(np.random.get_state()), *map(_state_of, generators)
+
+
+def _state_of(generator: Any) -> Any:
+    if isinstance(generator, torch.Generator):
+        return generator.get_state().numpy().tobytes()
+    if isinstance(generator, np.random.Generator):
+        return repr(generator.bit_generator.state)
+    return generator.getstate() if isinstance(generator, random.Random) else _words(generator.get_state())
+
+
+def _words(state: Any) -> tuple[Any, ...]:
+    return state[1].tobytes(), *state[2:]
 
 
 def _observations(environment: Any) -> dict[str, Tensor]:

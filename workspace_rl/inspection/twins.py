@@ -80,8 +80,8 @@ class Twins:
         # Agents may make tensors where no copy reaches, in code that is written in C for instance.
         self.mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else None
         self.shares, self.seed = shares, seed
-        #: The number of random generators that were copied.
-        self.generators = 0
+        #: The copies of random generators.
+        self.generators: list[Any] = []
         self.names = Names(self._copy)
         self._memo: dict[int, Any] = {}
         self._originals: list[Any] = []  # kept, so that no two have the same id
@@ -154,14 +154,17 @@ class Twins:
         return self._object(value)
 
     def _generator(self, value: Any) -> Any:
-        self.generators += 1
+        twin: Any
         if isinstance(value, torch.Generator):
             twin = value.clone_state()
-            return twin if self.seed is None else twin.manual_seed(self.seed)
-        if self.seed is None:
-            return copy.deepcopy(value)
-        make = np.random.default_rng if isinstance(value, np.random.Generator) else type(value)
-        return make(self.seed)
+            if self.seed is not None:
+                twin.manual_seed(self.seed)
+        elif self.seed is None:
+            twin = copy.deepcopy(value)
+        else:
+            twin = (np.random.default_rng if isinstance(value, np.random.Generator) else type(value))(self.seed)
+        self.generators.append(twin)
+        return twin
 
     @contextlib.contextmanager
     def _copying(self) -> Iterator[None]:

@@ -1,0 +1,89 @@
+"""The two forms in which a step of a variable is named: `("x", t)` and `"x", t`."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from torch import Tensor
+
+from workspace_rl.errors import AccessError
+
+
+def given_read(who: str, name: Any, t: Any) -> tuple[str, int | None]:
+    """Return the variable and the step that are meant, None for the whole variable.
+
+    Raises:
+        AccessError: neither `("x", t)` nor `"x", t` was given.
+    """
+    if isinstance(name, tuple):
+        if len(name) != 2 or t is not None:
+            raise _neither(f"{who}.get", (name, t))
+        name, t = name
+    if not isinstance(name, str):
+        raise _neither(f"{who}.get", (name, t))
+    return name, None if t is None else _step(f"{who}.get", name, t)
+
+
+def given_write(who: str, name: Any, t: Any, value: Any) -> tuple[str, int | None, Any]:
+    """Return the variable, the step (None for the whole variable) and the value that are meant.
+
+    Raises:
+        AccessError: neither `("x", t), value` nor `"x", t, value` was given.
+    """
+    if isinstance(name, tuple):
+        if len(name) != 2 or (t is not None and value is not None):
+            raise _neither(f"{who}.set", (name, t, value))
+        value = t if value is None else value
+        name, t = name
+        if t is None:
+            raise _neither(f"{who}.set", ((name, t), value))
+    elif value is None:  # `set("x", value)`
+        t, value = None, t
+    if not isinstance(name, str):
+        raise _neither(f"{who}.set", (name, t, value))
+    return name, None if t is None else _step(f"{who}.set", name, t), value
+
+
+def missing_step(method: str, name: str) -> AccessError:
+    """Return the error of a workspace that is not told which step."""
+    value, word = (", value", "write") if method == "set" else ("", "read")
+    return AccessError(
+        f"Workspace.{method} needs a step: {method}({name!r}, t{value}) or {method}(({name!r}, t){value}). To {word} "
+        f"the whole variable, use {method}_full({name!r}{value}).",
+        variable=name,
+    )
+
+
+def required_name(method: str, name: Any, index: Any) -> str:
+    """Return the name of a variable, by whichever argument it was given.
+
+    Raises:
+        AccessError: it is no text.
+    """
+    name = index if name is None else name
+    if not isinstance(name, str):
+        raise _neither(f"Workspace.{method}", (name,))
+    return name
+
+
+def _step(method: str, name: str, t: Any) -> int:
+    try:
+        return operator.index(t)
+    except TypeError:
+        raise AccessError(
+            f"{method} takes a step that is a whole number, {_shown(t)} was given for variable {name!r}.", variable=name
+        ) from None
+
+
+def _neither(method: str, given: tuple[Any, ...]) -> AccessError:
+    value = ", value" if method.endswith("set") else ""
+    shown = ", ".join(_shown(one) for one in given if one is not None)
+    return AccessError(
+        f'{method} takes the name of a variable and a step, {method.partition(".")[2]}(("x", t){value}) or '
+        f'{method.partition(".")[2]}("x", t{value}); ({shown}) was given.'
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
