@@ -63,7 +63,11 @@ def shown(tmp_path_factory):
         ("config", ["Cell In[2], line 2: SAC(params | {'sead': 1})", "ConfigError: unknown key 'sead'. Did you mean"]),
         (
             "method",
-            ["Cell In[3], line 4: make(0)", "in make: agent = GymAgent('Pendulum-v1', n)", "CompositionError: n_envs"],
+            [
+                "Cell In[3], line 4: make(0)",
+                "in make: agent = GymAgent('Pendulum-v1', n)",
+                "n_envs: at least 1 expected",
+            ],
         ),
         ("variable", ["line 2: workspace.get('x', 0)", "UnknownVariableError: "]),
         ("module", ["Cell In[5], line 1: helpers.build()", "helpers.py, line 4, in build: return Agents(3)"]),
