@@ -41,6 +41,21 @@ def test_code_runs_and_prints_what_the_page_says(path, name, tmp_path):
             assert "\n".join(block.lines) in "\n".join(line.rstrip() for line in printed.splitlines())
 
 
+def test_the_blocks_of_the_readme_run_one_after_the_other_as_they_stand(tmp_path):
+    page = Page(ROOT / "README.md")
+    assert page.programs() == [""]
+    program = page.program()
+    assert '"total_steps": 20_000' in program  # a minute; a shorter run does the same
+    short = '"total_steps": 700, "final_episodes": 1, "nb_evals": 1'
+    page.run(program.replace('"total_steps": 20_000', short), tmp_path / "program")
+    assert {one.name for one in (tmp_path / "program").glob("*.*g")} == {"agent.svg", "curves.svg", "values.png"}
+
+
+def test_pictures_are_small():
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()}
+    assert sizes.keys() == {"film.png", "learning-curve.png", "composition.svg"} and sum(sizes.values()) < 500_000
+
+
 @pytest.mark.parametrize("path", EVERYTHING, ids=short)
 def test_links_lead_to_files_and_headings_that_exist(path):
     for link in Page(path).links():
