@@ -32,7 +32,7 @@ class Logger:
 
     Scalars may be tensors: they stay on their device, unread, until `flush`. What is recorded with `average` several
     times between two flushes is written once, as the mean. `metrics.csv` holds no times, so that equal runs give
-    equal files.
+    equal files. Any text is a name: one with commas, quotes or line breaks stands in quotes there, escaped as in JSON.
     """
 
     def __init__(
