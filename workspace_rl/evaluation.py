@@ -75,7 +75,7 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
     Args:
         env_agent: environments without auto-reset; as many episodes as it has environments are played together.
         policy: chooses the actions.
-        seeds: the seeds of the episodes, whole numbers of at least 0: a list, a range, an array or a tensor.
+        seeds: the seeds of the episodes, whole numbers: a list, a range, an array or a tensor. -1 is 2**31 - 1.
         **kwargs: given to the policy.
 
     Raises:

@@ -381,7 +381,7 @@ class GymAgent(Agent):
         """Give the next reset (`t=0`) these seeds, one for each environment.
 
         Raises:
-            CompositionError: they are not as many as the environments, one is no whole number of at least 0, or several
+            CompositionError: they are not as many as the environments, one is no whole number, or several
                 environments of a vector class have one seed for all of them.
         """
         seeds = checked_seeds(seeds)

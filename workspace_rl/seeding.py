@@ -18,6 +18,9 @@ from workspace_rl.plain_data import told, whole_number
 #: What a seed is used for: each use draws from a stream of its own.
 TRAINING, TRAINING_EPISODES, EVALUATION_EPISODES, FINAL_EPISODES, VIDEO_EPISODES, RENEWAL = range(6)
 
+#: Seeds of episodes are below this number, which every simulator accepts.
+_MOST_SEEDS = 2**31
+
 
 @checked(least={"seed": 0, "use": 0, "n": 0})
 def episode_seeds(seed: int, *use: int, n: int) -> list[int]:
@@ -32,13 +35,13 @@ def episode_seeds(seed: int, *use: int, n: int) -> list[int]:
         n: how many.
 
     Returns:
-        Integers below 2**31, which every simulator accepts.
+        Integers below 2**31.
     """
     sequence = np.random.SeedSequence(seed, spawn_key=use)
     seeds: list[int] = []
     size = n
     while len(seeds) < n:
-        # Of equal ones among 2**31, which are rare, the first is kept.
+        # Of equal ones, which are rare, the first is kept.
         seeds = list(dict.fromkeys((sequence.generate_state(size) >> 1).tolist()))
         size *= 2
     return seeds[:n]
@@ -47,8 +50,10 @@ def episode_seeds(seed: int, *use: int, n: int) -> list[int]:
 def checked_seeds(seeds: Iterable[Any]) -> list[int]:
     """Return seeds as Python's integers, whatever whole numbers they are: a list, a range, an array or a tensor.
 
+    No simulator takes a negative seed, so -1 stands for 2**31 - 1, as it does for 2**64 - 1 in `torch.manual_seed`.
+
     Raises:
-        CompositionError: there are none, or one is no whole number of at least 0.
+        CompositionError: there are none, or one is no whole number of at least -2**31.
     """
     try:
         several = list(seeds)
@@ -58,16 +63,17 @@ def checked_seeds(seeds: Iterable[Any]) -> list[int]:
         ) from None
     if not several:
         raise CompositionError("seeds: at least one expected, one for each episode.")
-    return [checked_seed(seed, "seeds") for seed in several]
+    numbers = [whole_number(seed, "seeds", least=-_MOST_SEEDS, error=CompositionError) for seed in several]
+    return [number + _MOST_SEEDS if number < 0 else number for number in numbers]
 
 
-def checked_seed(seed: Any, name: str = "seed") -> int:
+def checked_seed(seed: Any) -> int:
     """Return a seed as Python's integer.
 
     Raises:
         CompositionError: it is no whole number of at least 0.
     """
-    return whole_number(seed, name, least=0, error=CompositionError)
+    return whole_number(seed, "seed", least=0, error=CompositionError)
 
 
 class RandomState:

@@ -687,7 +687,7 @@ def _idle():
     return Idle()
 
 
-@pytest.mark.parametrize("seeds", [[-1], [1.5], ["1"], 5, None, np.array([[1, 2]]), [None], torch.tensor(3)])
+@pytest.mark.parametrize("seeds", [[-(2**31) - 1], [1.5], ["1"], 5, None, np.array([[1, 2]]), [None], torch.tensor(3)])
 def test_what_is_no_seed_is_refused(seeds):
     agent = GymAgent("CartPole-v1", 1, auto_reset=False)
     with pytest.raises(CompositionError, match="seeds: "):
@@ -697,6 +697,12 @@ def test_what_is_no_seed_is_refused(seeds):
     for seed in (-1, 1.5, "1", None):
         with pytest.raises(CompositionError, match="seed: a whole number"):
             GymAgent("CartPole-v1", seed=seed)
+
+
+def test_negative_seeds_are_those_that_simulators_take():
+    agent = GymAgent("CartPole-v1", 2, auto_reset=False)
+    evaluation = evaluate(agent, _idle(), [-1, 2**31 - 1])
+    assert evaluation.seeds == [2**31 - 1] * 2 and evaluation.returns[0] == evaluation.returns[1]
 
 
 def test_episodes_of_vector_classes_have_the_seeds_that_are_reported_or_are_refused():
