@@ -304,6 +304,8 @@ class OriginWatch(TorchFunctionMode):
         """Note the functions that have computed what may be a loss: those of its summands, or the one that runs."""
         makers = dict.fromkeys(name for one in given for name in self._makers.get(id(one), ()))
         frame = None if makers else program_frame(2)
+        while frame is not None and frame.f_code.co_name in ("<listcomp>", "<genexpr>", "<dictcomp>", "<lambda>"):
+            frame = frame.f_back
         self._makers[id(scalar)] = tuple(makers) or ((short_name(frame.f_code),) if frame is not None else ())
 
     def _judged(self, joined: Origins, parameters: Sequence[Tensor], learns: bool, output: Tensor) -> Origins:
