@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +46,8 @@ def add_run(
             for name, score in scores.items():
                 writer.add_scalar(name, score, step)
             if film is not None:
-                _add_film(writer, film, step)
+                with contextlib.suppress(Exception):  # it lies in the run, and is no reason for a run to fail
+                    _add_film(writer, film, step)
         finally:
             writer.close()
 

@@ -327,7 +327,8 @@ class OffPolicyAlgorithm(ABC, Generic[Config]):
         finally:
             self._close_environments()
             if self.run is not None:
-                self.run.add_wall_time(time.monotonic() - began)
+                with contextlib.suppress(RunFolderError):  # what ended the run says so, too
+                    self.run.add_wall_time(time.monotonic() - began)
                 self.run.unlock()
 
     def _run_loop(self, run: Run, progress: bool, stop: StopRequest) -> None:

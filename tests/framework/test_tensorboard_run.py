@@ -6,6 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from workspace_rl.algos import SAC
+from workspace_rl.tensorboard_run import add_run
 
 
 def test_a_run_tells_its_hyperparameters_its_scores_and_its_film(tiny_sac, tmp_path):
@@ -29,6 +30,13 @@ def test_a_run_tells_its_hyperparameters_its_scores_and_its_film(tiny_sac, tmp_p
     (film,) = events.Images("film of the best policy")
     assert film.encoded_image_string.startswith(b"GIF89a") and film.height <= 200
     assert json.loads((result.run / "wall_time.json").read_text())["seconds"] > 0
+
+
+def test_a_film_that_cannot_be_read_is_left_out(tmp_path):
+    (film := tmp_path / "film.mp4").write_bytes(b"no film")
+    add_run(tmp_path / "events", {"seed": 1}, {"score/final": 2.0}, film, 10)
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert [one.value for one in events.Scalars("score/final")] == [2.0] and not events.Tags()["images"]
 
 
 def result_seed(result):

@@ -41,6 +41,7 @@ def test_a_run_leaves_everything_in_its_folder(tiny_sac, tmp_path):
     expected = {
         "config.yaml",
         "provenance.json",
+        "wall_time.json",
         "composition.svg",
         "metrics.csv",
         "tensorboard",
