@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +56,8 @@ def add_run(
 def _add_film(writer: Any, film: Path, step: int) -> None:
     from moviepy import VideoFileClip
     from PIL import Image
-    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    Summary: Any = importlib.import_module("tensorboard.compat.proto.summary_pb2").Summary  # it has no types
 
     with VideoFileClip(str(film), audio=False) as clip:
         n_frames = max(1, min(MOST_FRAMES, round(clip.duration * clip.fps)))
