@@ -39,7 +39,7 @@ def add_run(
         if value is not None
     }
     with told_errors(folder):
-        writer = SummaryWriter(str(folder))
+        writer: Any = SummaryWriter(str(folder))
         try:
             # Its own add_hparams would make a folder, and so a run, of its own.
             for summary in hparams(values, dict(scores)):
