@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig
 
+from workspace_rl.agent import Agent, is_agent
 from workspace_rl.errors import ConfigError, WorkspaceRLError
 from workspace_rl.plain_data import told
 
@@ -115,6 +116,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return value is None
     if kind is Any or not isinstance(kind, type):  # type variables and names, too
         return True
+    if kind is Agent:
+        return is_agent(value)
     if kind is torch.device:
         return isinstance(value, torch.device)
     if kind in (int, float):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
+import struct
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,20 +55,14 @@ def add_run(
 
 
 def _add_film(writer: Any, film: Path, step: int) -> None:
-    from moviepy import VideoFileClip
-    from PIL import Image
+    import imageio_ffmpeg
 
     Summary: Any = importlib.import_module("tensorboard.compat.proto.summary_pb2").Summary  # it has no types
 
-    with VideoFileClip(str(film), audio=False) as clip:
-        n_frames = max(1, min(MOST_FRAMES, round(clip.duration * clip.fps)))
-        times = [clip.duration * index / n_frames for index in range(n_frames)]
-        pictures = [Image.fromarray(clip.get_frame(time)) for time in times]
-        duration = 1000 * clip.duration / n_frames
-    width, height = pictures[0].size
-    size = (max(1, round(width * MOST_HEIGHT / height)), MOST_HEIGHT) if height > MOST_HEIGHT else (width, height)
-    first, *others = [one.resize(size) for one in pictures]
-    content = io.BytesIO()
-    first.save(content, "GIF", save_all=True, append_images=others, duration=max(20, duration), loop=0)
-    image = Summary.Image(height=size[1], width=size[0], colorspace=3, encoded_image_string=content.getvalue())
+    n_frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(film))
+    filters = f"fps={min(n_frames, MOST_FRAMES) / seconds},scale=-2:'min({MOST_HEIGHT},ih)'"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(film), "-vf", filters, "-f", "gif", "-"]
+    content = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
+    width, height = struct.unpack("<HH", content[6:10])
+    image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
     writer.file_writer.add_summary(Summary(value=[Summary.Value(tag="film of the best policy", image=image)]), step)

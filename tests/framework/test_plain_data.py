@@ -75,7 +75,7 @@ def test_plain(given, expected):
 @pytest.mark.parametrize(
     "value",
     [
-        object(),
+        pytest.param(object(), id="object"),
         {1},
         1j,
         np.complex64(1j),

@@ -821,6 +821,9 @@ BOX = spaces.Box(-1, 1, (2,), np.float32)
 
 
 class OwnSpace(gym.Space):
+    def __repr__(self):
+        return "OwnSpace()"
+
     def sample(self, mask=None):
         return 0
 
