@@ -70,7 +70,9 @@ def differing(first: DictConfig, second: DictConfig) -> dict[str, Any]:
         for config in (first, second)
     )
     counts = [key for key in ours if not key.startswith(WITHOUT_EFFECT)]
-    return {key: ours[key] for key in counts if key not in theirs or ours[key] != theirs[key]}
+    found = {key: ours[key] for key in counts if key not in theirs or ours[key] != theirs[key]}
+    # Where on its machine a run found another one is nobody's concern.
+    return {key: Path(value).name if key.endswith("features_from") else value for key, value in found.items()}
 
 
 def kept_runs() -> list[KeptRun]:
