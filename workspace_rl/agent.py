@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 import torch
@@ -182,12 +183,8 @@ class Agent(nn.Module):
         return [*found, self] if self.name == name else found
 
     def child_agents(self) -> list[Agent]:
-        """Return the agents that this one is composed of, in order."""
-        children: list[Agent] = []
-        for child in self.children():
-            members = child if isinstance(child, nn.ModuleList) else [child]
-            children.extend(one for one in members if is_agent(one))
-        return children
+        """Return the agents that this one is composed of, in order, those in lists and other modules among them."""
+        return list(_outermost_agents(self))
 
     def description(self) -> str:
         """Return a short text that identifies the agent in messages."""
@@ -229,6 +226,14 @@ def is_agent(candidate: object) -> TypeGuard[Agent]:
         isinstance(candidate, nn.Module)
         and all(hasattr(candidate, name) for name in ("workspace", "get", "set", "get_by_name", "seed", "set_name"))
     )
+
+
+def _outermost_agents(module: nn.Module) -> Iterator[Agent]:
+    for child in module._modules.values():  # an agent that stands twice in a list counts twice
+        if is_agent(child):
+            yield child
+        elif child is not None:
+            yield from _outermost_agents(child)
 
 
 def _snapshot(value: Any) -> Any:

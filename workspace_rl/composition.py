@@ -52,7 +52,7 @@ class Agents(Agent):
         return (self[index] for index in range(len(self)))
 
     def seed(self, seed: int) -> Self:
-        """Seed each agent differently, so that two environments in one chain never share episodes."""
+        """Seed each agent differently, so that two environments in one chain do not play the same episodes."""
         seeds = np.random.SeedSequence(seed).generate_state(len(self.agents))
         for agent, own_seed in zip(self, seeds, strict=True):
             agent.seed(int(own_seed))

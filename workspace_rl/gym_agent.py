@@ -205,7 +205,8 @@ class GymAgent(Agent):
 
         Raises:
             ActionError: an action does not fit the action space.
-            UnwrittenStepError: nobody wrote the action at `t-1`.
+            UnknownVariableError, UnwrittenStepError: nobody wrote actions, or that at `t-1`.
+            CompositionError: it was not run at `t=0` before.
             NonFiniteError: a reward, or an observation, is NaN or infinite.
             EnvironmentFailedError: an environment raised an exception, or its process died.
             EnvironmentTimeoutError: an environment in a process of its own took longer than `timeout`.

@@ -229,14 +229,14 @@ def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
     return metrics
 
 
-def read_frame(paths: Iterable[str | Path]) -> pd.DataFrame:
+def read_frame(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     """Return the metrics of several runs as one `pandas.DataFrame`.
 
     It has a row for each step of each run, and the columns `run` (the folder), `step`, and one for each metric (NaN
     where a step has none).
 
     Args:
-        paths: runs (their folders, or their `metrics.csv`), or folders that hold runs somewhere inside.
+        paths: runs (their folders, or their `metrics.csv`), or folders that hold runs somewhere inside; one or several.
 
     Raises:
         MissingDependencyError: pandas is not installed.
@@ -247,7 +247,7 @@ def read_frame(paths: Iterable[str | Path]) -> pd.DataFrame:
     except ImportError as error:
         raise MissingDependencyError(f"tables of metrics need pandas: {how_to_install('plots')}") from error
     frames = []
-    for path in map(Path, paths):
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         files = [path] if path.is_file() else sorted(path.rglob("metrics.csv"))
         if not files:
             raise RunFolderError(f"{path} holds no measurements: there is no metrics.csv in it or in a folder inside.")

@@ -87,8 +87,8 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
         max_grad_norm: the gradient is scaled down to this Euclidean norm if it is longer; None for no limit.
 
     Raises:
-        ConfigError: an argument is of another kind; in a compiled update, `compile_update` was not given this
-            optimiser.
+        ConfigError: an argument is of another kind, or `max_grad_norm` is not above 0; in a compiled update,
+            `compile_update` was not given this optimiser.
     """
     require(loss, Tensor, "minimise: loss", "a tensor that holds one number")
     if not loss.requires_grad or loss.numel() != 1:
@@ -99,6 +99,10 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
         )
     require(optimizer, torch.optim.Optimizer, "minimise: optimizer", "an optimiser of torch")
     require(max_grad_norm, (int, float, np.number, type(None)), "minimise: max_grad_norm", "a number or None")
+    if max_grad_norm is not None and not max_grad_norm > 0:
+        raise ConfigError(
+            f"minimise: max_grad_norm: a number above 0, or None for no limit, expected, {max_grad_norm} found."
+        )
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     compiling = torch.compiler.is_compiling()

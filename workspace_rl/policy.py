@@ -108,9 +108,9 @@ def load_policy(folder: str | Path, allow: Sequence[str | type] = ()) -> Agent:
             may import and start anything.
 
     Raises:
-        PolicyFileError: the folder holds no policy, the files are damaged, changed or do not fit together, or a class
-            is named that is not allowed.
-        RunFolderError, ConfigError: `folder` is no path, or `allow` holds something else than classes and names.
+        PolicyFileError: `folder` is no path or holds no policy, the files are damaged, changed or do not fit together,
+            or a class is named that is not allowed.
+        ConfigError: `allow` holds something else than classes and names.
     """
     folder, allow = policy_folder(folder), allowed_list(allow)
     try:

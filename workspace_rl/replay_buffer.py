@@ -13,6 +13,7 @@ from torch import Tensor
 from workspace_rl.arguments import checked
 from workspace_rl.errors import ReplayBufferError, did_you_mean
 from workspace_rl.other_machines import torch_device
+from workspace_rl.plain_data import told
 from workspace_rl.workspace import Workspace
 
 #: What the rows of a buffer with stacks are saved with besides the variables.
@@ -51,7 +52,7 @@ class ReplayBuffer:
         """Create an empty buffer.
 
         Args:
-            capacity: the number of transitions to hold, summed over environments.
+            capacity: the number of transitions to hold, summed over environments; rounded up to the same for each.
             variables: the names of the variables to store. The ring itself keeps the bit that tells where episodes
                 end, so `done_variable` need not be among them; samples have it all the same.
             done_variable: the variable (`[B]`, bool) that ends an episode.
@@ -96,7 +97,7 @@ class ReplayBuffer:
                 running count as cut off there.
 
         Raises:
-            ReplayBufferError: a variable is missing, or looks different from before.
+            ReplayBufferError: a variable is missing, or looks different from before, or that is no workspace.
         """
         values = self._checked(frames)
         n_steps, batch_size = values[self.done_variable].shape
@@ -211,6 +212,8 @@ class ReplayBuffer:
     def _checked(self, frames: Workspace) -> dict[str, Tensor]:
         """Return the variables to store of frames that fit the buffer, or raise before anything is changed."""
         values: dict[str, Tensor] = {}
+        if not hasattr(frames, "get_full"):
+            raise ReplayBufferError(f"frames: a workspace expected, {told(frames)} found.")
         for name in (*self.variables, self.done_variable):
             if name not in frames:
                 raise ReplayBufferError(

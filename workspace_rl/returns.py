@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from workspace_rl.arguments import require
+from workspace_rl.errors import VariableMismatchError
 from workspace_rl.workspace import Workspace
 
 
@@ -38,12 +39,19 @@ def n_step_transitions(
 
     Returns:
         A workspace with the window's variables and `discount` (`[B]`), in which writing leaves the window as it is.
+
+    Raises:
+        ConfigError: an argument is of another kind.
+        UnknownVariableError: the window lacks a variable.
+        VariableMismatchError: it has fewer than two frames.
     """
     require(window, Workspace, "n_step_transitions: window", "a workspace")
     require(discount_factor, (int, float, np.number), "n_step_transitions: discount_factor", "a number")
     reward = window.get_full(reward_variable)
     terminated = window.get_full(terminated_variable)
     n_steps = reward.shape[0] - 1
+    if n_steps < 1:
+        raise VariableMismatchError(f"a transition needs two frames, but {reward_variable!r} has {reward.shape[0]}.")
     transitions = Workspace(window)
     if n_steps == 1:
         discount = discount_factor * (~terminated[1]).to(reward.dtype)

@@ -130,7 +130,7 @@ class Run:
         write_text(self.path / CONFIG, to_yaml(self.config))
 
     def add_wall_time(self, seconds: float) -> None:
-        """Add to the seconds that training has taken so far, in a file of its own: all others are free of times."""
+        """Add to the seconds that training has taken so far, in a file of its own: equal runs share the others."""
         path = self.path / WALL_TIME
         try:
             before = float(json.loads(path.read_text(encoding="utf-8"))["seconds"])

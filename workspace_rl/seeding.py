@@ -1,4 +1,4 @@
-"""Random numbers: seeds that never coincide, and a random state of one's own."""
+"""Random numbers: seeds that coincide by chance only, and a random state of one's own."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _MOST_SEEDS = 2**31
 def episode_seeds(seed: int, *use: int, n: int) -> list[int]:
     """Return `n` different seeds for the resets of environments.
 
-    They are derived by `numpy.random.SeedSequence` from `seed` and from what they are used for, so that neither two
-    seeds nor two uses share episodes.
+    They are derived by `numpy.random.SeedSequence` from `seed` and from what they are used for, so that two seeds, or
+    two uses, share episodes by chance only: n of the one and m of the other about n m / 2**31 of them.
 
     Args:
         seed: a seed.

@@ -89,7 +89,7 @@ class TrainingResult:
     final: Evaluation | None
     video: Path | None
     tensorboard: Path | None
-    #: Whether ctrl-C ended the run early.
+    #: Whether ctrl-C or SIGTERM ended the run early.
     interrupted: bool
     #: Why the best policy could not be filmed; empty if it was, or was not to be.
     no_video: str = ""

@@ -46,6 +46,8 @@ class Pairs:
 
     def move(self, part: float) -> None:
         """Move parameters by a part of the way; copy buffers, and parameters that are whole numbers."""
+        if part == 1:  # not by arithmetic, which leaves a NaN that the target holds
+            return self.copy()
         targets, sources = self.parameters
         kinds = {(one.dtype, one.device) for one in targets + sources}
         if len(kinds) > 1 or not all(kind.is_floating_point or kind.is_complex for kind, _ in kinds):

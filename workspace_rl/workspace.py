@@ -207,6 +207,7 @@ class Workspace:
             AccessError: neither form is used, or the step is no whole number.
             NotATensorError: `value` is not a tensor.
             VariableMismatchError: shape, dtype or device differ from those of the variable's other steps.
+            UnwrittenStepError: a negative `t` lies before the first step.
         """
         if type(t) is not int:
             name, t, value = given_write("Workspace", name if index is None else index, t, value)
@@ -366,6 +367,7 @@ class Workspace:
 
         Raises:
             VariableMismatchError: a variable has fewer than `n` steps.
+            UnwrittenStepError: nobody has written one of the last `n`.
         """
         copied: dict[str, Variable] = {}
         for name in self._variables if var_names is None else var_names:
@@ -420,7 +422,8 @@ class Workspace:
 
         Raises:
             VariableMismatchError: a variable has another batch size than `t`.
-            UnwrittenStepError: a window begins before step 0, or a variable ends before one of the windows does.
+            UnwrittenStepError: a window begins before step 0, or a variable ends before one of the windows does (looked
+                for where `t` is on the CPU; a GPU is not waited for).
         """
         if _some(t < 0):
             raise UnwrittenStepError(f"windows begin at step 0 or later, not at {t.tolist()}.")
@@ -483,7 +486,7 @@ class Workspace:
         """Return a workspace with the given batch elements (`[N]`, integers), `[T, N, ...]`.
 
         Raises:
-            VariableMismatchError: a variable has no such batch element.
+            VariableMismatchError: a variable has no such batch element (looked for where `indices` are on the CPU).
         """
         for name, variable in self._variables.items():
             if not variable.shape or _some((indices < 0) | (indices >= variable.shape[0])):

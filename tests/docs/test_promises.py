@@ -1,0 +1,205 @@
+"""Sentences of guides and docstrings that no other test proves."""
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from workspace_rl import (
+    Agent,
+    Agents,
+    GymAgent,
+    ReplayBuffer,
+    Run,
+    Workspace,
+    compile_update,
+    episode_seeds,
+    load_policy,
+    minimise,
+    n_step_transitions,
+    save_policy,
+    soft_update,
+)
+from workspace_rl.agents import DeterministicActor
+from workspace_rl.algos import SAC
+from workspace_rl.errors import (
+    CompositionError,
+    ConfigError,
+    PolicyFileError,
+    ReplayBufferError,
+    RunFolderError,
+    UnknownVariableError,
+    UnwrittenStepError,
+    VariableMismatchError,
+)
+from workspace_rl.logger import read_frame
+from workspace_rl.schema import resolve_config
+
+
+class Nothing(Agent):
+    def forward(self, **kwargs):
+        pass
+
+
+def frames(n_steps, batch_size=4):
+    workspace = Workspace()
+    for name, dtype in {"env/reward": torch.float32, "env/terminated": torch.bool, "env/done": torch.bool}.items():
+        workspace.set_full(name, torch.zeros(n_steps, batch_size, dtype=dtype))
+    return workspace
+
+
+# ---- what is raised -----------------------------------------------------------------------------------------------
+
+
+def environment_that_was_not_reset():
+    GymAgent("CartPole-v1")(Workspace(), t=1)
+
+
+def environment_without_actions():
+    workspace, env_agent = Workspace(), GymAgent("CartPole-v1")
+    env_agent(workspace, t=0)
+    env_agent(workspace, t=1)
+
+
+def copy_steps_that_nobody_wrote():
+    workspace = Workspace()
+    workspace.set("x", 0, torch.zeros(1))
+    workspace.set("x", 2, torch.zeros(1))
+    workspace.copy_n_last_steps(2)
+
+
+def step_with_limit(limit):
+    layer = nn.Linear(1, 1)
+    minimise(layer(torch.ones(1)).sum(), torch.optim.SGD(layer.parameters(), lr=0.1), limit)
+
+
+RAISED = {
+    "Workspace.set before the first step": (UnwrittenStepError, lambda: Workspace().set("x", -1, torch.zeros(1))),
+    "Workspace.copy_n_last_steps over a gap": (UnwrittenStepError, copy_steps_that_nobody_wrote),
+    "GymAgent at t=1 first": (CompositionError, environment_that_was_not_reset),
+    "GymAgent without actions": (UnknownVariableError, environment_without_actions),
+    "n_step_transitions of one frame": (VariableMismatchError, lambda: n_step_transitions(frames(1), 0.9)),
+    "n_step_transitions without rewards": (UnknownVariableError, lambda: n_step_transitions(Workspace(), 0.9)),
+    "minimise to a norm of 0": (ConfigError, lambda: step_with_limit(0)),
+    "minimise to a negative norm": (ConfigError, lambda: step_with_limit(-1.0)),
+    "minimise to a norm that is NaN": (ConfigError, lambda: step_with_limit(math.nan)),
+    "ReplayBuffer.put of a list": (ReplayBufferError, lambda: ReplayBuffer(3, ["x"]).put([1])),
+    "load_policy of no path": (PolicyFileError, lambda: load_policy(5)),
+    "read_frame of one folder": (RunFolderError, lambda: read_frame("nowhere")),
+}
+
+
+@pytest.mark.parametrize("kind", RAISED)
+def test_what_docstrings_say_is_raised(kind):
+    error, call = RAISED[kind]
+    with pytest.raises(error) as raised:
+        call()
+    assert "read_frame" not in kind or "nowhere" in str(raised.value)
+
+
+# ---- agents -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "within", [nn.ModuleList, lambda one: nn.ModuleDict({"a": one[0]}), lambda one: nn.Sequential(*one)]
+)
+def test_agents_are_found_and_seeded_wherever_they_stand_in_another_one(within):
+    class Holder(Nothing):
+        def __init__(self, held):
+            super().__init__()
+            self.held = within([held])
+
+    inner = GymAgent("CartPole-v1", name="inner")
+    before = inner._seed
+    holder = Agents(Holder(inner), Nothing())
+    assert holder.get_by_name("inner") == [inner]
+    assert holder.seed(7) is holder and inner._seed != before
+
+
+# ---- numbers ------------------------------------------------------------------------------------------------------
+
+
+def test_with_tau_1_the_target_becomes_the_source_whatever_it_was():
+    source, target = nn.Linear(2, 2), nn.Linear(2, 2)
+    with torch.no_grad():
+        target.weight.fill_(math.nan)
+        target.bias.fill_(math.inf)
+    soft_update(target, source, tau=1)
+    assert torch.equal(target.weight, source.weight) and torch.equal(target.bias, source.bias)
+
+
+def test_the_capacity_of_a_buffer_is_rounded_up_to_the_same_for_each_environment():
+    buffer = ReplayBuffer(10, [])
+    buffer.put(frames(30, batch_size=4))
+    assert len(buffer) == 12
+
+
+def test_episode_seeds_are_apart_but_for_chance():
+    training, scoring = (set(episode_seeds(1, use, n=20_000)) for use in (1, 2))
+    assert len(training) == len(scoring) == 20_000
+    assert len(training & scoring) <= 3  # 0.19 are expected
+
+
+def test_an_update_that_calls_backward_itself_stays_eager():
+    layer = nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(layer.parameters())
+
+    def update(batch):
+        loss = layer(batch.get("x", 0)).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return {"loss": loss.detach()}
+
+    batch = Workspace()
+    batch.set_full("x", torch.ones(1, 3, 2))
+    compiled = compile_update(update, [optimizer])
+    with pytest.warns(UserWarning, match="runs eagerly") as caught:
+        losses = [compiled(batch)["loss"] for _ in range(3)]
+    assert len(caught) == 1 and losses[2] < losses[1] < losses[0]
+
+
+# ---- files --------------------------------------------------------------------------------------------------------
+
+
+def test_equal_runs_share_all_files_but_those_that_hold_times(tiny_sac, tmp_path):
+    found = []
+    for name in ("first", "second"):
+        run = SAC(tiny_sac).train(progress=False).run
+        (tmp_path / "run").rename(tmp_path / name)
+        files = {str(path.relative_to(tmp_path / name)): path for path in (tmp_path / name).rglob("*")}
+        timed = ("tensorboard", "wall_time.json", ".lock")
+        found.append(
+            {one: path.read_bytes() for one, path in files.items() if path.is_file() and not one.startswith(timed)}
+        )
+        assert run == tmp_path / "run" and {"metrics.csv", "best/policy.yaml", "provenance.json"} <= found[-1].keys()
+    assert found[0] == found[1]
+
+
+def test_commands_import_nothing_from_the_working_directory_for_a_run(tmp_path):
+    """Not even those that Python is asked for by `-m`, which looks there first."""
+    (tmp_path / "strangers.py").write_text("open('imported', 'w').close()")
+    config = resolve_config(
+        SAC.config_class,
+        {
+            "base_dir": str(tmp_path / "run"),
+            "gym_env": {"env_name": "strangers:Env-v0"},
+            "algorithm": {"total_steps": 100, "learning_starts": 50},
+        },
+    )
+    run = Run.create(config)
+    run.unlock()
+    save_policy(DeterministicActor(3, [4], 1), run.path / "best")
+    done = subprocess.run(
+        [sys.executable, "-m", "workspace_rl", "evaluate", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 1 and "No module named 'strangers'" in done.stderr, done.stderr
+    assert not (tmp_path / "imported").exists()
