@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from workspace_rl.algorithms import all_algorithms
 from workspace_rl.config import load_config
 from workspace_rl.errors import ConfigError, RunFolderError
 from workspace_rl.evaluation import Evaluation
@@ -116,7 +118,7 @@ class RunRecord:
         return self._json(PROVENANCE)
 
     def wall_time(self) -> float | None:
-        """Return the seconds that training took, over all its sessions; None for runs that are older than that.
+        """Return the seconds that training took, over all its stretches; None for runs that are older than that.
 
         Raises:
             RunFolderError: `wall_time.json` is damaged.
@@ -163,10 +165,12 @@ def group_runs(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def _essence(record: RunRecord) -> dict[str, Any]:
-    """Return the options that decide what is learned."""
+    """Return the options that decide what is learned; those that the run's version did not have yet are as today's."""
+    known = all_algorithms().get(record.algorithm)
+    today = {} if known is None else flatten(dataclasses.asdict(known.config_class()))
     return {
         name: value
-        for name, value in record.options.items()
+        for name, value in {**today, **record.options}.items()
         if not any(name == one or name.startswith(f"{one}.") for one in WITHOUT_EFFECT)
     }
 

@@ -121,7 +121,7 @@ def test_what_cannot_be_drawn_is_told(tmp_path):
 
 def test_one_run_may_be_given_as_it_is(tmp_path):
     path = make_run(
-        tmp_path / "run", {"eval/return_mean": [(0, 1.0), (10, 2.0)]}, env_name="Pendulum-v1", total_steps=9
+        tmp_path / "run", {"eval/return_mean": [(0, 1.0), (10, 2.0)]}, env_name="Pendulum-v1", total_steps=20_000
     )
     for runs in (path, str(path), Run(path), [Run(path)], iter([path]), {"mine": path}, {"mine": Run(path)}):
         (axes,) = learning_curves(runs).axes

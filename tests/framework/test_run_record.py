@@ -3,6 +3,7 @@ import json
 import pytest
 
 from tests.run_folders import make_run
+from workspace_rl.algos.sac import SACConfig
 from workspace_rl.errors import ConfigError, RunFolderError
 from workspace_rl.run_record import RunRecord, flatten, group_runs, open_runs
 
@@ -67,7 +68,6 @@ def test_no_file_outside_the_run_is_read(tmp_path):
     [
         '{"final": 3}',
         '{"final": {"returns": []}}',
-        '{"final": {"returns": [NaN]}}',
         '{"final": {"returns": ["<b>"]}}',
         '{"final": {"returns": [1' + "0" * 400 + "]}}",
         '{"final"',
@@ -109,3 +109,15 @@ def test_origins(tmp_path):
     assert RunRecord(run).provenance() == {}
     (run / "provenance.json").write_text(json.dumps({"versions": {"torch": "2"}}))
     assert flatten(RunRecord(run).provenance()) == {"versions.torch": "2"}
+
+
+def test_an_option_that_an_older_run_does_not_know_is_as_today(tmp_path):
+    today = SACConfig().algorithm.batch_size
+    paths = [
+        make_run(tmp_path / name, {}, **options) for name, options in [("old", {}), ("new", {"batch_size": today})]
+    ]
+    other = make_run(tmp_path / "other", {}, batch_size=today + 1)
+    assert labels(*paths, other) == {
+        f"sac, batch_size={today}": ["old", "new"],
+        f"sac, batch_size={today + 1}": ["other"],
+    }
