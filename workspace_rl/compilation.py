@@ -55,10 +55,10 @@ class CompiledUpdate:
     the functional form of their arithmetic, on their own state, so that eager and compiled calls may alternate. Adam,
     AdamW, SGD (without dampening) and RMSprop of torch.optim have one here.
 
-    The update runs eagerly, with the same results but more slowly, after one warning that says why and what can be
-    done about it: where one of the optimisers has no functional form; where something cannot be traced; where there is
-    no C++ compiler, which PyTorch needs; and where tracing shows that the update changes Python values, such as
-    `self.counter += 1`, which a graph would do once.
+    The update runs eagerly, with the same results but for rounding, more slowly, and after one warning that says
+    why and what can be done about it: where one of the optimisers has no functional form; where something cannot be
+    traced; where there is no C++ compiler, which PyTorch needs; and where tracing shows that the update changes
+    Python values, such as `self.counter += 1`, which a graph would do once.
 
     Within the graph everything that is not a tensor counts as constant, except learning rates. What the update reads
     besides its arguments must therefore not change: tensors may be changed in place. Optimisers may change (their

@@ -13,7 +13,7 @@ from torch import Tensor
 from workspace_rl.arguments import checked
 from workspace_rl.errors import ReplayBufferError, did_you_mean
 from workspace_rl.other_machines import torch_device
-from workspace_rl.plain_data import told
+from workspace_rl.plain_data import told, whole_number
 from workspace_rl.workspace import Workspace
 
 #: What the rows of a buffer with stacks are saved with besides the variables.
@@ -335,8 +335,11 @@ class ReplayBuffer:
         variable says so (see `n_step_transitions`).
 
         Raises:
-            ReplayBufferError: no such window is stored yet, or there can be none.
+            ReplayBufferError: no such window is stored yet, or there can be none; a size is no whole number.
         """
+        if type(batch_size) is not int or type(window) is not int:
+            batch_size = whole_number(batch_size, "batch_size", least=0, error=ReplayBufferError)
+            window = whole_number(window, "window", least=1, error=ReplayBufferError)
         if batch_size < 0 or window < 1:
             raise ReplayBufferError(f"{batch_size} windows of {window} frames cannot be sampled.")
         rank, count = self._ranks(window)

@@ -11,7 +11,7 @@ from tests.guides import PAGES, ROOT, Page
 from workspace_rl.algorithms import find_algorithm
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.cli import build_parser
-from workspace_rl.config import OffPolicyConfig, apply_overrides, load_config
+from workspace_rl.config import EnvironmentConfig, OffPolicyConfig, RunConfig, apply_overrides, load_config
 from workspace_rl.logger import read_metrics
 from workspace_rl.schema import resolve_config
 
@@ -121,6 +121,18 @@ def test_every_parameter_of_an_algorithm_is_explained_with_its_default(name):
 
 def test_every_parameter_that_algorithms_share_is_explained_with_its_default():
     assert table(Page(ROOT / "docs" / "running.md")) == defaults(OffPolicyConfig)
+
+
+def test_every_key_of_an_environment_is_explained():
+    explained = {cells[0].strip("`") for cells in Page(ROOT / "docs" / "running.md").rows("| key of `gym_env` | |")}
+    assert explained == {one.name for one in dataclasses.fields(EnvironmentConfig)} - {"env_name"}
+
+
+def test_keys_that_decide_how_fast_a_run_is_are_told_with_their_defaults():
+    rows = Page(ROOT / "docs" / "running.md").rows("| key | default | |")
+    told = {cells[0].strip("`"): cells[1].strip("`") for cells in rows}
+    known = defaults(RunConfig)
+    assert len(told) == 5 and told == {name: known[name] for name in told}
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -88,6 +88,8 @@ RAISED = {
     "minimise to a negative norm": (ConfigError, lambda: step_with_limit(-1.0)),
     "minimise to a norm that is NaN": (ConfigError, lambda: step_with_limit(math.nan)),
     "ReplayBuffer.put of a list": (ReplayBufferError, lambda: ReplayBuffer(3, ["x"]).put([1])),
+    "ReplayBuffer.sample of a text": (ReplayBufferError, lambda: ReplayBuffer(3, ["x"]).sample("2")),
+    "ReplayBuffer.sample of half a window": (ReplayBufferError, lambda: ReplayBuffer(3, ["x"]).sample(2, 2.5)),
     "load_policy of no path": (PolicyFileError, lambda: load_policy(5)),
     "read_frame of one folder": (RunFolderError, lambda: read_frame("nowhere")),
 }
