@@ -54,9 +54,10 @@ def save_policy(policy: Agent, folder: str | Path, env_or_spaces: Any = None) ->
     # Copies, since an agent that stands twice in a composition would share its tensors, which the format cannot.
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in _tensors(policy).items()}
     checksum = _checksum(described, weights, plain)
+    older = None
     with contextlib.suppress(Exception):  # there are no older weights, or they are damaged
         _, older = _read_weights(folder)
-        # The YAML knows both for as long as either may be there.
+    if older is not None:  # the YAML knows both for as long as either may be there
         write_text(folder / ARCHITECTURE, _to_yaml(described, plain, [checksum, older]))
     with whole_file(folder / WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={"checksum": checksum})

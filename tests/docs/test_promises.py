@@ -1,14 +1,18 @@
 """Sentences of guides and docstrings that no other test proves."""
 
+import contextlib
 import math
 import os
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import torch
 from torch import nn
 
+from tests.guides import ROOT
 from workspace_rl import (
     Agent,
     Agents,
@@ -26,6 +30,9 @@ from workspace_rl import (
 )
 from workspace_rl.agents import DeterministicActor
 from workspace_rl.algos import SAC
+from workspace_rl.compilation import WORTH_COMPILING
+from workspace_rl.config import EnvironmentConfig, OffPolicyConfig
+from workspace_rl.env_facts import LONG_EPISODE, LONGEST_EPISODE
 from workspace_rl.errors import (
     CompositionError,
     ConfigError,
@@ -182,6 +189,36 @@ def test_equal_runs_share_all_files_but_those_that_hold_times(tiny_sac, tmp_path
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("call", range(4))
+def test_a_policy_whose_writing_is_interrupted_is_the_old_one_or_the_new_one(call, tmp_path, monkeypatch):
+    old, new = DeterministicActor(3, [4], 1), DeterministicActor(3, [4], 1)
+    save_policy(old, tmp_path / "policy")
+    replace, calls = os.replace, []
+
+    def interrupted(*paths):
+        calls.append(paths)
+        if len(calls) > call:
+            raise OSError("the power went off")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with contextlib.suppress(RunFolderError):
+        save_policy(new, tmp_path / "policy")
+    found, expected = load_policy(tmp_path / "policy").state_dict(), (new if call > 1 else old).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert len(calls) == min(call + 1, 3)  # YAML for both, weights, YAML for the new ones
+
+
+def test_where_events_of_a_resumed_run_go_is_not_decided_by_its_configuration(tiny_sac, tmp_path):
+    tiny_sac["logger"]["log_dir"] = str(tmp_path / "elsewhere")
+    run = Run.create(resolve_config(SAC.config_class, tiny_sac))
+    run.unlock()
+    opened = Run(run.path)
+    assert opened.config.logger.log_dir == str(tmp_path / "elsewhere")
+    assert opened.resumed_config().logger.log_dir is None
+    assert opened.resumed_config([f"logger.log_dir={tmp_path / 'mine'}"]).logger.log_dir == str(tmp_path / "mine")
+
+
 def test_commands_import_nothing_from_the_working_directory_for_a_run(tmp_path):
     """Not even those that Python is asked for by `-m`, which looks there first."""
     (tmp_path / "strangers.py").write_text("open('imported', 'w').close()")
@@ -205,3 +242,34 @@ def test_commands_import_nothing_from_the_working_directory_for_a_run(tmp_path):
     )
     assert done.returncode == 1 and "No module named 'strangers'" in done.stderr, done.stderr
     assert not (tmp_path / "imported").exists()
+
+
+# ---- numbers and names in prose -----------------------------------------------------------------------------------
+
+SAID = {
+    "README.md": [f"from {WORTH_COMPILING:,} planned updates on"],
+    "docs/running.md": [
+        f"from {WORTH_COMPILING:,} planned updates on",
+        f"after {LONG_EPISODE:,} steps of one episode, and after {LONGEST_EPISODE:,} the episode counts",
+        f"a film ends after {LONG_EPISODE:,}",
+        f"{EnvironmentConfig().timeout:.0f} unless given",
+    ],
+    "docs/reliability.md": [
+        f"({OffPolicyConfig().checkpoint_interval:,} steps unless given; `null`: never)",
+        f"a warning after {LONG_EPISODE:,} steps",
+        f"after {LONGEST_EPISODE:,} |",
+    ],
+    "docs/time.md": [f"{OffPolicyConfig().checkpoint_interval:,} steps unless given"],
+}
+
+
+@pytest.mark.parametrize("page", SAID)
+def test_numbers_in_prose_are_those_of_the_code(page):
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert [one for one in SAID[page] if one not in text] == []
+
+
+def test_the_readme_names_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    (line,) = re.findall(r"# extras: (.+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert set(line.split(", ")) == extras.keys() - {"bench", "dev"}

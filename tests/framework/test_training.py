@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from safetensors import safe_open
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from workspace_rl import Run, Workspace, load_policy
 from workspace_rl.algos import SAC
@@ -87,12 +88,17 @@ def test_a_run_leaves_everything_in_its_folder(tiny_sac, tmp_path):
 
 
 def test_nothing_in_a_run_is_a_pickle(tiny_sac, tmp_path):
+    tiny_sac["record_best"] = True
     SAC(tiny_sac).train(progress=False)
     for path in (tmp_path / "run").rglob("*"):
-        if path.is_file() and not path.name.startswith("events"):
+        if path.is_file():
             if path.suffix == ".safetensors":
                 with safe_open(path, "pt") as file:
                     assert file.keys()
+            elif path.name.startswith("events"):
+                assert list(EventFileLoader(str(path)).Load())
+            elif path.suffix == ".mp4":
+                assert path.read_bytes()[4:8] == b"ftyp"
             else:
                 assert path.read_text()
 
