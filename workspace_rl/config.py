@@ -21,7 +21,7 @@ from workspace_rl.envs.atari import AtariOptions
 from workspace_rl.errors import ConfigError, did_you_mean
 from workspace_rl.plain_data import plain, told
 from workspace_rl.plain_yaml import MAX_CHARACTERS, read_yaml
-from workspace_rl.schema import first_line, option
+from workspace_rl.schema import first_line, option, register_resolvers, require_given
 
 
 @dataclass
@@ -275,9 +275,14 @@ def read_config(source: str | Path | Mapping[str, Any] | DictConfig, overrides: 
     Raises:
         ConfigError: there is no such file, it is not YAML, or an override is not of the form key=value.
     """
-    if isinstance(source, DictConfig):
-        return apply_overrides(source, overrides)
-    if isinstance(source, Mapping):
+    if isinstance(source, DictConfig) and source._get_parent() is not None:
+        # A part of a larger configuration, whose interpolations mean what stands there.
+        register_resolvers()
+        try:
+            source = OmegaConf.to_container(source, resolve=True)  # type: ignore[assignment]
+        except Exception as error:  # besides its own errors, OmegaConf passes on those of what interpolations call
+            raise ConfigError(f"the configuration: {first_line(error)}") from error
+    if isinstance(source, Mapping | DictConfig):  # made anew: the user's own may be read-only, or closed to new keys
         return apply_overrides(OmegaConf.create(plain(source)), overrides)
     if isinstance(source, str | Path):
         return apply_overrides(load_config(source), overrides)
@@ -335,7 +340,10 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         for override in overrides:
             key, _, value = override.partition("=")
             OmegaConf.update(changes, key, plain(read_yaml(value), key), force_add=True)
+        require_given(OmegaConf.to_container(changes))
         merged = OmegaConf.merge(config, changes)
+    except ConfigError:
+        raise
     except Exception as error:  # OmegaConf passes on whatever its YAML parser raises
         raise ConfigError(f"{' '.join(overrides)[:200]}: {first_line(error)}") from error
     if not isinstance(merged, DictConfig):

@@ -23,10 +23,18 @@ def absolute(path: str | Path) -> Path:
     """Return `path` from the root on, `~` replaced: an environment may change the working directory at any time.
 
     Raises:
-        RunFolderError: it is no path, or it is relative and the working directory is gone.
+        RunFolderError: it is no path, the system has no bytes for one of its characters, or it is relative and the
+            working directory is gone.
     """
     try:
+        os.fsencode(path)
         return Path(path).expanduser().absolute()
+    except UnicodeEncodeError as error:
+        unknown = error.object[error.start]
+        raise RunFolderError(
+            f"{str(path)!a}: names of files are written in {error.encoding} here, which has no {unknown!a}. Choose "
+            "another name, or set the environment variable PYTHONUTF8=1."
+        ) from error
     except (TypeError, RuntimeError) as error:  # or `~` stands for nobody's home
         raise RunFolderError(f"the path of a file or folder expected, {path!r} found ({error}).") from error
     except OSError as error:

@@ -20,6 +20,9 @@ from workspace_rl.errors import ConfigError
 from workspace_rl.transfer import Pairs
 from workspace_rl.update_watch import Steps
 
+#: Arguments of optimisers that choose among implementations, of which not all are for every device.
+_IMPLEMENTATIONS = {"fused", "foreach", "capturable", "differentiable"}
+
 
 @checked()
 def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter) -> torch.optim.Optimizer:
@@ -45,10 +48,10 @@ def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter)
 
     def build(optimizer_class: type[torch.optim.Optimizer], **arguments: Any) -> torch.optim.Optimizer:
         known = inspect.signature(optimizer_class).parameters
-        implementations = {"fused", "foreach", "capturable", "differentiable"}
-        if "fused" in known and not implementations & arguments.keys():
+        chosen = _IMPLEMENTATIONS & arguments.keys()
+        if "fused" in known and not chosen:
             arguments["fused"] = True
-        if optimizer_class not in _FUNCTIONAL:
+        if optimizer_class not in _FUNCTIONAL or chosen:
             _try_out(optimizer_class, parameters, arguments)
         try:
             return optimizer_class(parameters, **arguments)
@@ -69,9 +72,11 @@ def _try_out(optimizer_class: type[torch.optim.Optimizer], parameters: list[Any]
         with torch.random.fork_rng(devices):
             optimizer_class(copies, **arguments).step()
     except Exception as error:
+        given = ", ".join(f"{key}={arguments[key]}" for key in sorted(_IMPLEMENTATIONS & arguments.keys()))
+        way_out = f"Leave out {given}." if optimizer_class in _FUNCTIONAL else "torch.optim.Adam and AdamW can."
         raise ConfigError(
             f"{optimizer_class.__name__} cannot train parameters of the shapes {[list(one.shape) for one in copies]} "
-            f"by a step on their gradients ({type(error).__name__}: {error}). torch.optim.Adam and AdamW can."
+            f"by a step on their gradients ({type(error).__name__}: {str(error).rstrip('.')}). {way_out}"
         ) from error
 
 

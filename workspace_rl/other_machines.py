@@ -44,6 +44,8 @@ def torch_device(name: str | torch.device) -> torch.device:
         raise ConfigError(
             f"device: {name!r} is not available ({str(error).splitlines()[0]}). Every machine has device=cpu."
         ) from error
+    if device.type == "meta":
+        raise ConfigError("device: 'meta' has shapes and no numbers, so that nothing can be computed. Use device=cpu.")
     return device
 
 

@@ -72,6 +72,7 @@ def resolve_config(
     try:
         unresolved = plain(given)
         check_keys(schema, unresolved)
+        require_given(unresolved)
         merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), unresolved, dict(fixed or {}))
         values = plain(OmegaConf.to_container(merged, resolve=True))
         _check_resolved(values)
@@ -86,6 +87,15 @@ def resolve_config(
     except Exception as error:  # for instance of a text that is no Unicode
         raise ConfigError(f"the configuration cannot be written down: {first_line(error)}") from error
     return typing.cast(Config, config)
+
+
+def require_given(values: Any) -> None:
+    """Raise a `ConfigError` if a value is OmegaConf's mark of one that must be given, for which a default would do."""
+    for name, value in flatten(values).items():
+        if any(isinstance(one, str) and one == "???" for one in _leaves(value)):
+            raise ConfigError(
+                f"{name}: a value expected, '???' found, which stands for one that must be given. Give it."
+            )
 
 
 def _check_resolved(values: Any) -> None:

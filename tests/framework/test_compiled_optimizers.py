@@ -356,3 +356,9 @@ def test_every_optimiser_is_set_up_for_vectors_and_numbers_or_refused(name):
         optimizer = setup_optimizer(config, layer, nn.Parameter(torch.zeros(())))
     assert torch.equal(before, torch.get_rng_state())
     assert all(not state.get("step") for state in optimizer.state.values())
+
+
+@pytest.mark.parametrize("argument", ["capturable", "differentiable"])
+def test_implementations_that_cannot_take_a_step_here_are_refused_at_once(argument):
+    with pytest.raises(ConfigError, match=f"Leave out {argument}=True"):
+        setup_optimizer({"classname": "torch.optim.Adam", "lr": 1e-3, argument: True}, nn.Linear(2, 1))

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -251,3 +252,48 @@ def test_two_jobs_that_start_at_once_both_run(tmp_path):
     runs = {one.communicate(timeout=60)[0] for one in jobs}
     assert [one.returncode for one in jobs] == [0, 0] and len(runs) == 2
     assert len(list(tmp_path.glob("outputs/Pendulum-v1/*/metrics.csv"))) == 2
+
+
+GIVEN = {"gym_env": {"env_name": "Pendulum-v1"}, "algorithm": {"total_steps": 100, "learning_starts": 10}}
+
+
+@pytest.mark.parametrize("key", ["algorithm.seed", "actor_optimizer.lr", "base_dir", "gym_env.env_args.mass"])
+def test_a_value_that_must_be_given_is_not_a_default(key):
+    config = OmegaConf.create(GIVEN)
+    OmegaConf.update(config, key, "???", force_add=True)
+    with pytest.raises(ConfigError, match=rf"^{key}: a value expected, '\?\?\?' found"):
+        SAC(config)
+    with pytest.raises(ConfigError, match=rf"^{key}: a value expected"):
+        SAC(GIVEN, [f"{key}=???"])
+
+
+def test_overrides_change_nothing_of_a_configuration_that_is_read_only_or_closed():
+    config = OmegaConf.create(GIVEN)
+    OmegaConf.set_struct(config, True)  # as hydra gives it to a program
+    OmegaConf.set_readonly(config, True)
+    assert SAC(config, ["algorithm.seed=3"]).config.algorithm.seed == 3
+    assert "seed" not in config.algorithm
+
+
+def test_a_part_of_a_larger_configuration_means_what_stands_there():
+    whole = OmegaConf.create({"number": 7, "rl": {**GIVEN, "base_dir": "/tmp/S${number}"}})
+    whole.rl.algorithm = {**GIVEN["algorithm"], "seed": "${number}"}
+    sac = SAC(whole.rl)
+    assert (sac.config.algorithm.seed, sac.config.base_dir) == (7, "/tmp/S7")
+    del whole.number
+    with pytest.raises(ConfigError, match="number"):
+        SAC(whole.rl)
+
+
+def test_a_dataclass_of_ones_own_by_way_of_omegaconf():
+    @dataclasses.dataclass
+    class Mine:
+        gym_env: dict[str, str] = dataclasses.field(default_factory=lambda: GIVEN["gym_env"])
+        algorithm: dict[str, int] = dataclasses.field(default_factory=lambda: GIVEN["algorithm"])
+
+    assert SAC(OmegaConf.structured(Mine)).total_steps == 100
+
+
+def test_a_device_without_numbers_is_refused():
+    with pytest.raises(ConfigError, match="'meta' has shapes and no numbers"):
+        SAC({**GIVEN, "device": "meta"})

@@ -154,3 +154,10 @@ def test_the_command_line_runs_on_an_ascii_terminal(tmp_path):
     )
     assert done.returncode == 0, done.stderr.decode()
     assert b" +- " in done.stdout and b"\\xeele" in done.stdout
+
+
+def test_a_folder_that_the_system_cannot_name_is_told(tmp_path):
+    program = "from workspace_rl.files import absolute; absolute('\\u00e9t\\u00e9')"
+    alone = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run([sys.executable, "-c", program], env=alone, capture_output=True, check=False, cwd=tmp_path)
+    assert b"RunFolderError: '\\xe9t\\xe9': names of files are written in ascii here" in ended.stderr
