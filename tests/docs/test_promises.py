@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.guides import ROOT
+from tests.guides import ROOT, Page
 from workspace_rl import (
     Agent,
     Agents,
@@ -21,6 +21,7 @@ from workspace_rl import (
     Run,
     Workspace,
     compile_update,
+    describe,
     episode_seeds,
     load_policy,
     minimise,
@@ -28,7 +29,17 @@ from workspace_rl import (
     save_policy,
     soft_update,
 )
-from workspace_rl.agents import DeterministicActor
+from workspace_rl.agents import (
+    ContinuousQAgent,
+    DeterministicActor,
+    DiscreteQAgent,
+    EpsilonGreedyAgent,
+    GaussianNoiseAgent,
+    GreedyAgent,
+    OrnsteinUhlenbeckNoiseAgent,
+    RandomAgent,
+    SquashedGaussianActor,
+)
 from workspace_rl.algos import SAC
 from workspace_rl.compilation import WORTH_COMPILING
 from workspace_rl.config import EnvironmentConfig, OffPolicyConfig
@@ -273,3 +284,35 @@ def test_the_readme_names_every_extra():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     (line,) = re.findall(r"# extras: (.+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert set(line.split(", ")) == extras.keys() - {"bench", "dev"}
+
+
+def test_what_agents_read_and_write_is_what_the_guide_says():
+    env_agent = GymAgent("Pendulum-v1", n_envs=2)
+    size, n_actions = env_agent.observation_size, 2
+    agents = [
+        SquashedGaussianActor(size, [4], 1),
+        DeterministicActor(size, [4], 1),
+        GaussianNoiseAgent(0.1),
+        OrnsteinUhlenbeckNoiseAgent(),
+        ContinuousQAgent(size, [4], 1),
+        DiscreteQAgent([size], [4], n_actions),
+        GreedyAgent(),
+        EpsilonGreedyAgent(),
+        RandomAgent(env_agent.action_space),
+    ]
+    given = {
+        "env/env_obs": torch.zeros(1, 2, size),
+        "env/done": torch.zeros(1, 2, dtype=torch.bool),
+        "env/timestep": torch.zeros(1, 2, dtype=torch.int64),
+        "q/q_values": torch.zeros(1, 2, n_actions),
+        "action": torch.zeros(1, 2, 1),
+    }
+    rows = Page(ROOT / "docs" / "concepts.md").rows("| agent | reads at `t` | writes at `t` |")
+    told = {name: cells for names, *cells in rows for name in re.findall(r"`(\w+)`", names)}
+    assert told.keys() == {type(one).__name__ for one in agents} | {"GymAgent"}
+    for agent in agents:
+        inputs = {name: one for name, one in given.items() if name != "action" or "Greedy" not in agent.name}
+        found = describe(agent, inputs=inputs).rows
+        for does, cell in zip(("reads", "writes"), told[agent.name], strict=True):
+            named = {one for one in re.findall(r"`([^`]+)`", cell) if not one.startswith("[")}
+            assert named == {row.variable for row in found if row.does == does}, (agent.name, does)
