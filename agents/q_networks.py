@@ -13,6 +13,7 @@ from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import OneHot, network_input, one_hot
 from workspace_rl.arguments import checked
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
+from workspace_rl.spaces import images_with_channels_last
 
 #: The layers of Mnih et al. 2015: filters, kernel size, stride.
 NATURE_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -175,5 +176,6 @@ def _size_after_convolutions(image_shape: Sequence[int]) -> tuple[int, int]:
     if height < 1 or width < 1:
         raise UnsupportedSpaceError(
             f"network 'nature_cnn' needs images of at least 36 x 36 pixels, channels first, not {tuple(image_shape)}."
+            f"{images_with_channels_last(image_shape)}"
         )
     return height, width

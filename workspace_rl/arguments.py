@@ -92,11 +92,21 @@ def require(value: object, kind: type | tuple[type, ...], name: str, expected: s
 
 def _check(function: str, name: str, value: Any, hint: Any, least: float, error: type[WorkspaceRLError]) -> None:
     if not _fits(value, hint):
+        name, value, hint = _misfit(name, value, hint)
         way_out = f" Write [{value}]." if _is_number(value) and "a list" in _named(hint) else ""
         raise error(f"{_called(function)}: {name}: {_named(hint)} expected, {told(value)} found.{way_out}")
     for one in _numbers_of(value) if least > -math.inf else ():
         if one < least:
             raise error(f"{_called(function)}: {name}: at least {least:g} expected, {told(value)} found.")
+
+
+def _misfit(name: str, value: Any, hint: Any) -> tuple[str, Any, Any]:
+    """Return what does not fit, by name: the argument, or the first of its items that is none, if it is a list."""
+    items = typing.get_args(hint)
+    if typing.get_origin(hint) not in (Sequence, Iterable, list) or not _is_list(value) or _named(hint) != "a list":
+        return name, value, hint
+    index, one = next((index, one) for index, one in enumerate(_some(value)) if not _fits(one, items[0]))
+    return _misfit(f"{name}[{index}]", one, items[0])
 
 
 def _called(function: str) -> str:

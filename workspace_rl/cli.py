@@ -35,7 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["compare"]:  # argparse would drop what divides the groups
         given = [VERSUS if one == "--" else one for one in given]
-    options = build_parser().parse_args(given)
+    parser = build_parser()
+    options, rest = parser.parse_known_args(given)
+    if rest:  # argparse takes `key=value` behind another option for something unknown
+        if not hasattr(options, "overrides") or any(one.startswith("-") or "=" not in one for one in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.overrides += rest
     warnings.formatwarning = lambda message, *_, **__: f"workspace-rl: {message}\n"
     try:
         status: int = options.command(options)

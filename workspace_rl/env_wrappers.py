@@ -37,6 +37,7 @@ def normalised(given: Any, path: str) -> list[dict[str, Any]]:
                 f"{name}: a wrapper's name, such as FlattenObservation, or {{classname: RepeatAction, "
                 f"num_repeats: 4}} expected, {one!r} found."
             )
+        classname = classname.replace(":", ".")  # as algorithms are named
         entry["classname"] = classname if "." in classname else f"{GYMNASIUM}.{classname}"
         if "env" in entry:
             raise ConfigError(f"{name}: the argument 'env' is the environment itself; it is not to be given.")
@@ -60,7 +61,9 @@ def _wrapper(entry: Mapping[str, Any], name: str) -> Wrapper:
     try:
         found = find_class(classname, allow=None)
     except ConfigError as error:
-        hint = did_you_mean(short, gym.wrappers.__all__) if module == GYMNASIUM else ""
+        hint = ""
+        if module == GYMNASIUM and "Did you mean" not in str(error):  # those that it imports when they are asked for
+            hint = did_you_mean(short, gym.wrappers.__all__)
         if "cannot be imported" in str(error):
             hint = " Is its module installed, or in a folder where Python looks for modules (PYTHONPATH=.)?"
         raise ConfigError(f"{name}: {error}{hint}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -100,12 +100,25 @@ def observation_size(space: gym.Space[Any]) -> int:
     if isinstance(space, gym.spaces.Box | gym.spaces.MultiBinary):
         raise UnsupportedSpaceError(
             f"the observation space {space} is not a vector, but of shape {list(space.shape)}. It becomes one by "
-            f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}. (Images that DQN reads by "
-            "algorithm.architecture.network=nature_cnn have channels first, at least 36 x 36 pixels.)"
+            f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}.{images_with_channels_last(space.shape)}"
         )
     raise UnsupportedSpaceError(
         f"the observation space {space} has several parts, which these networks do not read. A vector is made of them "
         f"by gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}."
+    )
+
+
+def images_with_channels_last(shape: Sequence[int]) -> str:
+    """Return how DQN learns from images `[height, width, channels]`; nothing if they are none, or too small."""
+    if len(shape) != 3 or min(shape[:2]) < 36 or shape[2] > 4:
+        return ""
+    stacked = "[GrayscaleObservation, {classname: FrameStackObservation, stack_size: 4}]"
+    wrappers = (
+        f"gym_env.wrappers={stacked} makes" if shape[2] == 3 else "a wrapper of your own in gym_env.wrappers makes"
+    )
+    return (
+        " From images DQN learns by convolutions, algorithm.architecture.network=nature_cnn, which read channels "
+        f"first: {wrappers} such of these, or gym_env.atari={{}} those of an Atari game."
     )
 
 

@@ -90,6 +90,15 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert "usage: workspace-rl" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["--allow", "json", "a=1"], ["b=2", "--allow=json", "a=1"]])
+def test_parameters_may_stand_behind_other_options(arguments, tmp_path, capsys):
+    assert main(["resume", str(tmp_path), *arguments]) == 1
+    assert "is not the folder of a run" in capsys.readouterr().err
+    for wrong in (["resume", str(tmp_path), *arguments, "--wrong=1"], ["evaluate", str(tmp_path), "a=1"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+
+
 @pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["record"], ["plot"], ["report"], ["configs"]])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -1,6 +1,7 @@
 """`gym_env.wrappers` and `gym_env.max_episode_steps`: environments as configurations wrap and cut them."""
 
 import copy
+import re
 import sys
 
 import gymnasium as gym
@@ -169,6 +170,14 @@ def test_a_wrapper_that_cannot_be_is_refused_when_environments_are_made(wrapper,
 def test_entries_of_another_kind_are_refused(wrappers):
     with pytest.raises(ConfigError, match="gym_env.wrappers"):
         config_of(env_name="x", wrappers=wrappers)
+
+
+def test_names_are_those_of_algorithms_and_near_ones_are_told_once():
+    assert config_of(env_name="x", wrappers=["my_module:Mine"]).wrappers == [{"classname": "my_module.Mine"}]
+    for name, near in (("Flatten", "FlattenObservation"), ("FramesStackObservation", "FrameStackObservation")):
+        with pytest.raises(ConfigError) as raised:
+            make_env_agent(config_of(env_name="Pendulum-v1", wrappers=[name]), 1, auto_reset=True)
+        assert str(raised.value).count(f"Did you mean '{near}'?") == 1, raised.value
 
 
 def test_what_is_stepped_all_at_once_cannot_be_wrapped():
@@ -368,6 +377,26 @@ def test_the_advice_about_actions_leads_to_a_run(algorithm, name, advice, wrappe
         ALGORITHMS[algorithm](tiny_sac)
     tiny_sac["gym_env"]["wrappers"] = [wrapper]
     assert ALGORITHMS[algorithm](tiny_sac).train(progress=False).steps >= 200
+
+
+class Camera(SpaceEnv):
+    def __init__(self):
+        super().__init__(gym.spaces.Box(0, 255, (40, 44, 3), np.uint8), gym.spaces.Discrete(2))
+
+
+gym.register("Camera-v0", Camera, max_episode_steps=9)
+
+
+@pytest.mark.parametrize("network", ["mlp", "nature_cnn"])
+def test_the_advice_about_pictures_with_channels_last_leads_to_convolutions(network, tiny_sac):
+    tiny_sac["algorithm"] |= {"total_steps": 200, "architecture": {"network": network}}
+    tiny_sac["gym_env"] = {"env_name": f"{__name__}:Camera-v0"}
+    with pytest.raises(UnsupportedSpaceError, match="network=nature_cnn, which read channels first") as raised:
+        DQN(tiny_sac)
+    wrappers = re.search(r"gym_env.wrappers=\[.*?\] ", str(raised.value)).group().strip()
+    algorithm = DQN(tiny_sac, [wrappers, "algorithm.architecture.network=nature_cnn"])
+    assert algorithm.train_env.observation_space.shape == (4, 40, 44)
+    assert algorithm.train(progress=False).steps >= 200
 
 
 def test_sac_is_not_for_choices_and_says_who_is(tiny_sac):

@@ -192,3 +192,8 @@ def test_every_public_function_and_agent_is_in_the_table():
         "describe", "diagram", "policy_function", "squashed_gaussian_log_prob",
     }  # fmt: skip
     assert {name for package in (workspace_rl, agents) for name in package.__all__} <= known | others
+
+
+def test_the_item_of_a_list_that_does_not_fit_is_named():
+    with pytest.raises(WorkspaceRLError, match=r"wrappers\[1\]: a function expected, 'FlattenObservation'"):
+        GymAgent("CartPole-v1", wrappers=[gym.wrappers.FlattenObservation, "FlattenObservation"])
