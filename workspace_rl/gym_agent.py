@@ -385,9 +385,7 @@ class GymAgent(Agent):
             CompositionError: they are not as many as the environments, one is no whole number, or several
                 environments of a vector class have one seed for all of them.
         """
-        seeds = checked_seeds(seeds)
-        if len(seeds) != self.n_envs:
-            raise CompositionError(f"{self.n_envs} environments need as many seeds, {len(seeds)} were given.")
+        seeds = self._one_for_each(seeds)
         if self.n_envs > 1 and not self._seeds_apart:
             raise CompositionError(
                 f"the {self.n_envs} environments of {type(self.vector_env.unwrapped).__name__} are reset by one seed "
@@ -404,13 +402,21 @@ class GymAgent(Agent):
             seeds: for the next reset, one for each environment; where one seed resets all of them, it is the first.
 
         Raises:
-            CompositionError: the agent was given a vector environment, which it cannot make anew.
+            CompositionError: the agent was given a vector environment, which it cannot make anew, or there are not as
+                many seeds as environments.
         """
         if self._given_vector_env:
             raise CompositionError(f"{self.description()} was given a vector environment and cannot make another one.")
+        seeds = None if seeds is None else self._one_for_each(seeds)
         self.close()
         self.vector_env = self._make_vector_env(self.n_envs)
-        self._episodes, self._next_seeds = None, self._next_seeds if seeds is None else checked_seeds(seeds)
+        self._episodes, self._next_seeds = None, self._next_seeds if seeds is None else list(seeds)
+
+    def _one_for_each(self, seeds: Sequence[int]) -> list[int]:
+        seeds = checked_seeds(seeds)
+        if len(seeds) != self.n_envs:
+            raise CompositionError(f"{self.n_envs} environments need as many seeds, {len(seeds)} were given.")
+        return seeds
 
     @property
     def episode_returns(self) -> np.ndarray:

@@ -105,10 +105,15 @@ def gae(
 
     Raises:
         ConfigError: an argument is of another kind.
+        VariableMismatchError: the tensors have different numbers of steps.
     """
     tensors = {"reward": reward, "value": value, "next_value": next_value, "bootstrap": bootstrap, "trace": trace}
     for name, one in tensors.items():
         require(one, Tensor, f"gae: {name}", "a tensor")
+        if one.shape[:1] != reward.shape[:1]:
+            raise VariableMismatchError(
+                f"gae: {name}: as many steps as in reward {list(reward.shape)} expected, {list(one.shape)} found."
+            )
     for name, number in {"discount_factor": discount_factor, "gae_lambda": gae_lambda}.items():
         require(number, (int, float, np.number), f"gae: {name}", "a number")
     delta = reward + discount_factor * next_value.detach() * bootstrap - value

@@ -23,6 +23,7 @@ from workspace_rl import (
     compile_update,
     describe,
     episode_seeds,
+    gae,
     load_policy,
     minimise,
     n_step_transitions,
@@ -90,6 +91,11 @@ def copy_steps_that_nobody_wrote():
     workspace.copy_n_last_steps(2)
 
 
+def gae_over_other_steps():
+    value, flags = torch.zeros(3, 2), torch.ones(2, 2, dtype=torch.bool)
+    gae(value, value, value, bootstrap=flags, trace=flags, discount_factor=0.9, gae_lambda=0.9)
+
+
 def step_with_limit(limit):
     layer = nn.Linear(1, 1)
     minimise(layer(torch.ones(1)).sum(), torch.optim.SGD(layer.parameters(), lr=0.1), limit)
@@ -105,6 +111,8 @@ RAISED = {
     "minimise to a norm of 0": (ConfigError, lambda: step_with_limit(0)),
     "minimise to a negative norm": (ConfigError, lambda: step_with_limit(-1.0)),
     "minimise to a norm that is NaN": (ConfigError, lambda: step_with_limit(math.nan)),
+    "GymAgent.renew with too few seeds": (CompositionError, lambda: GymAgent("CartPole-v1", n_envs=2).renew([1])),
+    "gae over other steps": (VariableMismatchError, gae_over_other_steps),
     "ReplayBuffer.put of a list": (ReplayBufferError, lambda: ReplayBuffer(3, ["x"]).put([1])),
     "ReplayBuffer.sample of a text": (ReplayBufferError, lambda: ReplayBuffer(3, ["x"]).sample("2")),
     "ReplayBuffer.sample of half a window": (ReplayBufferError, lambda: ReplayBuffer(3, ["x"]).sample(2, 2.5)),
