@@ -39,6 +39,7 @@ def make_env(
         UnknownEnvironmentError: no environment has this name.
         ConfigError: an option of `atari` is unknown, or has an impossible value; or the environment refuses an
             argument (but a TypeError of its own, for an argument that it does not know, is passed on).
+        CompositionError: `atari` is given for what is no Atari game.
         MissingDependencyError: its simulator is not installed; the message names the line that installs it.
     """
     configure_headless_rendering()
