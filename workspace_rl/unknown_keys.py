@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import typing
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from workspace_rl.plain_data import told
 
 #: What stands for the section of each optimiser.
 _OPTIMIZER = "*optimizer"
+#: What stands for the sizes of each network.
+_HIDDEN_SIZE = "algorithm.architecture.*hidden_size"
 
 #: Words of BBRL, CleanRL, RLlib, stable-baselines3, TF-Agents and papers, by what they are called here. The first
 #: target that an algorithm has is the one that is meant.
@@ -59,13 +62,15 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
         target_update_frequency target_update_interval target_update_period""",
     ("algorithm.double",): "clip_double double_dqn double_q is_double use_double use_double_q",
     ("algorithm.architecture.dueling",): "dueling dueling_dqn use_dueling",
-    ("algorithm.architecture.hidden_size", "algorithm.architecture.actor_hidden_size"): """
-        actor_hidden_sizes actor_fc_layers fc_layer_params fcnet_hiddens hidden_dim hidden_dims hidden_layers
-        hidden_size hidden_sizes hidden_units layer_sizes layers mlp_hidden net_arch num_units pi_hidden_sizes
+    ("algorithm.architecture.hidden_size", _HIDDEN_SIZE): """
+        fc_layer_params fcnet_hiddens hidden_dim hidden_dims hidden_layers
+        hidden_size hidden_sizes hidden_units layer_sizes layers mlp_hidden net_arch num_units
         policy_kwargs""",
+    ("algorithm.architecture.actor_hidden_size", "algorithm.architecture.hidden_size"): """
+        actor_fc_layers actor_hidden_sizes pi_hidden_sizes""",
     ("algorithm.architecture.critic_hidden_size", "algorithm.architecture.hidden_size"): """
         critic_hidden_sizes joint_fc_layer_params q_hidden_sizes qf_hidden_sizes""",
-    ("algorithm.architecture",): "features_extractor_class model network_kwargs policy_network",
+    ("algorithm.architecture",): "features_extractor_class model network_kwargs policy policy_network",
     ("algorithm.buffer_size",): """
         buffer_capacity buffer_limit capacity max_buffer_size max_size memory_capacity memory_size
         replay_buffer_capacity replay_buffer_size replay_capacity replay_size rb_capacity""",
@@ -110,7 +115,7 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
     ("compile",): "torch_compile use_compile jit",
     ("precision",): "amp autocast bf16 dtype mixed_precision",
     ("torch_threads",): "n_threads num_threads threads torch_num_threads",
-    ("algo",): "agent algo_name algorithm_name policy",
+    ("algo",): "agent algo_name algorithm_name",
 }  # fmt: skip
 _TARGETS = {word: targets for targets, words in OTHERS_WORDS.items() for word in words.split()}
 
@@ -138,7 +143,8 @@ def _check(section: type[Any], given: Any, path: str, schema: type[Any]) -> None
     hints = typing.get_type_hints(section)
     for key, value in given.items():
         if key not in hints:
-            hint = _elsewhere(key, path, schema) or did_you_mean(str(key), hints) or _similar(key, schema)
+            hint = _elsewhere(key, path, schema) or did_you_mean(str(key), hints)
+            hint = hint or _misspelt(key, path, schema) or _similar(key, schema)
             raise ConfigError(f"unknown key {path + str(key)!r}.{hint} Valid here: {', '.join(hints)}.")
         if dataclasses.is_dataclass(hints[key]):
             _check(typing.cast(type[Any], hints[key]), value, f"{path}{key}.", schema)
@@ -169,13 +175,21 @@ def _elsewhere(key: Any, path: str, schema: type[Any]) -> str:
     for target in _TARGETS.get(word.lower(), ()):
         found = [one for one in keys if _is_target(one, target)]
         if found:
-            meaning = keys[found[0]]
+            meaning = keys[found[0]] if len(found) == 1 else ""
             return f" Here it is {' or '.join(found)}{f' ({meaning})' if meaning else ''}."
     return ""
 
 
+def _misspelt(key: Any, path: str, schema: type[Any]) -> str:
+    """Return what another's word is called here that is spelt nearly like it."""
+    near = difflib.get_close_matches(str(key).lower(), _TARGETS, n=1, cutoff=0.8)
+    return _elsewhere(near[0], path, schema) if near else ""
+
+
 def _is_target(key: str, target: str) -> bool:
     section, _, name = key.rpartition(".")
+    if target == _HIDDEN_SIZE:
+        return section == "algorithm.architecture" and name.endswith("hidden_size")
     return key == target or (target == f"{_OPTIMIZER}.{name}" and section.endswith("optimizer"))
 
 

@@ -58,6 +58,7 @@ def test_configurations_are_lines_and_environments_and_metrics_are_panels(tmp_pa
         make_run(tmp_path / f"{env}{tau}", metrics, env_name=env, tau=tau) for env in ("A-v0", "B-v0") for tau in (1, 2)
     ]
     figure = learning_curves(runs, [RETURN, "loss/*"])
+    assert len(learning_curves(runs, "loss/*").axes) == len(learning_curves(runs, ["loss/*"]).axes) < len(figure.axes)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [f"{env}: {name}" for name in (RETURN, "loss/actor") for env in ("A-v0", "B-v0")]
     assert [axes.get_subplotspec().get_geometry()[1] for axes in figure.axes] == [2] * 4  # the environments' columns

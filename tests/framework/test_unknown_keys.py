@@ -35,7 +35,7 @@ def hint(path, schema=SACConfig):
 def test_every_target_is_a_key_of_some_algorithm():
     for targets in OTHERS_WORDS:
         for target in targets:
-            names = [target] if "*" not in target else [target.replace("*", "actor_"), target.replace("*", "")]
+            names = [target] if "*" not in target else [target.replace("*", "actor_"), target.replace("*", "critic_")]
             assert KEYS.issuperset(names), target
     words = [word for words in OTHERS_WORDS.values() for word in words.split()]
     assert len(words) == len(set(words)) == len(_TARGETS)
@@ -65,7 +65,17 @@ def test_every_word_of_others_leads_somewhere(word):
         ("lr", "It belongs into actor_optimizer.lr or critic_optimizer.lr or entropy_coef_optimizer.lr."),
         ("algorithm.lr", "It belongs into actor_optimizer.lr or critic_optimizer.lr or entropy_coef_optimizer.lr."),
         ("algorithm.actor_hidden_size", "It belongs into algorithm.architecture.actor_hidden_size."),
-        ("hidden_size", "Here it is algorithm.architecture.actor_hidden_size (units of the actor's hidden layers)."),
+        (
+            "hidden_size",
+            "Here it is algorithm.architecture.actor_hidden_size or algorithm.architecture.critic_hidden_size",
+        ),
+        ("algorithm.gama", "Here it is algorithm.discount_factor (gamma)."),
+        ("learning_rte", "Here it is actor_optimizer.lr or"),
+        (
+            "pi_hidden_sizes",
+            "Here it is algorithm.architecture.actor_hidden_size (units of the actor's hidden layers).",
+        ),
+        ("policy", "Here it is algorithm.architecture."),
         ("algorithm.gamma", "Here it is algorithm.discount_factor (gamma)."),
         ("gamma", "Here it is algorithm.discount_factor (gamma)."),
         ("tau", "Here it is algorithm.tau_target (how far target critics move at each update)."),
@@ -76,7 +86,7 @@ def test_every_word_of_others_leads_somewhere(word):
         ("algorithm.n_step", "Here it is algorithm.n_step_return (rewards summed"),
         ("algorithm.num_envs", "Here it is algorithm.n_envs (environments stepped together)."),
         ("env_id", "Here it is gym_env.env_name (gymnasium id"),
-        ("policy_kwargs", "Here it is algorithm.architecture.actor_hidden_size"),
+        ("policy_kwargs", "Here it is algorithm.architecture.actor_hidden_size or algorithm."),
         ("batchsize", "Did you mean 'algorithm.batch_size'?"),
         ("algorithm.sed", "Did you mean 'seed'?"),
         ("algorithm.total-steps", "Did you mean 'total_steps'?"),

@@ -50,7 +50,7 @@ class Curve:
 
 def learning_curves(
     runs: Runs,
-    metrics: Sequence[str] = RETURNS,
+    metrics: str | Sequence[str] = RETURNS,
     *,
     normalise: Mapping[str, tuple[float, float]] | None = None,
     confidence: float = 0.95,
@@ -71,7 +71,7 @@ def learning_curves(
     Args:
         runs: a run (its folder, or a `Run`); several, which are grouped by configuration (see `group_runs`); or groups
             of them by label.
-        metrics: names in `metrics.csv`; `*` stands for anything.
+        metrics: a name in `metrics.csv`, or several; `*` stands for anything.
         normalise: for each environment the scores that count as 0 and as 1, for instance those of a random and of a
             good policy. All environments are then put together in one panel, the environments being the strata.
         confidence: how much of the bootstrap's distribution a band covers.
@@ -88,7 +88,7 @@ def learning_curves(
         ConfigError: there are no runs, none of them has such a metric, there are more panels than can be seen, or an
             environment has no scores to normalise by.
     """
-    panels = _panels(_groups(runs), metrics, normalise)
+    panels = _panels(_groups(runs), [metrics] if isinstance(metrics, str) else metrics, normalise)
     if columns is None:
         environments = len(panels) // len({panel.metric for panel in panels})
         columns = environments if 1 < environments < len(panels) and environments <= 4 else 3
