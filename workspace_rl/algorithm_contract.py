@@ -15,6 +15,12 @@ POLICIES = {
     "random_policy": "acts in the first random_steps, for instance RandomAgent(self.train_env.action_space)",
     "eval_policy": "is scored and saved, for instance the actor without noise",
 }
+#: Metrics that the loop itself writes, and what it adds to an update's.
+OF_THE_LOOP = frozenset(
+    [f"eval/{one}" for one in ("return_mean", "return_std", "length_mean")]
+    + [f"train/{one}" for one in ("episode_return", "episode_length")]
+    + ["time/steps_per_second", "workspace_rl/finite", "workspace_rl/steps"]
+)
 
 
 def require_declared(algorithm: type) -> None:
@@ -74,4 +80,13 @@ def require_metrics(metrics: Any, algorithm: str) -> None:
             raise CompositionError(
                 f"{algorithm}.update returns {type(value).__name__} as {name!r}; a tensor is expected, so that no "
                 "device is waited for: loss.detach(), not loss.item(); torch.tensor(x) for other numbers."
+            )
+        if value.is_complex():
+            raise CompositionError(
+                f"{algorithm}.update returns complex numbers as {name!r}; real ones can be logged: value.abs(), say."
+            )
+        if name in OF_THE_LOOP:
+            raise CompositionError(
+                f"{algorithm}.update returns a metric called {name!r}, which the loop writes itself: the two would be "
+                "taken for one. Give it another name."
             )

@@ -37,9 +37,9 @@ def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
         # The running program is there already, under another name.
         program = module_name == program_name()
         module = sys.modules["__main__"] if program else importlib.import_module(module_name)
+        found = getattr(module, name, None)  # which may import a part of it
     except Exception as error:  # a module may raise anything when it is imported
         raise ConfigError(f"class {classname!r}: module {module_name!r} cannot be imported ({error}).") from error
-    found = getattr(module, name, None)
     if not isinstance(found, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         raise ConfigError(f"module {module_name!r} has no class {name!r}.{did_you_mean(name, classes)}")

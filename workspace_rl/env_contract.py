@@ -228,7 +228,8 @@ def described(value: Any) -> str:
     """Return a value's type, and its shape and dtype or its length or itself, in short."""
     kind = type(value).__name__
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{kind} {value.dtype} of shape {list(value.shape)}"
+        attached = " with gradients, which must be detached," if getattr(value, "requires_grad", False) is True else ""
+        return f"{kind} {value.dtype} of shape {list(value.shape)}{attached}"
     if isinstance(value, tuple | list | Mapping):
         return f"a {kind} of {len(value)}"
     text = repr(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -82,6 +84,11 @@ def _wrapper(entry: Mapping[str, Any], name: str) -> Wrapper:
             "gymnasium.Wrapper in a module of yours, and name it: my_module.MyWrapper."
         )
     check_arguments(found, arguments, name)
+    for key, one in inspect.signature(found).parameters.items():
+        # Files have lists only, which some wrappers refuse.
+        kinds = re.split(r" *\| *", re.sub(r"\[.*?\]", "", str(one.annotation)))
+        if isinstance(arguments.get(key), list) and "tuple" in kinds:
+            arguments[key] = tuple(arguments[key])
     return partial(_wrapped, found, arguments, name)
 
 

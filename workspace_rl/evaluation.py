@@ -16,6 +16,7 @@ from workspace_rl.env_facts import LongEpisodes, warn_of_memory
 from workspace_rl.errors import CompositionError
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.modes import acting
+from workspace_rl.policy_spaces import require_fitting
 from workspace_rl.seeding import RandomState, checked_seeds
 from workspace_rl.workspace import Workspace
 
@@ -79,8 +80,8 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
         **kwargs: given to the policy.
 
     Raises:
-        CompositionError: the environments reset themselves, there are no seeds or one is no seed, or several
-            environments of a vector class have one seed for all of them.
+        CompositionError: the environments reset themselves, or are not those that the policy is known to be for, there
+            are no seeds or one is no seed, or several environments of a vector class have one seed for all of them.
         Stopped: ctrl-C or SIGTERM has asked for the end, where a `StopRequest` listens.
     """
     if env_agent.auto_reset:
@@ -89,6 +90,7 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
             "auto_reset=False."
         )
     seeds = checked_seeds(seeds)
+    require_fitting(policy, env_agent)
     agent = TemporalAgent(Agents(env_agent, policy))
     n_envs = env_agent.n_envs
     returns: list[float] = []

@@ -10,8 +10,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from workspace_rl.agent import Agent
 from workspace_rl.errors import CompositionError, PolicyFileError
 from workspace_rl.gym_agent import GymAgent
+from workspace_rl.spaces import space_leaves
 
 #: Bounds that differ from component to component are written down up to so many.
 MOST_BOUNDS = 2_000
@@ -89,6 +91,36 @@ def spaces_of(env_or_spaces: Any, known: PolicySpaces | None = None) -> PolicySp
         )
     how = (known.rescale_actions, known.clip_actions) if known is not None else (True, False)
     return PolicySpaces(pair[0], pair[1], *how)
+
+
+def require_fitting(policy: Agent, env_agent: GymAgent) -> None:
+    """Look whether a policy whose spaces are known is for the environments of `env_agent`.
+
+    Raises:
+        CompositionError: it reads observations of other shapes, or its actions would be taken in other units.
+    """
+    known = policy.policy_spaces
+    if known is None or not isinstance(env_agent.observation_space, gym.Space):
+        return
+    who, where = policy.description(), env_agent.description()
+    expected, found = _shapes(known.observation), _shapes(env_agent.observation_space)
+    if expected != found:
+        raise CompositionError(
+            f"{who} was made for observations {known.observation}, but {where} gives {env_agent.observation_space}. "
+            "Give it the environment that it was trained in, with the same wrappers and arguments."
+        )
+    space = env_agent.action_space
+    units = isinstance(space, gym.spaces.Box) and not ((space.low == -1).all() and (space.high == 1).all())
+    if units and known.rescale_actions != env_agent.rescale_actions:
+        written = "in [-1, 1]" if known.rescale_actions else "in the units of its space"
+        raise CompositionError(
+            f"{who} writes actions {written}, but {where} takes them otherwise "
+            f"(rescale_actions={env_agent.rescale_actions}). Build it with rescale_actions={known.rescale_actions}."
+        )
+
+
+def _shapes(space: gym.Space[Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(leaf.shape or ()) for name, (leaf, _) in space_leaves(space, "env_obs").items()}
 
 
 # ---- spaces as plain data -----------------------------------------------------------------------------------------

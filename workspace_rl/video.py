@@ -19,6 +19,7 @@ from workspace_rl.files import absolute, whole_file
 from workspace_rl.gym_agent import GymAgent
 from workspace_rl.modes import acting
 from workspace_rl.pictures import Pictures
+from workspace_rl.policy_spaces import require_fitting
 from workspace_rl.seeding import RandomState, checked_seeds
 from workspace_rl.workspace import Workspace
 
@@ -44,7 +45,7 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
     Raises:
         RenderingError: the environment draws nothing that a film can be made of (the message says what), ffmpeg cannot
             write it, or the file does not end in .mp4.
-        CompositionError: the environment resets itself, or there are several.
+        CompositionError: the environment resets itself, there are several, or it is not one that the policy is for.
         RunFolderError: the file cannot be written.
     """
     agents = Agents(env_agent, policy)
@@ -54,6 +55,7 @@ def record_video(env_agent: GymAgent, policy: Agent, path: str | Path, seeds: Se
     if env_agent.auto_reset or env_agent.n_envs != 1:
         raise CompositionError("filming whole episodes needs one environment, with auto_reset=False.")
     seeds = checked_seeds(seeds)
+    require_fitting(policy, env_agent)
     metadata = getattr(env_agent.vector_env, "metadata", None)
     with whole_file(path) as temporary, RandomState(seeds[0]), _Film(temporary, _frames_per_second(metadata)) as film:
         for seed in seeds:

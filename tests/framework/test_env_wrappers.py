@@ -3,6 +3,7 @@
 import copy
 import re
 import sys
+from importlib.util import find_spec
 
 import gymnasium as gym
 import numpy as np
@@ -426,3 +427,19 @@ def test_a_choice_that_is_none_is_refused(space, wrong, vectorization):
     with pytest.raises(EnvironmentContractError, match=r"environment 0 of 2.*at step 1 of.*the choice [03]"):
         env_agent(workspace, t=1)
     env_agent.close()
+
+
+@pytest.mark.parametrize("shape", [[4, 1], (4, 1)])
+def test_a_list_is_a_tuple_where_a_wrapper_wants_one(shape):
+    config = EnvironmentConfig("CartPole-v1", wrappers=[{"classname": "ReshapeObservation", "shape": shape}])
+    config.check("gym_env.")
+    env_agent = make_env_agent(config, 1, auto_reset=True)
+    assert env_agent.observation_space.shape == (4, 1)
+
+
+@pytest.mark.skipif(find_spec("array_api_compat") is not None, reason="the wrapper can be imported")
+def test_a_wrapper_that_lacks_a_package_is_told():
+    config = EnvironmentConfig("CartPole-v1", wrappers=["NumpyToTorch"])
+    config.check("gym_env.")
+    with pytest.raises(ConfigError, match=r"gym_env.wrappers\[0\]: .*NumpyToTorch.*array_api_compat"):
+        make_env_agent(config, 1, auto_reset=True)

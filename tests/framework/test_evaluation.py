@@ -9,6 +9,8 @@ import torch
 from tests.toys import ConstantAgent, CountingEnv, PayingEnv
 from workspace_rl import Agent, Agents, Collector, Evaluation, GymAgent, RandomState, episode_seeds, evaluate
 from workspace_rl.errors import CompositionError
+from workspace_rl.policy_spaces import spaces_of
+from workspace_rl.video import record_video
 
 
 class NoisyAgent(Agent):
@@ -163,3 +165,24 @@ def test_nan_is_never_better_and_anything_is_better_than_nothing():
     for new, old in not_better:
         assert not scored(new).better_than(None if old is None else scored(old)), (new, old)
     assert not scored(inf, -inf).better_than(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("CartPole-v1", {}, r"made for observations Box\(.*\(3,\), float32\), but .* gives Box\(.*\(4,\)"),
+        (
+            "Pendulum-v1",
+            {"rescale_actions": False},
+            r"writes actions in \[-1, 1\], .*Build it with rescale_actions=True",
+        ),
+    ],
+)
+def test_a_policy_is_not_scored_or_filmed_where_it_is_not_for(name, options, message, tmp_path):
+    policy = ConstantAgent(0.3)
+    policy.policy_spaces = spaces_of(GymAgent("Pendulum-v1"))
+    env_agent = GymAgent(name, auto_reset=False, env_args={"render_mode": "rgb_array"}, **options)
+    with pytest.raises(CompositionError, match=message):
+        evaluate(env_agent, policy, [1])
+    with pytest.raises(CompositionError, match=message):
+        record_video(env_agent, policy, tmp_path / "film.mp4", [1])
