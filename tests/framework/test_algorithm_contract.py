@@ -8,7 +8,7 @@ import torch
 from tests.framework.test_made_by import CONFIG
 from workspace_rl import Agents, GymAgent, TemporalAgent
 from workspace_rl.agents import DeterministicActor, RandomAgent
-from workspace_rl.algos import SAC
+from workspace_rl.algos import DQN, SAC
 from workspace_rl.config import OffPolicyConfig, RunConfig
 from workspace_rl.errors import CompositionError
 from workspace_rl.inspection import check
@@ -75,10 +75,23 @@ def test_a_missing_policy_is_told_before_anything_starts(name, instead, tmp_path
 )
 def test_what_update_returns_is_told_before_anything_starts(metrics, message, tmp_path):
     algorithm = type("Returning", (Plain,), {"metrics": metrics})(PLAIN | {"base_dir": str(tmp_path / "run")})
-    assert message.split(";")[0].split(".*")[0].replace("\\", "") in str(check(algorithm))
+    told = str(check(algorithm))
+    assert message.split(";")[0].split(".*")[0].replace("\\", "") in told
+    assert "function 'update'" in told
     with pytest.raises(CompositionError, match=message):
         algorithm.train(progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_update_without_the_flags_of_its_class_is_told_to_take_them(tmp_path):
+    class Mine(DQN):
+        def update(self, batch):
+            return {}
+
+    config = {"gym_env": {"env_name": "CartPole-v1"}, "algorithm": {"total_steps": 20_000}, "base_dir": str(tmp_path)}
+    assert "what update_flags returns: write update(self, batch, **flags)" in str(check(Mine(config)))
+    Mine.update = lambda self, batch, **flags: {}
+    assert not check(Mine(config))
 
 
 def test_numbers_of_an_update_that_cannot_be_traced_are_told_at_the_first_one(tmp_path):

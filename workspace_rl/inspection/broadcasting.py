@@ -72,5 +72,7 @@ def program_frame(depth: int) -> FrameType | None:
 
 
 def _is_inside(module: str) -> bool:
-    ours = tuple(f"workspace_rl.{one}" for one in ("inspection", "workspace", "agent", "composition"))
+    ours = tuple(
+        f"workspace_rl.{one}" for one in ("inspection", "workspace", "agent", "composition", "algorithm_contract")
+    )
     return module == "torch" or module.startswith(("torch.", "contextlib", *ours))

@@ -230,12 +230,10 @@ def _other_failure(failure: Failure) -> Problem:
         return Problem(kind, f"{call}{at}: {text}", True)
     first = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     if isinstance(error, TypeError) and "unexpected keyword argument" in first:
-        return Problem(
-            "arguments",
-            f"{call}{at}: {first}. Keyword arguments reach every agent of a composition: write "
-            "forward(self, t, **kwargs).",
-            True,
-        )
+        way_out = "Keyword arguments reach every agent of a composition: write forward(self, t, **kwargs)."
+        if ".update()" in first:
+            way_out = "update is given what update_flags returns: write update(self, batch, **flags)."
+        return Problem("arguments", f"{call}{at}: {first}. {way_out}", True)
     if "does not require grad" in first:
         return Problem(
             "no gradient",
