@@ -131,7 +131,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind is torch.device:
         return isinstance(value, torch.device)
     if kind in (int, float):
-        return _is_number(value) and (kind is float or float(value).is_integer())
+        whole = kind is float or isinstance(value, numbers.Integral)
+        return _is_number(value) and (whole or float(value).is_integer())
     if kind is bool:
         return isinstance(value, bool | np.bool_)
     if issubclass(kind, os.PathLike):
@@ -162,10 +163,7 @@ def _is_number(value: Any) -> bool:
         return value.ndim == 0 and "complex" not in str(value.dtype) and math.isfinite(float(value))
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    return isinstance(value, numbers.Integral) or math.isfinite(value)  # which may be larger than any float
 
 
 def _is_list(value: Any, kind: Any = Sequence) -> bool:

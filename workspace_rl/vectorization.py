@@ -33,7 +33,7 @@ from workspace_rl.errors import (
     SharedEnvironmentError,
     WorkspaceRLError,
 )
-from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env
+from workspace_rl.make_env import Wrapper, configure_headless_rendering, make_env, with_true_spaces
 from workspace_rl.shared_environments import refuse_shared
 from workspace_rl.spaces import space_leaves
 from workspace_rl.vector_contract import CheckedVector
@@ -94,7 +94,7 @@ def make_vector_env(
 
 
 def _make_one(name: str, wrappers: Sequence[Wrapper], env_args: dict[str, Any]) -> gym.Env[Any, Any]:
-    return make_env(name, wrappers, **_own(env_args))
+    return make_env(name, [with_true_spaces, *wrappers], **_own(env_args))
 
 
 def _own(arguments: Any) -> Any:

@@ -5,6 +5,7 @@ import importlib.util
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from tests.toys import SpaceEnv
@@ -104,3 +105,14 @@ def test_who_is_said_to_learn_an_environment_can(name, tmp_path):
         else:
             with pytest.raises(WorkspaceRLError):
                 found(config)
+
+
+def test_a_space_that_is_known_to_be_too_small_is_a_true_one():
+    agent = GymAgent("LineMDP-v0", 1, auto_reset=False)
+    workspace = Workspace()
+    agent(workspace, t=0)
+    for t in range(3):  # to the right end, and one further
+        workspace.set("action", t, torch.zeros(1, dtype=torch.int64))
+        agent(workspace, t=t + 1)
+    assert workspace["env/env_obs"].flatten().tolist() == [2, 3, 4, 5] and workspace["env/done"][-1].all()
+    assert agent.observation_choices == [[-1, 7]]

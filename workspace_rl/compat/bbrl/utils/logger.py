@@ -120,7 +120,7 @@ class TFLogger(SummaryWriter):
         self._measurements.flush()
         atexit.unregister(self._measurements.flush)
         super().close()
-        (Path(self.log_dir) / "done").write_text("Done\n")
+        (Path(self.log_dir) / "done").write_text("Done\n", encoding="utf-8")
 
 
 class _Measurements(library.Logger):
