@@ -168,7 +168,7 @@ def _size_after_convolutions(image_shape: Sequence[int]) -> tuple[int, int]:
     if len(image_shape) != 3:
         raise UnsupportedSpaceError(
             f"network 'nature_cnn' is for images of shape (channels, height, width), not {tuple(image_shape)}. "
-            "'mlp' is for vectors."
+            f"'mlp' is for vectors.{images_with_channels_last(image_shape)}"
         )
     height, width = image_shape[1:]
     for _, kernel, stride in NATURE_CONVOLUTIONS:

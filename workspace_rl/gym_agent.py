@@ -35,6 +35,7 @@ from workspace_rl.other_machines import torch_device
 from workspace_rl.seeding import TRAINING_EPISODES, checked_seed, checked_seeds, episode_seeds
 from workspace_rl.shared_environments import Hold
 from workspace_rl.spaces import (
+    BY_OWN_ACTIONS,
     ActionAdapter,
     action_adapter,
     check_choices,
@@ -475,7 +476,10 @@ class GymAgent(Agent):
             return space.shape[0]
         if isinstance(space, gym.spaces.Discrete):
             return int(space.n)
-        raise UnsupportedSpaceError(f"the action space {space} is neither a vector of numbers nor a single choice.")
+        raise UnsupportedSpaceError(
+            f"the action space {space} is neither a vector of numbers nor a single choice. "
+            f"Make it one: {BY_OWN_ACTIONS}."
+        )
 
     @property
     def action_kind(self) -> str:

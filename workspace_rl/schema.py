@@ -145,8 +145,12 @@ def describe_schema(schema: type[Any], indent: str = "") -> str:
     for one in dataclasses.fields(schema):
         hint = hints[one.name]
         if dataclasses.is_dataclass(hint):
-            doc = (hint.__doc__ or "").strip().splitlines()[0]
-            lines += [f"{indent}{one.name}:  # {doc}", describe_schema(typing.cast(type[Any], hint), indent + "  ")]
+            doc = (hint.__doc__ or "").strip().partition("\n")[0]
+            written = doc and not doc.startswith(f"{hint.__name__}(")  # by the author, not by `dataclass`
+            lines += [
+                f"{indent}{one.name}:{f'  # {doc}' if written else ''}",
+                describe_schema(typing.cast(type[Any], hint), indent + "  "),
+            ]
         else:
             default = _default(one)
             choices = ", ".join(map(_shown, one.metadata.get("choices", ())))

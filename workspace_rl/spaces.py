@@ -18,6 +18,12 @@ ROUNDING = 1e-5
 
 #: How an environment is wrapped, in messages.
 BY_WRAPPERS = "gym_env.wrappers in a configuration, GymAgent(..., wrappers=[...]) in a program"
+#: By what an environment is wrapped in a way of one's own: what takes a function cannot stand in a configuration.
+BY_OWN_OBSERVATIONS = (
+    "gymnasium.wrappers.TransformObservation in a program, or a subclass of gymnasium.ObservationWrapper in "
+    "gym_env.wrappers"
+)
+BY_OWN_ACTIONS = BY_OWN_OBSERVATIONS.replace("Observation", "Action")
 
 _LEAVES = gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary
 
@@ -100,7 +106,8 @@ def observation_size(space: gym.Space[Any]) -> int:
     if isinstance(space, gym.spaces.Box | gym.spaces.MultiBinary):
         raise UnsupportedSpaceError(
             f"the observation space {space} is not a vector, but of shape {list(space.shape)}. It becomes one by "
-            f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}.{images_with_channels_last(space.shape)}"
+            f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}."
+            f"{images_with_channels_last(space.shape, space.dtype)}"
         )
     raise UnsupportedSpaceError(
         f"the observation space {space} has several parts, which these networks do not read. A vector is made of them "
@@ -108,14 +115,14 @@ def observation_size(space: gym.Space[Any]) -> int:
     )
 
 
-def images_with_channels_last(shape: Sequence[int]) -> str:
-    """Return how DQN learns from images `[height, width, channels]`; nothing if they are none, or too small."""
-    if len(shape) != 3 or min(shape[:2]) < 36 or shape[2] > 4:
+def images_with_channels_last(shape: Sequence[int], dtype: Any = np.uint8) -> str:
+    """Return how DQN learns from images `[height, width(, channels)]`; nothing if they are none, or too small."""
+    if len(shape) not in (2, 3) or min(shape[:2]) < 36 or (len(shape) == 3 and shape[2] > 4):
         return ""
-    stacked = "[GrayscaleObservation, {classname: FrameStackObservation, stack_size: 4}]"
-    wrappers = (
-        f"gym_env.wrappers={stacked} makes" if shape[2] == 3 else "a wrapper of your own in gym_env.wrappers makes"
-    )
+    wrappers = "a subclass of gymnasium.ObservationWrapper in gym_env.wrappers makes"
+    if len(shape) == 2 or (shape[2] == 3 and dtype == np.uint8):
+        gray = "GrayscaleObservation, " if len(shape) == 3 else ""
+        wrappers = f"gym_env.wrappers=[{gray}{{classname: FrameStackObservation, stack_size: 4}}] makes"
     return (
         " From images DQN learns by convolutions, algorithm.architecture.network=nature_cnn, which read channels "
         f"first: {wrappers} such of these, or gym_env.atari={{}} those of an Atari game."
@@ -207,10 +214,10 @@ def _way_out(space: gym.Space[Any]) -> str:
             continue
         left.append(key)
     if not left or len(left) == len(_parts(space)):  # type: ignore[arg-type]
-        return "Wrap the environment (gymnasium.wrappers.TransformObservation)."
+        return f"Wrap the environment by {BY_OWN_OBSERVATIONS}."
     return (
         f"Wrap the environment by gymnasium.wrappers.FilterObservation(env, {left}), which leaves it out, or by "
-        "gymnasium.wrappers.TransformObservation."
+        f"{BY_OWN_OBSERVATIONS}."
     )
 
 
@@ -287,12 +294,12 @@ def check_action_space(space: gym.Space[Any]) -> None:
     if not supported:
         raise UnsupportedSpaceError(
             f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
-            "Wrap the environment (gymnasium.wrappers.TransformAction)."
+            f"Wrap the environment by {BY_OWN_ACTIONS}."
         )
     if 0 in (space.shape or ()):
         raise UnsupportedSpaceError(
-            f"the action space {space} leaves nothing to choose. Wrap the environment so that it takes an action "
-            "(gymnasium.wrappers.TransformAction)."
+            f"the action space {space} leaves nothing to choose. Wrap the environment so that it takes an action, by "
+            f"{BY_OWN_ACTIONS}."
         )
 
 

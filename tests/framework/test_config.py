@@ -297,3 +297,15 @@ def test_a_dataclass_of_ones_own_by_way_of_omegaconf():
 def test_a_device_without_numbers_is_refused():
     with pytest.raises(ConfigError, match="'meta' has shapes and no numbers"):
         SAC({**GIVEN, "device": "meta"})
+
+
+def test_a_section_without_a_description_is_described_by_none():
+    @dataclasses.dataclass
+    class Section:
+        bonus: float = 0.5
+
+    @dataclasses.dataclass
+    class Whole:
+        section: Section = dataclasses.field(default_factory=Section)
+
+    assert describe_schema(Whole).splitlines()[0] == "section:"

@@ -357,6 +357,40 @@ class Numbered(gym.ActionWrapper):
         return np.array(np.unravel_index(action, self.counts))
 
 
+class Square(SpaceEnv):
+    def __init__(self):
+        super().__init__(None, gym.spaces.Box(-1, 1, (2, 2), np.float32))
+
+
+class Switches(SpaceEnv):
+    def __init__(self):
+        super().__init__(None, gym.spaces.MultiBinary(2))
+
+
+class Flat(gym.ActionWrapper):
+    """Takes the components of an action in a row."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.action_space = gym.spaces.Box(-1, 1, (4,), np.float32)
+
+    def action(self, action):
+        return action.reshape(2, 2)
+
+
+class Together(gym.ActionWrapper):
+    """Turns all switches."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.action_space = gym.spaces.Discrete(2)
+
+    def action(self, action):
+        return np.full(2, action, np.int8)
+
+
+gym.register("Square-v0", Square, max_episode_steps=9)
+gym.register("Switches-v0", Switches, max_episode_steps=9)
 gym.register("Unbounded-v0", Unbounded, max_episode_steps=9)
 gym.register("Several-v0", Several, max_episode_steps=9)
 
@@ -365,6 +399,8 @@ gym.register("Several-v0", Several, max_episode_steps=9)
     ("algorithm", "name", "advice", "wrapper"),
     [
         ("sac", f"{__name__}:Unbounded-v0", "ActionWrapper in gym_env.wrappers", f"{__name__}.Bounded"),
+        ("sac", f"{__name__}:Square-v0", "subclass of gymnasium.ActionWrapper in gym_env.wrappers", f"{__name__}.Flat"),
+        ("dqn", f"{__name__}:Switches-v0", "ActionWrapper in gym_env.wrappers", f"{__name__}.Together"),
         ("dqn", f"{__name__}:Several-v0", "ActionWrapper, and name it in gym_env.wrappers", f"{__name__}.Numbered"),
         ("dqn", "Pendulum-v1", "classname: DiscretizeAction, bins: 5", {"classname": "DiscretizeAction", "bins": 5}),
     ],
@@ -381,17 +417,18 @@ def test_the_advice_about_actions_leads_to_a_run(algorithm, name, advice, wrappe
 
 
 class Camera(SpaceEnv):
-    def __init__(self):
-        super().__init__(gym.spaces.Box(0, 255, (40, 44, 3), np.uint8), gym.spaces.Discrete(2))
+    def __init__(self, shape=(40, 44, 3)):
+        super().__init__(gym.spaces.Box(0, 255, tuple(shape), np.uint8), gym.spaces.Discrete(2))
 
 
 gym.register("Camera-v0", Camera, max_episode_steps=9)
 
 
 @pytest.mark.parametrize("network", ["mlp", "nature_cnn"])
-def test_the_advice_about_pictures_with_channels_last_leads_to_convolutions(network, tiny_sac):
+@pytest.mark.parametrize("shape", [(40, 44, 3), (40, 44)], ids=str)
+def test_the_advice_about_pictures_leads_to_convolutions(network, shape, tiny_sac):
     tiny_sac["algorithm"] |= {"total_steps": 200, "architecture": {"network": network}}
-    tiny_sac["gym_env"] = {"env_name": f"{__name__}:Camera-v0"}
+    tiny_sac["gym_env"] = {"env_name": f"{__name__}:Camera-v0", "env_args": {"shape": list(shape)}}
     with pytest.raises(UnsupportedSpaceError, match="network=nature_cnn, which read channels first") as raised:
         DQN(tiny_sac)
     wrappers = re.search(r"gym_env.wrappers=\[.*?\] ", str(raised.value)).group().strip()
