@@ -145,11 +145,12 @@ def describe_schema(schema: type[Any], indent: str = "") -> str:
     for one in dataclasses.fields(schema):
         hint = hints[one.name]
         if dataclasses.is_dataclass(hint):
-            doc = (hint.__doc__ or "").strip().partition("\n")[0]
-            written = doc and not doc.startswith(f"{hint.__name__}(")  # by the author, not by `dataclass`
+            section = typing.cast(type[Any], hint)
+            doc = (section.__doc__ or "").strip().partition("\n")[0]
+            written = doc and not doc.startswith(f"{section.__name__}(")  # by the author, not by `dataclass`
             lines += [
                 f"{indent}{one.name}:{f'  # {doc}' if written else ''}",
-                describe_schema(typing.cast(type[Any], hint), indent + "  "),
+                describe_schema(section, indent + "  "),
             ]
         else:
             default = _default(one)

@@ -11,6 +11,7 @@ from torch import Tensor
 from workspace_rl.access import given_read, given_write, missing_step, required_name
 from workspace_rl.errors import (
     NotATensorError,
+    NoWorkspaceError,
     UnknownVariableError,
     UnwrittenStepError,
     VariableMismatchError,
@@ -513,8 +514,15 @@ class Workspace:
 
         Raises:
             VariableMismatchError: the workspaces do not hold the same variables, or these differ in more than B.
+            NoWorkspaceError: something else than workspaces is given.
         """
-        parts = list(workspaces)
+        parts = list(workspaces) if isinstance(workspaces, Iterable) else [workspaces]
+        strange = [type(one).__name__ for one in parts if not isinstance(one, Workspace)]
+        if strange:
+            raise NoWorkspaceError(
+                "cat_batch joins a list of workspaces, cat_batch([first, second]); "
+                f"{type(workspaces).__name__} with {strange[0]} was given."
+            )
         joined = type(parts[0])() if parts else Workspace()
         for name in dict.fromkeys(name for part in parts for name in part):
             values = []

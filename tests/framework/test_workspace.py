@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from workspace_rl import Workspace
-from workspace_rl.errors import NotATensorError, UnknownVariableError, UnwrittenStepError, VariableMismatchError
+from workspace_rl.errors import (
+    NotATensorError,
+    NoWorkspaceError,
+    UnknownVariableError,
+    UnwrittenStepError,
+    VariableMismatchError,
+)
 
 
 def steps(*values):
@@ -244,3 +250,9 @@ def test_transitions_of_different_batch_sizes_are_refused():
     workspace.set_full("env/done", torch.zeros(2, 2, dtype=torch.bool))
     with pytest.raises(VariableMismatchError, match="'x': 3, 'env/done': 2"):
         workspace.get_transitions()
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [None], ["x"], "x", steps(1)])
+def test_what_are_no_workspaces_is_not_joined(wrong):
+    with pytest.raises(NoWorkspaceError, match="joins a list of workspaces"):
+        Workspace.cat_batch(wrong)
