@@ -99,7 +99,7 @@ def require_fitting(policy: Agent, env_agent: GymAgent) -> None:
     Raises:
         CompositionError: it reads observations of other shapes, or its actions would be taken in other units.
     """
-    known = policy.policy_spaces
+    known = getattr(policy, "policy_spaces", None)  # agents of BBRL have none
     if known is None or not isinstance(env_agent.observation_space, gym.Space):
         return
     who, where = policy.description(), env_agent.description()
