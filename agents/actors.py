@@ -46,7 +46,7 @@ class DeterministicActor(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Choose actions at step `t`."""
-        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name, first_weight(self.model))
+        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self, first_weight(self.model))
         self.set(("action", t), full_precision(self.model(observation)))
 
 
@@ -93,7 +93,7 @@ class SquashedGaussianActor(Agent):
             log_prob: also write `action_logprobs` (of drawn actions only).
             **kwargs: ignored.
         """
-        features = self.body(network_input(self.get(("env/env_obs", t)), self.one_hot, self.name, self.mean.weight))
+        features = self.body(network_input(self.get(("env/env_obs", t)), self.one_hot, self, self.mean.weight))
         mean = full_precision(self.mean(features))
         if not stochastic:
             self.set(("action", t), torch.tanh(mean))

@@ -48,6 +48,6 @@ class ContinuousQAgent(Agent):
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate the actions at step `t`."""
         weight = self.model.first.weight
-        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self.name, weight)
+        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self, weight)
         inputs = torch.cat((observation, self.get(("action", t)).to(weight.dtype)), dim=-1)
         self.set((f"{self.prefix}q_values", t), full_precision(self.model(inputs)))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.agent import Agent
 from workspace_rl.errors import CompositionError
 from workspace_rl.gym_agent import GymAgent
 
@@ -57,7 +58,7 @@ def one_hot(choices: Sequence[Sequence[int]] | None, size: int, agent: str) -> O
     return OneHot(choices)
 
 
-def network_input(observation: Tensor, encoder: OneHot | None, agent: str, weight: Tensor) -> Tensor:
+def network_input(observation: Tensor, encoder: OneHot | None, agent: Agent, weight: Tensor) -> Tensor:
     """Return an observation as floats `[B, ...]` like a network's `weight`: choices one-hot, other numbers as they are.
 
     Raises:
@@ -69,8 +70,9 @@ def network_input(observation: Tensor, encoder: OneHot | None, agent: str, weigh
         return encoder(observation)  # type: ignore[no-any-return]
     if observation.ndim < 2 and not observation.is_floating_point():
         raise CompositionError(
-            f"{agent} reads observations that are choices ({observation.dtype} of shape {list(observation.shape)}), "
-            "and was built for vectors. Build it with observation_size=env_agent.observation_size and "
+            f"{agent.name} reads observations that are choices ({observation.dtype} of shape "
+            f"{list(observation.shape)}), and was built for vectors. Build it with "
+            "observation_size=env_agent.observation_size and "
             "observation_choices=env_agent.observation_choices; it then encodes them one-hot."
         )
     return observation.to(weight.dtype)

@@ -158,7 +158,7 @@ class DiscreteQAgent(Agent):
         """Evaluate all actions at step `t`."""
         observation, body, head = self.get(("env/env_obs", t)), self.body, self.head
         if not self._takes_images:
-            observation = network_input(observation, self.one_hot, self.name, first_weight(body, head))
+            observation = network_input(observation, self.one_hot, self, first_weight(body, head))
         q_values = head(body(observation))
         self.set((f"{self.prefix}q_values", t), full_precision(q_values))
 

@@ -18,6 +18,7 @@ from workspace_rl.env_contract import (
     check_made,
     check_observation,
     check_reset,
+    check_reset_values,
     check_step,
     fail,
     failure,
@@ -175,25 +176,28 @@ class SyncEnvs(SyncVectorEnv):
         try:
             for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
                 outcome = None
-                if over[i]:
+                begins = over[i]
+                if begins:
                     outcome = env.reset()
-                    check_reset(outcome, self.single_observation_space)
+                    check_reset_values(outcome)
                     observation, info = outcome
-                    for leaf in leaves:
-                        leaf.put(observation, i)
-                    over[i] = False
                 else:
                     outcome = env.step(action)
                     observation, reward, ends, is_cut, info = outcome
-                    if (
-                        observation.__class__ is np.ndarray
-                        and observation.shape == shape
-                        and observation.dtype is usual_dtype
-                    ):
-                        batch[i] = observation  # the short way
-                    else:
-                        for leaf in leaves:
-                            leaf.put(observation, i)
+                if (
+                    observation.__class__ is np.ndarray
+                    and observation.shape == shape
+                    and observation.dtype is usual_dtype
+                ):
+                    batch[i] = observation  # the short way
+                else:
+                    if begins:
+                        check_observation(observation, self.single_observation_space)
+                    for leaf in leaves:
+                        leaf.put(observation, i)
+                if begins:
+                    over[i] = False
+                else:
                     plain = ends is False and is_cut is False and type(reward) is float and type(info) is dict
                     if not plain and (type(reward), type(ends), type(is_cut), type(info)) not in USUAL_TYPES:
                         check_step(outcome)
