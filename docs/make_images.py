@@ -1,19 +1,16 @@
-"""Make the pictures of README.md and the guides from runs: `python docs/make_images.py RUN...`.
+"""Make the pictures of README.md and the guides, from runs that are kept as evidence: `python docs/make_images.py`."""
 
-RUN... are the folders of runs of one configuration with several seeds, for instance those of
-`workspace-rl train sac/cartpole_continuous algorithm.seed=1 base_dir=outputs/S1`; the film and the composition are
-those of the first one.
-"""
-
-import sys
 from pathlib import Path
 
 from moviepy import VideoFileClip
 from PIL import Image
 
+import workspace_rl
+from workspace_rl.algos import SAC
 from workspace_rl.plots import learning_curves, save_figure
 
 FOLDER = Path(__file__).parent / "images"
+CONFIGURATION, RUNS = "sac/cartpole_continuous", Path(__file__).parent.parent / "benchmarks" / "scores"
 N_FRAMES, HEIGHT = 6, 160
 
 
@@ -28,13 +25,14 @@ def film_strip(film: Path, path: Path) -> None:
     strip.quantize(64).save(path, optimize=True)
 
 
-def main(runs: list[str]) -> None:
+def main() -> None:
     """Make all pictures."""
     FOLDER.mkdir(exist_ok=True)
-    film_strip(Path(runs[0]) / "best" / "best_agent.mp4", FOLDER / "film.png")
+    runs = sorted(RUNS.glob("sac-cartpole-continuous-S*"))
+    film_strip(runs[0] / "best_agent.mp4", FOLDER / "film.png")
     save_figure(learning_curves({"sac": runs}, title="SAC on CartPoleContinuous-v1"), FOLDER / "learning-curve.png")
-    (FOLDER / "composition.svg").write_bytes((Path(runs[0]) / "composition.svg").read_bytes())
+    workspace_rl.diagram(SAC(CONFIGURATION)).save(FOLDER / "composition.svg")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or sys.exit(__doc__))
+    main()
