@@ -19,15 +19,21 @@ except ImportError:  # not a POSIX system
 LOCK = ".lock"
 
 
-def absolute(path: str | Path) -> Path:
+def absolute(path: str | Path, *, used: bool = True) -> Path:
     """Return `path` from the root on, `~` replaced: an environment may change the working directory at any time.
+
+    Args:
+        path: of a file or a folder.
+        used: False where perhaps nothing is ever looked for or written there, so that the system need not be able to
+            name it.
 
     Raises:
         RunFolderError: it is no path, the system has no bytes for one of its characters, or it is relative and the
             working directory is gone.
     """
     try:
-        os.fsencode(path)
+        if used:
+            os.fsencode(path)
         return Path(path).expanduser().absolute()
     except UnicodeEncodeError as error:
         unknown = error.object[error.start]

@@ -184,7 +184,7 @@ def _build(schema: type[Any], values: Any, path: str) -> Any:
         else:
             built[one.name] = _converted(value, hint, name)
             if one.metadata.get("path") and built[one.name] is not None:
-                built[one.name] = str(absolute(built[one.name]))
+                built[one.name] = str(absolute(built[one.name], used=False))
             _check_limits(built[one.name], one.metadata, name)
     config = schema(**built)
     if hasattr(config, "check"):  # parameters that must fit each other
