@@ -66,14 +66,24 @@ class Here:
 class Worker:
     """A contender in a process of its own, which rests while others have their turns."""
 
-    def __init__(self, python: str, kind: str, **arguments: Any) -> None:
+    def __init__(
+        self,
+        python: str,
+        kind: str,
+        *,
+        script: Path = Path(__file__),
+        environment: dict[str, str] | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Start `python script kind arguments`, with these variables of the environment besides."""
         self.process = subprocess.Popen(
-            [str(Path(python).absolute()), str(Path(__file__).resolve()), kind, json.dumps(arguments)],
+            [str(Path(python).absolute()), str(script.resolve()), kind, json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
             cwd=tempfile.gettempdir(),  # MuJoCo writes its log where it runs
+            env=os.environ | (environment or {}),
         )
         assert self.process.stdin and self.process.stdout
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
