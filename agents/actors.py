@@ -13,7 +13,7 @@ from torch.nn import functional
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
-from workspace_rl.arguments import checked
+from workspace_rl.basics.arguments import checked
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 

@@ -11,7 +11,7 @@ from torch import nn
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import EnsembleMLP, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
-from workspace_rl.arguments import checked
+from workspace_rl.basics.arguments import checked
 
 
 class ContinuousQAgent(Agent):

@@ -8,7 +8,7 @@ import torch
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import drawing_dtype
-from workspace_rl.arguments import checked
+from workspace_rl.basics.arguments import checked
 
 
 class LinearSchedule:

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from workspace_rl.arguments import checked
-from workspace_rl.plain_data import finite_number
+from workspace_rl.basics.arguments import checked
+from workspace_rl.basics.plain_data import finite_number
 
 
 class FixedEntropyCoefficient(nn.Module):

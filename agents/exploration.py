@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import drawing_dtype
-from workspace_rl.arguments import checked
+from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import UnsupportedSpaceError
 
 

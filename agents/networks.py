@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from workspace_rl.arguments import checked
+from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import ConfigError
 
 

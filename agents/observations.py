@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
+from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.errors import CompositionError
-from workspace_rl.gym_agent import GymAgent
 
 
 class OneHot(nn.Module):

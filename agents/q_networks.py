@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import OneHot, network_input, one_hot
-from workspace_rl.arguments import checked
+from workspace_rl.basics.arguments import checked
+from workspace_rl.envs.spaces import images_with_channels_last
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
-from workspace_rl.spaces import images_with_channels_last
 
 #: The layers of Mnih et al. 2015: filters, kernel size, stride.
 NATURE_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))

@@ -27,12 +27,11 @@ from torch.nn import functional
 from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, RandomAgent
 from workspace_rl.agents.observations import encoding_of
 from workspace_rl.composition import Agents
-from workspace_rl.config import OffPolicyConfig, RunConfig
+from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import ConfigError, PolicyFileError
-from workspace_rl.optimization import copy_parameters, minimise, setup_optimizer, soft_update
-from workspace_rl.policy import load_policy
-from workspace_rl.returns import n_step_transitions
-from workspace_rl.schema import optimizer_option, option
+from workspace_rl.experience import n_step_transitions
+from workspace_rl.learning import copy_parameters, minimise, setup_optimizer, soft_update
+from workspace_rl.policies.files import load_policy
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 

@@ -29,10 +29,9 @@ from workspace_rl.agents import (
 )
 from workspace_rl.agents.observations import encoding_of
 from workspace_rl.composition import KWAgentWrapper
-from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig
-from workspace_rl.optimization import minimise, setup_optimizer, soft_update
-from workspace_rl.returns import n_step_transitions
-from workspace_rl.schema import optimizer_option, option
+from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.experience import n_step_transitions
+from workspace_rl.learning import minimise, setup_optimizer, soft_update
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 

@@ -33,8 +33,8 @@ from torch import Tensor
 from workspace_rl.agents.exploration import GaussianNoiseAgent
 from workspace_rl.algos.ddpg import DDPG, DDPGConfig, DDPGParameters
 from workspace_rl.composition import Agents
-from workspace_rl.returns import n_step_transitions
-from workspace_rl.schema import option
+from workspace_rl.config import option
+from workspace_rl.experience import n_step_transitions
 from workspace_rl.workspace import Workspace
 
 # ---- parameters ---------------------------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ import torch
 
 from workspace_rl import ReplayBuffer
 from workspace_rl.algos import DQN, SAC
-from workspace_rl.collector import Collector
-from workspace_rl.config import apply_overrides, load_config
-from workspace_rl.logger import Logger
-from workspace_rl.run import Run
+from workspace_rl.config.run_config import apply_overrides, load_config
+from workspace_rl.experience.collector import Collector
+from workspace_rl.runs.logger import Logger
+from workspace_rl.runs.run import Run
 
 RESULTS = Path(__file__).parent / "results" / "reliability.md"
 INTERVAL, TRANSITIONS, TIMED_STEPS = 50_000, 1_000_000, 1_000

@@ -275,7 +275,7 @@ def ours_policy(env: str, n_envs: int) -> Any:
 def ours_collecting(env: str, n_envs: int, n_steps: int) -> Callable[[], Any]:
     """One collection of `n_steps` steps, put into the ring."""
     from workspace_rl import ReplayBuffer
-    from workspace_rl.collector import Collector
+    from workspace_rl.experience.collector import Collector
 
     algorithm = ours_policy(env, n_envs)
     collector = Collector(algorithm.train_env, algorithm.policy)

@@ -85,7 +85,7 @@ def clean_environment(tmp_path_factory):
 
 def test_the_wheel_works_by_itself(clean_environment, tmp_path):
     program = (
-        "import workspace_rl, workspace_rl.agents, workspace_rl.algos, workspace_rl.config as c\n"
+        "import workspace_rl, workspace_rl.agents, workspace_rl.algos, workspace_rl.config.run_config as c\n"
         "print(workspace_rl.__file__); print(c.shipped_configs()); print(c.load_config('sac/pendulum').algo)\n"
         "import importlib.resources as r; print((r.files('workspace_rl.report') / 'page.css').is_file())"
     )
@@ -107,11 +107,11 @@ def test_the_wheel_works_by_itself(clean_environment, tmp_path):
 
 WHERE = (
     "import importlib.resources, sys, workspace_rl, workspace_rl.algos, workspace_rl.agents.actors\n"
-    "import workspace_rl.config as c\n"
+    "import workspace_rl.config.run_config as c\n"
     "for one in (workspace_rl, workspace_rl.algos.sac, workspace_rl.agents.actors): print(one.__file__)\n"
     "print(importlib.resources.files('workspace_rl.configs') / 'sac')\n"
     "assert c.load_config('sac/pendulum').algo == 'sac' and 'dqn/cartpole' in c.shipped_configs()\n"
-    "assert issubclass(workspace_rl.algos.SAC, sys.modules['workspace_rl.training'].OffPolicyAlgorithm)\n"
+    "assert issubclass(workspace_rl.algos.SAC, sys.modules['workspace_rl.training.off_policy'].OffPolicyAlgorithm)\n"
     "assert not {'algos', 'agents', 'configs'} & set(sys.modules)"
 )
 CODE = ("workspace_rl", "agents", "algos", "configs")
@@ -200,7 +200,7 @@ def test_nowhere_is_it_said_to_be_in_an_index():
 
 
 def test_the_advice_installs_from_where_the_library_comes(clean_environment, tmp_path):
-    program = "from workspace_rl.installation import how_to_install as how; print(how('plots'))"
+    program = "from workspace_rl.messages.installation import how_to_install as how; print(how('plots'))"
 
     def advice(target, folder):
         run = subprocess.run([target, "-c", program], capture_output=True, text=True, cwd=folder, check=True)

@@ -7,10 +7,8 @@ The algorithms are in `workspace_rl.algos`, ready-made agents in `workspace_rl.a
 
 from importlib.metadata import PackageNotFoundError, version
 
-from workspace_rl.acting import policy_function
 from workspace_rl.agent import Agent
-from workspace_rl.collector import Collector
-from workspace_rl.compilation import compile_update
+from workspace_rl.basics.seeding import RandomState, episode_seeds
 from workspace_rl.composition import (
     Agents,
     CopyTAgent,
@@ -20,18 +18,15 @@ from workspace_rl.composition import (
     StackAgent,
     TemporalAgent,
 )
+from workspace_rl.envs import GymAgent, make_env
 from workspace_rl.evaluation import Evaluation, evaluate
-from workspace_rl.gym_agent import GymAgent
+from workspace_rl.experience import Collector, ReplayBuffer, gae, n_step_transitions
+from workspace_rl.films import record_video
 from workspace_rl.inspection import check, describe, diagram
-from workspace_rl.installation import find_folders_of_a_clone
-from workspace_rl.make_env import make_env
-from workspace_rl.optimization import minimise, setup_optimizer, soft_update
-from workspace_rl.policy import load_policy, save_policy
-from workspace_rl.replay_buffer import ReplayBuffer
-from workspace_rl.returns import gae, n_step_transitions
-from workspace_rl.run import Run
-from workspace_rl.seeding import RandomState, episode_seeds
-from workspace_rl.video import record_video
+from workspace_rl.learning import compile_update, minimise, setup_optimizer, soft_update
+from workspace_rl.messages.installation import find_folders_of_a_clone
+from workspace_rl.policies import load_policy, save_policy
+from workspace_rl.runs import Logger, Run, policy_function
 from workspace_rl.workspace import Workspace
 
 find_folders_of_a_clone()
@@ -50,6 +45,7 @@ __all__ = [
     "Evaluation",
     "GymAgent",
     "KWAgentWrapper",
+    "Logger",
     "PrintAgent",
     "RandomState",
     "ReplayBuffer",

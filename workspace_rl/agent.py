@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
+from typing import Any, Self, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from workspace_rl.access import given_read, given_write
 from workspace_rl.errors import NoWorkspaceError, WorkspaceError
 from workspace_rl.workspace import Workspace
-
-if TYPE_CHECKING:
-    from workspace_rl.policy_spaces import PolicySpaces
 
 
 class Agent(nn.Module):
@@ -36,7 +33,7 @@ class Agent(nn.Module):
     #: The workspace of the current call, None outside of calls.
     workspace: Workspace | None
     #: The spaces that the agent, as a policy, was trained for; None where they are not known.
-    policy_spaces: PolicySpaces | None = None
+    policy_spaces: Any = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the agent and note the arguments it is built with, so that a saved policy can be rebuilt."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from workspace_rl.agent import Agent, is_agent
-from workspace_rl.arguments import checked
+from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import CompositionError
 from workspace_rl.workspace import Variable
 

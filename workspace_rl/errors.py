@@ -23,7 +23,7 @@ class WorkspaceRLError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows: where in the user's own code it happened, and the message."""
-        from workspace_rl.notebook import short_traceback
+        from workspace_rl.messages.notebook import short_traceback
 
         return short_traceback(self)
 

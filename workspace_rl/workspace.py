@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from workspace_rl.access import given_read, given_write, missing_step, required_name
+from workspace_rl.drawing.workspace_table import as_html, as_text
 from workspace_rl.errors import (
     NotATensorError,
     NoWorkspaceError,
@@ -17,7 +18,6 @@ from workspace_rl.errors import (
     VariableMismatchError,
     did_you_mean,
 )
-from workspace_rl.workspace_table import as_html, as_text
 
 if TYPE_CHECKING:  # matplotlib is optional, and slow
     from matplotlib.figure import Figure
@@ -567,8 +567,8 @@ class Workspace:
         return as_html(self._variables)
 
     def plot(self, name: str, **options: Any) -> Figure:
-        """Draw a variable over time, one line for each batch element: see `workspace_rl.time_plots.plot_variable`."""
-        from workspace_rl.time_plots import plot_variable
+        """Draw a variable over time, one line for each batch element: see `drawing.time_plots.plot_variable`."""
+        from workspace_rl.drawing.time_plots import plot_variable
 
         return plot_variable(self, name, **options)
 

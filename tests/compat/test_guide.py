@@ -7,7 +7,7 @@ import re
 
 from tests.guides import ROOT, Page
 from workspace_rl.algos import ALGORITHMS
-from workspace_rl.schema import describe_schema
+from workspace_rl.config.schema import describe_schema
 
 GUIDE = Page(ROOT / "docs" / "from-bbrl.md")
 

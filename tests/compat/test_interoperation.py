@@ -11,7 +11,7 @@ import workspace_rl
 from tests.compat.conftest import REAL, content
 from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace
 from workspace_rl.errors import CompositionError
-from workspace_rl.evaluation import evaluate
+from workspace_rl.evaluation.evaluation import evaluate
 
 pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")]
 

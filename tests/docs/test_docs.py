@@ -8,12 +8,12 @@ import shlex
 import pytest
 
 from tests.guides import PAGES, ROOT, Page
-from workspace_rl.algorithms import find_algorithm
+from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import ALGORITHMS
-from workspace_rl.cli import build_parser
-from workspace_rl.config import EnvironmentConfig, OffPolicyConfig, RunConfig, apply_overrides, load_config
-from workspace_rl.logger import read_metrics
-from workspace_rl.schema import resolve_config
+from workspace_rl.cli.commands import build_parser
+from workspace_rl.config.run_config import EnvironmentConfig, OffPolicyConfig, RunConfig, apply_overrides, load_config
+from workspace_rl.config.schema import resolve_config
+from workspace_rl.runs.logger import read_metrics
 
 #: "bbrl" and "here" are programs of docs/from-bbrl.md, which tests/compat/test_guide.py runs.
 PROGRAMS = [(path, name) for path in PAGES for name in Page(path).programs() if name not in ("bbrl", "here")]

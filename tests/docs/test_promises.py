@@ -43,9 +43,9 @@ from workspace_rl.agents import (
     SquashedGaussianActor,
 )
 from workspace_rl.algos import SAC
-from workspace_rl.compilation import WORTH_COMPILING
-from workspace_rl.config import EnvironmentConfig, OffPolicyConfig
-from workspace_rl.env_facts import LONG_EPISODE, LONGEST_EPISODE
+from workspace_rl.config.run_config import EnvironmentConfig, OffPolicyConfig
+from workspace_rl.config.schema import resolve_config
+from workspace_rl.envs.facts import LONG_EPISODE, LONGEST_EPISODE
 from workspace_rl.errors import (
     CompositionError,
     ConfigError,
@@ -56,8 +56,8 @@ from workspace_rl.errors import (
     UnwrittenStepError,
     VariableMismatchError,
 )
-from workspace_rl.logger import read_frame
-from workspace_rl.schema import resolve_config
+from workspace_rl.learning.compiled.update import WORTH_COMPILING
+from workspace_rl.runs.logger import read_frame
 
 
 class Nothing(Agent):

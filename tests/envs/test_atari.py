@@ -7,11 +7,11 @@ import torch
 
 from workspace_rl import Agent, Agents, GymAgent, ReplayBuffer, TemporalAgent, Workspace, make_env
 from workspace_rl.agents import RandomAgent
-from workspace_rl.collector import Collector
-from workspace_rl.envs.atari import AtariOptions
+from workspace_rl.envs.simulators.atari import AtariOptions
 from workspace_rl.errors import CompositionError, ConfigError, RenderingError
-from workspace_rl.evaluation import evaluate
-from workspace_rl.video import record_video
+from workspace_rl.evaluation.evaluation import evaluate
+from workspace_rl.experience.collector import Collector
+from workspace_rl.films.video import record_video
 
 pytest.importorskip("ale_py")
 pytest.importorskip("cv2")
@@ -312,7 +312,7 @@ def test_nothing_is_printed():
         "import torch, workspace_rl\n"
         "from workspace_rl import GymAgent, Workspace\n"
         "if __name__ == '__main__':\n"
-        "    workspace_rl.make_env('PongNoFrameskip-v4').reset()\n"
+        "    workspace_rl.envs.make_env('PongNoFrameskip-v4').reset()\n"
         "    for way in ('sync', 'vector_entry_point', 'async'):\n"
         "        agent = GymAgent('ALE/Pong-v5', 2, vectorization=way, env_args={'atari': {}})\n"
         "        workspace = Workspace()\n"
@@ -329,7 +329,7 @@ def test_a_missing_opencv_names_the_extra():
     program = (
         "import sys; sys.modules['cv2'] = None\n"
         "import workspace_rl, workspace_rl.errors\n"
-        "try: workspace_rl.make_env('PongNoFrameskip-v4', atari={})\n"
+        "try: workspace_rl.envs.make_env('PongNoFrameskip-v4', atari={})\n"
         "except workspace_rl.errors.MissingDependencyError as error: print(error)\n"
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
@@ -337,7 +337,7 @@ def test_a_missing_opencv_names_the_extra():
 
 
 def test_the_faster_way_is_the_default():
-    from workspace_rl.envs.atari import AtariVector
+    from workspace_rl.envs.simulators.atari import AtariVector
 
     assert isinstance(GymAgent("PongNoFrameskip-v4", 2, env_args={"atari": {}}).vector_env, AtariVector)
     assert not isinstance(
@@ -346,7 +346,7 @@ def test_the_faster_way_is_the_default():
 
 
 def test_scores_are_those_of_whole_games():
-    from workspace_rl.config import EnvironmentConfig
+    from workspace_rl.config.run_config import EnvironmentConfig
 
     config = EnvironmentConfig("BreakoutNoFrameskip-v4", atari={"terminal_on_life_loss": True, "reward_clipping": True})
     learning, scoring = config.constructor_arguments()["atari"], config.constructor_arguments(scoring=True)["atari"]

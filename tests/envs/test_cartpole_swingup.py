@@ -12,8 +12,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from workspace_rl.envs import cartpole_swingup
-from workspace_rl.envs.cartpole_swingup import CartPoleSwingUpEnv
+from workspace_rl.envs.simulators import cartpole_swingup
+from workspace_rl.envs.simulators.cartpole_swingup import CartPoleSwingUpEnv
 
 ID = "CartPoleSwingUp-v1"
 HANGING = (0.0, 0.0, math.pi, 0.0)

@@ -13,8 +13,8 @@ from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace, make_env
 from workspace_rl.agents import RandomAgent
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.cli import main
-from workspace_rl.config import apply_overrides
-from workspace_rl.envs.catalogue import ENVIRONMENTS, describe_space, learned_by
+from workspace_rl.cli.catalogue import ENVIRONMENTS, describe_space, learned_by
+from workspace_rl.config.run_config import apply_overrides
 from workspace_rl.errors import WorkspaceRLError
 
 MODULES = {

@@ -20,9 +20,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from workspace_rl.envs import minitaur
-from workspace_rl.envs.minitaur import RANDOMIZATION_RANGES, MinitaurBulletEnv
-from workspace_rl.envs.quiet import quiet_native_output
+from workspace_rl.envs.simulators import minitaur
+from workspace_rl.envs.simulators.minitaur import RANDOMIZATION_RANGES, MinitaurBulletEnv
+from workspace_rl.envs.simulators.quiet import quiet_native_output
 
 ID = "MinitaurBulletEnv-v0"
 
@@ -318,7 +318,7 @@ def test_window_without_a_display_is_an_error_and_not_the_end(pybullet: Any, mon
 
 def test_missing_pybullet_is_named_when_the_environment_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pybullet", None)
-    importlib.import_module("workspace_rl.envs.minitaur")
+    importlib.import_module("workspace_rl.envs.simulators.minitaur")
     with pytest.raises(ImportError, match=r'pip install --editable ".*\[pybullet\]"'):
         MinitaurBulletEnv()
 
@@ -330,14 +330,16 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_import_needs_no_pybullet() -> None:
-    script = "import sys; sys.modules['pybullet'] = None; import workspace_rl.envs.minitaur; print('imported')"
+    script = (
+        "import sys; sys.modules['pybullet'] = None; import workspace_rl.envs.simulators.minitaur; print('imported')"
+    )
     assert run_script(script).stdout == "imported\n"
 
 
 @pytest.mark.parametrize("closing", ["env.close()", ""], ids=["closed", "left open"])
 def test_process_prints_only_what_the_user_prints(pybullet: Any, closing: str) -> None:
     script = f"""
-from workspace_rl.envs.minitaur import MinitaurBulletEnv
+from workspace_rl.envs.simulators.minitaur import MinitaurBulletEnv
 print("before")
 env = MinitaurBulletEnv(render_mode="rgb_array")
 env.reset(seed=0)

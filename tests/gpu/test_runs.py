@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.framework.test_checkpoint import train_until
-from tests.framework.test_transfer import assert_updated_alike, updated
+from tests.learning.test_transfer import assert_updated_alike, updated
 from tests.robustness.killed_runs import differences
+from tests.runs.test_checkpoint import train_until
 from workspace_rl import Run, load_policy
 from workspace_rl.agents.actors import SquashedGaussianActor
 from workspace_rl.algos import ALGORITHMS, SAC

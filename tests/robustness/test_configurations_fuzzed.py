@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tests.robustness.fuzzing import examples
-from workspace_rl.algorithms import find_algorithm
+from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import ALGORITHMS
-from workspace_rl.config import RunConfig, apply_overrides, load_config
+from workspace_rl.config.run_config import RunConfig, apply_overrides, load_config
+from workspace_rl.config.schema import resolve_config, to_yaml
 from workspace_rl.errors import ConfigError, WorkspaceRLError
-from workspace_rl.schema import resolve_config, to_yaml
 
 ENV_NAMES = {"continuous": "Pendulum-v1", "discrete": "CartPole-v1"}
 
@@ -62,7 +62,7 @@ TEXTS = st.one_of(
             "os.system",
             "torch.optim.lr_scheduler.LRScheduler", "torch..Adam", ".", "workspace_rl.__main__.main",
             "torch.optim.a b.c",
-            "torch.nn.\0.x", "workspace_rl.cli.main", "torch.optim.Adam.step", "builtins.eval",
+            "torch.nn.\0.x", "workspace_rl.cli.commands.main", "torch.optim.Adam.step", "builtins.eval",
         ]
     ),
     st.sampled_from(

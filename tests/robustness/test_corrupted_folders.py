@@ -24,11 +24,11 @@ from tests.robustness.watching import CANARY, Hang, watched
 from workspace_rl import Agent, Agents, KWAgentWrapper, ReplayBuffer, Run, Workspace, load_policy, save_policy
 from workspace_rl.agents import DiscreteQAgent, GreedyAgent, SquashedGaussianActor
 from workspace_rl.algos.sac import SACConfig
-from workspace_rl.checkpoint import Checkpoints
+from workspace_rl.config.schema import resolve_config
 from workspace_rl.errors import CheckpointError, PolicyFileError, WorkspaceRLError
-from workspace_rl.policy import _checksum
-from workspace_rl.schema import resolve_config
-from workspace_rl.training_state import read_state
+from workspace_rl.learning.training_state import read_state
+from workspace_rl.policies.files import _checksum
+from workspace_rl.runs.checkpoints import Checkpoints
 
 
 def fingerprint(policy: Agent) -> list[Any]:
@@ -276,9 +276,11 @@ CLASSES = st.sampled_from(
         "workspace_rl.agents.exploration.RandomAgent", "workspace_rl.agents.exploration.GaussianNoiseAgent",
         "workspace_rl.composition.Agents", "workspace_rl.composition.KWAgentWrapper", "workspace_rl.agent.Agent",
         "workspace_rl.composition.TemporalAgent", "workspace_rl.agents.entropy.LearnedEntropyCoefficient",
-        "workspace_rl.gym_agent.GymAgent", "workspace_rl.compat.bbrl.agents.gymnasium.ParallelGymAgent",
-        "workspace_rl.logger.Logger", "workspace_rl.run.Run", "workspace_rl.policy.Path", "workspace_rl.__main__.main",
-        "workspace_rl.video.record_video", "workspace_rl.collector.Collector", "torch.nn.Linear", "torch.nn.Module",
+        "workspace_rl.envs.gym_agent.GymAgent", "workspace_rl.compat.bbrl.agents.gymnasium.ParallelGymAgent",
+        "workspace_rl.runs.logger.Logger", "workspace_rl.runs.run.Run",
+        "workspace_rl.policies.files.Path", "workspace_rl.__main__.main",
+        "workspace_rl.films.video.record_video", "workspace_rl.experience.collector.Collector",
+        "torch.nn.Linear", "torch.nn.Module",
         "torch.nn.DataParallel", "torch.nn.parallel.DistributedDataParallel", "torch.optim.Adam", "torch.nn.Tanh",
         "torch.nn.modules.module.os", "torch.nn.parallel.os.system", "os.system", "subprocess.Popen", "builtins.eval",
         "builtins.exec", "pickle.loads", "torch.load", "ctypes.CDLL", "pathlib.Path", "", ".", "a", "../../x",
@@ -398,7 +400,7 @@ def test_sizes_that_claim_all_memory_are_refused_before_they_do(intact, little_m
 
 
 @pytest.mark.parametrize(
-    "classname", ["workspace_rl.gym_agent.GymAgent", "workspace_rl.compat.bbrl.agents.gymnasium.ParallelGymAgent"]
+    "classname", ["workspace_rl.envs.gym_agent.GymAgent", "workspace_rl.compat.bbrl.agents.gymnasium.ParallelGymAgent"]
 )
 def test_policies_hold_no_environments_unless_allowed(intact, tmp_path, classname):
     """An environment's name may import any module; its arguments may start anything."""
@@ -407,13 +409,13 @@ def test_policies_hold_no_environments_unless_allowed(intact, tmp_path, classnam
     with watched() as seen, pytest.raises(PolicyFileError, match="holds environments"):
         load_policy(tmp_path)
     assert not seen
-    write_as_if_saved(tmp_path, {"class": "workspace_rl.gym_agent.GymAgent", "args": ["CartPole-v1"]}, {})
-    load_policy(tmp_path, allow=["workspace_rl.gym_agent.GymAgent"]).close()
+    write_as_if_saved(tmp_path, {"class": "workspace_rl.envs.gym_agent.GymAgent", "args": ["CartPole-v1"]}, {})
+    load_policy(tmp_path, allow=["workspace_rl.envs.gym_agent.GymAgent"]).close()
 
 
 def test_a_save_that_is_interrupted_leaves_a_policy(tmp_path, monkeypatch):
     """Whichever of its steps is the last, the folder holds the old policy or the new one."""
-    from workspace_rl import files
+    from workspace_rl.machine import files
 
     expected = [fingerprint(actor_of(seed)) for seed in (0, 1)]
     replace = os.replace

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from workspace_rl.cli import build_parser
-from workspace_rl.printing import say
+from workspace_rl.cli.commands import build_parser
+from workspace_rl.messages.printing import say
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(
@@ -32,7 +32,7 @@ def findings(source):
         if "encoding" in keywords or None in keywords:
             continue
         if name in ("read_text", "write_text"):
-            # `write_text(path, text)` of workspace_rl.files is UTF-8, and the metadata of packages too.
+            # `write_text(path, text)` of workspace_rl.machine.files is UTF-8, and the metadata of packages too.
             own = isinstance(call.func, ast.Name) or (name == "read_text" and call.args)
             found += [] if own else [call.lineno]
         elif (name in OPENING and module not in ("os", "webbrowser", "zipfile")) or name == "fdopen":
@@ -157,7 +157,7 @@ def test_the_command_line_runs_on_an_ascii_terminal(tmp_path):
 
 
 def test_a_folder_that_the_system_cannot_name_is_told(tmp_path):
-    program = "from workspace_rl.files import absolute; absolute('\\u00e9t\\u00e9')"
+    program = "from workspace_rl.machine.files import absolute; absolute('\\u00e9t\\u00e9')"
     alone = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     ended = subprocess.run([sys.executable, "-c", program], env=alone, capture_output=True, check=False, cwd=tmp_path)
     assert b"RunFolderError: '\\xe9t\\xe9': names of files are written in ascii here" in ended.stderr

@@ -9,7 +9,7 @@ from tests.toys import SpaceEnv
 from workspace_rl import Collector, GymAgent, ReplayBuffer
 from workspace_rl.agents import RandomAgent
 from workspace_rl.algos import DDPG, DQN, SAC, TD3
-from workspace_rl.run import Run
+from workspace_rl.runs.run import Run
 
 
 class ShortEnv(SpaceEnv):

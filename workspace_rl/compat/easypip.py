@@ -10,7 +10,7 @@ from types import ModuleType
 
 from packaging.requirements import Requirement
 
-from workspace_rl.notebook import running_shell
+from workspace_rl.messages.notebook import running_shell
 
 #: What this library stands in for.
 PROVIDED = ("bbrl", "bbrl-utils", "easypip")

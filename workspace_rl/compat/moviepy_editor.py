@@ -10,7 +10,7 @@ from typing import Any
 import moviepy
 from moviepy import *  # noqa: F403  (what moviepy.editor exported)
 
-from workspace_rl.notebook import shown_video as ipython_display  # noqa: F401
+from workspace_rl.messages.notebook import shown_video as ipython_display  # noqa: F401
 
 #: Arguments of moviepy 1 that said how to do it, or what to print.
 GONE = {"colors", "dispose", "fuzz", "opt", "program", "progress_bar", "rewrite_audio", "tempfiles", "verbose"}

@@ -9,14 +9,14 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from workspace_rl.drawing.svg import Circle, Drawing, Line, Rectangle, Text, text_width
 from workspace_rl.errors import RenderingError
-from workspace_rl.files import absolute, write_text
-from workspace_rl.inspection.drawing import Circle, Drawing, Line, Rectangle, Text, text_width
 from workspace_rl.inspection.problems import layout, prepares
-from workspace_rl.inspection.recording import GIVEN, REPLAYED, Access, Call
 from workspace_rl.inspection.tables import notes_of, shown_parts, step_name
-from workspace_rl.inspection.tracing import Inputs, Trace, trace
-from workspace_rl.text_table import aligned
+from workspace_rl.inspection.tracing.recording import GIVEN, REPLAYED, Access, Call
+from workspace_rl.inspection.tracing.tracing import Inputs, Trace, trace
+from workspace_rl.machine.files import absolute, write_text
+from workspace_rl.messages.text_table import aligned
 
 #: Columns: one value, a variable at a step, None for all of its steps.
 Value = tuple[str, int | None]
@@ -104,7 +104,7 @@ class Diagram:
         if path.suffix == ".svg":
             write_text(path, self.svg())
             return path
-        from workspace_rl.plots import save_figure
+        from workspace_rl.drawing.figures import save_figure
 
         return save_figure(draw(self.name, self.phases, self.notes).figure(), path)
 

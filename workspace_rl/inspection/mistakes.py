@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from workspace_rl.inspection.origins import Comparison, Fit, Training, is_mask
 from workspace_rl.inspection.problem import Problem
-from workspace_rl.inspection.tracing import Trace
+from workspace_rl.inspection.tracing.origins import Comparison, Fit, Training, is_mask
+from workspace_rl.inspection.tracing.tracing import Trace
 
 
 def learning_mistakes(traced: Trace, chosen: Collection[str]) -> Iterator[Problem]:

@@ -17,8 +17,8 @@ from workspace_rl.errors import (
 )
 from workspace_rl.inspection.mistakes import learning_mistakes, running_mistakes
 from workspace_rl.inspection.problem import Problem as Problem
-from workspace_rl.inspection.recording import PREPARING, REPLAYED, Access, Call
-from workspace_rl.inspection.tracing import Failure, Inputs, Trace, trace
+from workspace_rl.inspection.tracing.recording import PREPARING, REPLAYED, Access, Call
+from workspace_rl.inspection.tracing.tracing import Failure, Inputs, Trace, trace
 
 #: What environments write, behind their prefix.
 ENVIRONMENT_VARIABLES = {"env_obs", "reward", "terminated", "truncated", "done", "timestep"}

@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Any
 
 from workspace_rl.inspection.problems import describe_untraced, find_problems, layout
-from workspace_rl.inspection.recording import Access
-from workspace_rl.inspection.tracing import Inputs, Trace, trace
-from workspace_rl.text_table import aligned
+from workspace_rl.inspection.tracing.recording import Access
+from workspace_rl.inspection.tracing.tracing import Inputs, Trace, trace
+from workspace_rl.messages.text_table import aligned
 
 COLUMNS = ("agent", "", "variable", "at", "shape", "dtype", "where from")
 

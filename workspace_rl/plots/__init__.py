@@ -1,7 +1,7 @@
 """Pictures of training, policies and critics."""
 
+from workspace_rl.drawing.figures import new_figure, save_figure, show_figure
 from workspace_rl.plots.curves import learning_curves, loss_curves
-from workspace_rl.plots.figures import new_figure, save_figure, show_figure
 from workspace_rl.plots.maps import critic_map, policy_map
 from workspace_rl.plots.running import Runnable
 from workspace_rl.plots.section import LARGEST_BOUND, Ranges

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workspace_rl.drawing.figures import new_figure
+from workspace_rl.drawing.text import plain_text
 from workspace_rl.errors import ConfigError, did_you_mean
-from workspace_rl.intervals import bootstrap_interval, interquartile_mean
-from workspace_rl.plots.figures import new_figure
-from workspace_rl.plots.text import plain_text
-from workspace_rl.run import Run
-from workspace_rl.run_record import RunRecord, group_runs, open_runs
+from workspace_rl.evaluation.intervals import bootstrap_interval, interquartile_mean
+from workspace_rl.runs.record import RunRecord, group_runs, open_runs
+from workspace_rl.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def learning_curves(
     """Draw metrics over environment steps: a panel for each metric and environment, a line for each configuration.
 
     A line is the interquartile mean over the runs of one configuration, which differ in their seeds; its band is the
-    stratified bootstrap's interval (Agarwal et al. 2021; see `workspace_rl.intervals`). It spans the steps that all of
+    stratified bootstrap's interval (Agarwal et al. 2021; see `evaluation.intervals`). It spans the steps that all of
     them have reached. A single run is shown as it is.
 
         learning_curves("outputs/mine")

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workspace_rl.drawing.figures import new_figure
+from workspace_rl.drawing.scales import Scale, discrete_scale, plain_scale, signed_scale
 from workspace_rl.errors import CompositionError, ConfigError
-from workspace_rl.plots.figures import new_figure
 from workspace_rl.plots.running import Runnable, as_numpy, read_rows, run_agents
-from workspace_rl.plots.scales import Scale, discrete_scale, plain_scale, signed_scale
 from workspace_rl.plots.section import Ranges, Section
 
 if TYPE_CHECKING:

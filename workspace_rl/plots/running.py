@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.basics.seeding import RandomState
 from workspace_rl.errors import UnknownVariableError, VariableMismatchError, did_you_mean
-from workspace_rl.inspection.twins import acting_copies
-from workspace_rl.modes import evaluation_mode
-from workspace_rl.seeding import RandomState
+from workspace_rl.inspection.copies.twins import acting_copies
+from workspace_rl.learning.modes import evaluation_mode
 from workspace_rl.workspace import Workspace
 
 

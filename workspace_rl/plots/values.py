@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from workspace_rl.agent import Agent
+from workspace_rl.basics.seeding import RandomState
 from workspace_rl.composition import Agents
+from workspace_rl.drawing.figures import new_figure
+from workspace_rl.drawing.text import plain_text
+from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.errors import CompositionError, ConfigError, UnknownVariableError, VariableMismatchError, did_you_mean
-from workspace_rl.gym_agent import GymAgent
-from workspace_rl.inspection.twins import acting_copies
-from workspace_rl.modes import evaluation_mode
+from workspace_rl.inspection.copies.twins import acting_copies
+from workspace_rl.learning.modes import evaluation_mode
 from workspace_rl.plots.curves import COLOURS, finish_axes
-from workspace_rl.plots.figures import new_figure
 from workspace_rl.plots.running import as_numpy
-from workspace_rl.plots.text import plain_text
-from workspace_rl.seeding import RandomState
 from workspace_rl.workspace import Workspace
 
 if TYPE_CHECKING:

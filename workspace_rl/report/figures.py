@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from workspace_rl.intervals import bootstrap_interval, mean
+from workspace_rl.drawing.figures import new_figure, require_matplotlib
+from workspace_rl.evaluation.intervals import bootstrap_interval, mean
 from workspace_rl.plots.curves import COLOURS, MOST_PANELS, finish_axes, learning_curves
-from workspace_rl.plots.figures import new_figure, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from workspace_rl.algorithms import find_algorithm
+from workspace_rl.algorithm.names import find_algorithm
+from workspace_rl.config.schema import flatten
 from workspace_rl.errors import ConfigError
-from workspace_rl.schema import flatten
 
 #: Options without a default worth the name: every run sets them, or stores what `auto` has chosen.
 IN_EVERY_RUN = (

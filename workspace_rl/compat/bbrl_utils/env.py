@@ -1,7 +1,7 @@
 """`bbrl_utils.env`."""
 
 from workspace_rl.compat.easypip import easyinstall
-from workspace_rl.schema import register_resolvers
+from workspace_rl.config.schema import register_resolvers
 
 
 def setup(maze_mdp: bool = False, box2d: bool = True) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm.auto import tqdm as tqdm
 
-from workspace_rl.notebook import running_shell, shown_video
+from workspace_rl.messages.notebook import running_shell, shown_video
 
 
 class IPython(Enum):

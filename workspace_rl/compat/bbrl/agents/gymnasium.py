@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from workspace_rl import gym_agent, video
 from workspace_rl import make_env as library_make_env
+from workspace_rl.basics.seeding import VIDEO_EPISODES, episode_seeds
 from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
 from workspace_rl.compat.bbrl.agents.frames import actions_of_each, in_one_batch, kept, observation_parts
 from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent
 from workspace_rl.compat.bbrl.agents.utils import TemporalAgent
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, WorkspaceError
-from workspace_rl.seeding import VIDEO_EPISODES, episode_seeds
 
 
 def make_env(env_name: str, autoreset: bool = False, wrappers: Sequence[Any] = (), **kwargs: Any) -> gym.Env[Any, Any]:

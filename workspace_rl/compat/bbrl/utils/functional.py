@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workspace_rl import returns
+from workspace_rl.experience import returns
 
 
 def gae(

@@ -1,0 +1,144 @@
+"""What an algorithm of the user's own lacks is told before anything starts."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from tests.algorithm.test_made_by import CONFIG
+from workspace_rl import Agents, GymAgent, TemporalAgent
+from workspace_rl.agents import DeterministicActor, RandomAgent
+from workspace_rl.algos import DQN, SAC
+from workspace_rl.config.run_config import OffPolicyConfig, RunConfig
+from workspace_rl.errors import CompositionError
+from workspace_rl.inspection import check
+from workspace_rl.training import OffPolicyAlgorithm
+
+
+@dataclass
+class PlainConfig(RunConfig):
+    algorithm: OffPolicyConfig = field(default_factory=OffPolicyConfig)
+
+
+class Plain(OffPolicyAlgorithm[PlainConfig]):
+    """Learns nothing."""
+
+    config_class = PlainConfig
+    action_kind = "continuous"
+    metrics = {}
+
+    def build(self):
+        self.policy = self.eval_policy = DeterministicActor(3, [4], 1)
+        self.random_policy = RandomAgent(self.train_env.action_space)
+
+    def update(self, batch):
+        return self.metrics
+
+
+PLAIN = CONFIG | {"algorithm": {key: value for key, value in CONFIG["algorithm"].items() if key != "architecture"}}
+
+
+def test_the_least_that_is_needed_trains(tmp_path):
+    result = Plain(PLAIN | {"base_dir": str(tmp_path / "run")}).train(progress=False)
+    assert result.steps == 60
+
+
+@pytest.mark.parametrize("name", ["policy", "random_policy", "eval_policy"])
+@pytest.mark.parametrize("instead", [None, torch.nn.Linear(3, 1), DeterministicActor])
+def test_a_missing_policy_is_told_before_anything_starts(name, instead, tmp_path):
+    class Incomplete(Plain):
+        def build(self):
+            super().build()
+            if instead is None:
+                delattr(self, name)
+            else:
+                setattr(self, name, instead)
+
+    with pytest.raises(CompositionError, match=f"Incomplete.build sets no self.{name}, the agent that .* found"):
+        Incomplete(PLAIN | {"base_dir": str(tmp_path / "run")})
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (None, "update returns None; a dictionary of tensors by name is expected"),
+        (torch.zeros(()), "update returns Tensor; a dictionary"),
+        ([1.0], "update returns list"),
+        ({"loss": 1.0}, r"update returns float as 'loss'.*loss.detach\(\), not loss.item\(\)"),
+        ({"loss": None}, "update returns NoneType as 'loss'"),
+        ({"phase": torch.tensor(1j)}, "update returns complex numbers as 'phase'.*value.abs"),
+        ({"eval/return_mean": torch.zeros(())}, "'eval/return_mean', which the loop writes itself"),
+        ({"workspace_rl/finite": torch.zeros(())}, "'workspace_rl/finite', which the loop writes itself"),
+        ({1: torch.zeros(())}, "a metric called 1; a text is expected"),
+    ],
+    ids=str,
+)
+def test_what_update_returns_is_told_before_anything_starts(metrics, message, tmp_path):
+    algorithm = type("Returning", (Plain,), {"metrics": metrics})(PLAIN | {"base_dir": str(tmp_path / "run")})
+    told = str(check(algorithm))
+    assert message.split(";")[0].split(".*")[0].replace("\\", "") in told
+    assert "function 'update'" in told
+    with pytest.raises(CompositionError, match=message):
+        algorithm.train(progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_update_without_the_flags_of_its_class_is_told_to_take_them(tmp_path):
+    class Mine(DQN):
+        def update(self, batch):
+            return {}
+
+    config = {"gym_env": {"env_name": "CartPole-v1"}, "algorithm": {"total_steps": 20_000}, "base_dir": str(tmp_path)}
+    assert "what update_flags returns: write update(self, batch, **flags)" in str(check(Mine(config)))
+    Mine.update = lambda self, batch, **flags: {}
+    assert not check(Mine(config))
+
+
+def test_numbers_of_an_update_that_cannot_be_traced_are_told_at_the_first_one(tmp_path):
+    class Reading(SAC):
+        def update(self, batch):
+            return {name: value.item() for name, value in super().update(batch).items()}
+
+    with pytest.raises(CompositionError, match="Reading.update returns float as 'loss/critic'"):
+        Reading(CONFIG | {"base_dir": str(tmp_path / "run")}).train(progress=False)
+
+
+def test_metrics_may_be_called_anything(tmp_path):
+    metrics = {name: torch.tensor(2.0) for name in ("finite", "steps", "step", "value")}
+    algorithm = type("Naming", (Plain,), {"metrics": metrics})(PLAIN | {"base_dir": str(tmp_path / "run")})
+    algorithm.train(progress=False)
+    logged = (tmp_path / "run" / "metrics.csv").read_text()
+    assert all(f",{name},2.0" in logged for name in metrics)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "message"),
+    [("config_class", "config_class = MyConfig"), ("action_kind", "action_kind = 'continuous' or 'discrete' expected")],
+)
+def test_what_a_class_does_not_say_is_told(lacks, message):
+    said = {name: value for name, value in {"config_class": PlainConfig, "action_kind": "continuous"}.items()}
+    del said[lacks]
+    incomplete = type("Incomplete", (OffPolicyAlgorithm,), said | {"build": Plain.build, "update": Plain.update})
+    with pytest.raises(CompositionError, match=f"Incomplete does not name .*{message}"):
+        incomplete(PLAIN)
+    misspelt = type("Misspelt", (Plain,), {"action_kind": "continous"})
+    with pytest.raises(CompositionError, match="'continous' found"):
+        misspelt(PLAIN)
+
+
+@pytest.mark.parametrize("has", [(), ("build",), ("update",)])
+def test_what_a_class_does_not_do_is_told(has):
+    said = {"config_class": PlainConfig, "action_kind": "continuous", **{name: getattr(Plain, name) for name in has}}
+    missing = [name for name in ("build", "update") if name not in has]
+    with pytest.raises(CompositionError, match=f"Incomplete does not implement {' and '.join(missing)}: "):
+        type("Incomplete", (OffPolicyAlgorithm,), said)(PLAIN)
+
+
+def test_several_agents_over_time_are_chained_first():
+    env_agent, policy = GymAgent("Pendulum-v1"), DeterministicActor(3, [4], 1)
+    for agents in ((env_agent, policy), (env_agent, policy, policy)):
+        with pytest.raises(CompositionError, match=rf"{len(agents)} were given. Chain them: TemporalAgent\(Agents\("):
+            TemporalAgent(*agents)
+    with pytest.raises(CompositionError, match="must be an agent"):
+        TemporalAgent([env_agent, policy])
+    assert TemporalAgent(Agents(env_agent, policy), "name").name == "name"

@@ -1,0 +1,354 @@
+"""A policy as a function of an observation."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+import yaml
+from gymnasium import spaces
+from torch import nn
+
+from tests.algorithm.test_made_by import trained
+from tests.toys import SpaceEnv
+from workspace_rl import (
+    Agent,
+    Agents,
+    GymAgent,
+    KWAgentWrapper,
+    Run,
+    evaluate,
+    load_policy,
+    policy_function,
+    save_policy,
+)
+from workspace_rl.agents import DeterministicActor, DiscreteQAgent, GreedyAgent, SquashedGaussianActor
+from workspace_rl.algos import SAC
+from workspace_rl.errors import ActionError, CompositionError, ObservationError, PolicyFileError
+from workspace_rl.policies.spaces import PolicySpaces
+
+PENDULUM = gym.make("Pendulum-v1")
+
+
+def pendulum_policy():
+    torch.manual_seed(0)
+    return KWAgentWrapper(SquashedGaussianActor(3, [16], 1), stochastic=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained(SAC, tmp_path_factory.mktemp("acting") / "run")
+
+
+def test_its_actions_go_into_the_environment_as_they_are(run):
+    """The score of a gymnasium loop is that of `evaluate`: actions are in the environment's own units."""
+    seeds = [3, 4]
+    env_agent = GymAgent("Pendulum-v1", 2, auto_reset=False)
+    expected = evaluate(env_agent, load_policy(run), seeds).returns
+    env_agent.close()
+    act, returns = policy_function(run), []
+    for seed in seeds:
+        observation, _ = PENDULUM.reset(seed=seed)
+        returns.append(0.0)
+        for _ in range(200):
+            action = act(observation)
+            assert PENDULUM.action_space.contains(action)
+            observation, reward, *_ = PENDULUM.step(action)
+            returns[-1] += float(reward)
+    assert returns == pytest.approx(expected, rel=1e-5)
+    largest = max(abs(act(PENDULUM.observation_space.sample() * 0 + [1, 0, k])[0]) for k in (-8, 8))
+    assert policy_function(load_policy(run), PENDULUM)._rescale and largest <= 2
+
+
+def test_folders_runs_and_policies_are_the_same(run):
+    observation = np.array([0.1, 0.2, 0.3], np.float32)
+    given = [str(run), run, run / "best", Run(run), load_policy(run), Run(run).policy()]
+    actions = [policy_function(one)(observation) for one in given]
+    assert all(np.array_equal(one, actions[0]) for one in actions)
+
+
+def test_a_batch_is_its_observations():
+    act = policy_function(pendulum_policy(), PENDULUM)
+    batch = np.stack([PENDULUM.observation_space.sample() for _ in range(5)])
+    actions = act(batch)
+    assert actions.shape == (5, 1) and actions.dtype == np.float32
+    for observation, action in zip(batch, actions, strict=True):
+        assert act(observation).shape == (1,) and act(observation) == pytest.approx(action, abs=1e-6)
+    assert np.allclose(act(batch.astype(np.float64)), actions) and np.allclose(act(batch[0].tolist()), actions[0])
+    assert act(batch[:1]).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        PENDULUM,
+        (PENDULUM.observation_space, PENDULUM.action_space),
+        GymAgent("Pendulum-v1", 2),
+        gym.make_vec("Pendulum-v1", 2),
+        PolicySpaces(PENDULUM.observation_space, PENDULUM.action_space),
+    ],
+    ids=["env", "spaces", "agent", "vector", "policy spaces"],
+)
+def test_spaces_come_from_anything_that_has_them(where):
+    observation = np.ones(3, np.float32)
+    assert policy_function(pendulum_policy(), where)(observation) == policy_function(pendulum_policy(), PENDULUM)(
+        observation
+    )
+
+
+def test_choices_are_whole_numbers():
+    env = SpaceEnv(spaces.Box(-1, 1, (2,)), spaces.Discrete(3, start=5))
+    act = policy_function(Agents(DiscreteQAgent([2], [4], 3), GreedyAgent()), env)
+    action, actions = act(env.observation_space.sample()), act(np.zeros((4, 2), np.float32))
+    assert type(action) is int and env.action_space.contains(action)
+    assert actions.shape == (4,) and actions.dtype == np.int64 and 5 <= actions.min() and actions.max() <= 7
+
+
+def test_choices_may_be_observed():
+    env = gym.make("FrozenLake-v1")
+    q_agent = DiscreteQAgent([16], [4], 4, observation_choices=[[0, 16]])
+    act = policy_function(Agents(q_agent, GreedyAgent()), env)
+    assert [act(np.int64(k)) for k in range(16)] == act(np.arange(16)).tolist()
+    for wrong in (16, -1, np.array([3, 99])):
+        with pytest.raises(ObservationError, match="from 0 to 15"):
+            act(wrong)
+    with pytest.raises(ObservationError, match="int64 expected, float64 found"):
+        act(1.5)
+
+
+class TwoParts(Agent):
+    """Reads two leaves of a dictionary."""
+
+    def forward(self, t, **kwargs):
+        picture, speed = self.get(("env/env_obs/picture", t)), self.get(("env/env_obs/speed", t))
+        assert picture.dtype is torch.uint8 and speed.dtype is torch.float32
+        self.set(("action", t), torch.tanh(picture.float().mean((1, 2)) / 255 + speed.sum(1))[:, None])
+
+
+def test_dictionaries_are_read_by_their_parts(tmp_path):
+    space = spaces.Dict(
+        {"picture": spaces.Box(0, 255, (4, 4), np.uint8), "speed": spaces.Box(-np.inf, np.inf, (2,), np.float64)}
+    )
+    env = SpaceEnv(space, spaces.Box(-3, 3, (1,), np.float64))
+    save_policy(TwoParts(), tmp_path, env)
+    act = policy_function(tmp_path, allow=[TwoParts])
+    one = space.sample()
+    batch = {key: np.stack([value] * 3) for key, value in one.items()}
+    assert act(one).dtype == np.float64 and np.allclose(act(batch), act(one))
+    with pytest.raises(ObservationError, match="env/env_obs/speed: .* nothing found there in dict"):
+        act({"picture": one["picture"]})
+    with pytest.raises(ObservationError, match="env/env_obs/speed: a batch of 3 expected.*a single observation found"):
+        act(batch | {"speed": one["speed"]})
+    with pytest.raises(ObservationError, match="nothing found there in ndarray"):
+        act(np.zeros(3))
+
+
+def test_stacked_pictures_are_taken_as_the_environment_gives_them():
+    env = SpaceEnv(spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(6))
+    policy = Agents(DiscreteQAgent([4, 84, 84], [8], 6, network="nature_cnn"), GreedyAgent())
+    policy.policy_spaces = PolicySpaces(env.observation_space, env.action_space)
+    act = policy_function(policy)
+    pictures = np.stack([env.observation_space.sample() for _ in range(2)])
+    assert [act(one) for one in pictures] == act(pictures).tolist() == act(pictures.astype(np.int64)).tolist()
+    with pytest.raises(ObservationError, match="numbers from 0 to 255"):
+        act(pictures.astype(np.int64) + 1)
+    with pytest.raises(ObservationError, match="uint8 expected, float64 found"):
+        act(pictures / 255)
+
+
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        (np.zeros(4), r"env/env_obs: shape \[3\], or a batch \[B, 3\], expected, \[4\] found"),
+        (np.zeros((0, 3)), r"\[0, 3\] found"),
+        (np.zeros((2, 2, 3)), r"\[2, 2, 3\] found"),
+        (1.0, r"\[\] found"),
+        (["a", "b", "c"], "float32 expected, <U1 found"),
+        (None, r"\[\] found"),
+        ([[1, 2], [3]], "env/env_obs: .*nothing found there in list"),
+        (torch.zeros(3, requires_grad=True), "env/env_obs: .*nothing found there in Tensor"),
+        ([0.0, np.nan, 0.0], "env/env_obs: finite numbers expected"),
+    ],
+)
+def test_what_is_no_observation_is_told(observation, message):
+    with pytest.raises(ObservationError, match=message):
+        policy_function(pendulum_policy(), PENDULUM)(observation)
+
+
+class Wild(Agent):
+    """Writes an action that is out of bounds, or no action."""
+
+    def __init__(self, value=3.0, name="action"):
+        super().__init__()
+        self.value, self.variable = value, name
+
+    def forward(self, t, **kwargs):
+        self.set((self.variable, t), self.value * torch.ones_like(self.get(("env/env_obs", t))[:, :1]))
+
+
+def test_actions_are_those_of_the_space():
+    with pytest.raises(ActionError, match="out of bounds"):
+        policy_function(Wild(), PENDULUM)
+    with pytest.raises(CompositionError, match="'Wild' writes no variable 'action'"):
+        policy_function(Wild(name="actoin"), PENDULUM)
+    clipping = GymAgent("Pendulum-v1", clip_actions=True)
+    assert policy_function(Wild(), clipping)(np.zeros(3)) == [2.0]
+    own_units = GymAgent("Pendulum-v1", rescale_actions=False)
+    assert policy_function(Wild(1.5), own_units)(np.zeros(3)) == [1.5]
+
+
+# ---- what cannot be a function --------------------------------------------------------------------------------------
+
+
+class Reading(DeterministicActor):
+    """Reads something else besides, `back` steps before."""
+
+    def __init__(self, variable="memory", back=1):
+        super().__init__(3, [4], 1)
+        self.variable, self.back = variable, back
+
+    def forward(self, t, **kwargs):
+        super().forward(t)
+        if t >= self.back:
+            self.get((self.variable, t - self.back))
+
+
+@pytest.mark.parametrize(
+    ("variable", "back"), [("memory", 1), ("env/env_obs", 1), ("env/reward", 0), ("action", 1), ("env/timestep", 0)]
+)
+def test_policies_with_other_inputs_are_refused(variable, back):
+    with pytest.raises(CompositionError, match=f"'Reading' is no function of an observation: it reads '{variable}'"):
+        policy_function(Reading(variable, back), PENDULUM)
+
+
+def test_policies_for_other_spaces_are_refused():
+    with pytest.raises(CompositionError, match="does not fit the observation space"):
+        policy_function(DeterministicActor(4, [4], 1), PENDULUM)
+    with pytest.raises(ActionError, match="must hold floats of shape"):
+        policy_function(DeterministicActor(3, [4], 2), PENDULUM)
+
+
+@pytest.mark.parametrize("wrong", [3, "Pendulum-v1", (PENDULUM.action_space,), [1, 2]])
+def test_what_has_no_spaces_is_told(wrong):
+    with pytest.raises(CompositionError, match="env_or_spaces: an environment.* expected"):
+        policy_function(pendulum_policy(), wrong)
+
+
+def test_what_is_no_policy_is_told(tmp_path):
+    with pytest.raises(CompositionError, match="run_or_policy: a folder, a Run or a policy"):
+        policy_function(nn.Linear(1, 1), PENDULUM)
+    with pytest.raises(PolicyFileError, match="holds no policy"):
+        policy_function(tmp_path)
+
+
+# ---- no effects -----------------------------------------------------------------------------------------------------
+
+
+class Dropping(Agent):
+    """Has modes, and statistics that change in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 64), nn.BatchNorm1d(64), nn.Dropout(0.5), nn.Linear(64, 1), nn.Tanh())
+
+    def forward(self, t, **kwargs):
+        self.set(("action", t), self.layers(self.get(("env/env_obs", t))))
+
+
+def test_it_acts_in_evaluation_mode_and_changes_nothing():
+    policy = Dropping().train()
+    before = {name: value.clone() for name, value in policy.state_dict().items()}
+    random = torch.get_rng_state()
+    act = policy_function(policy, PENDULUM)
+    observation = np.ones(3)
+    action = act(observation)
+    assert all(act(observation) == action for _ in range(5)) and observation.tolist() == [1, 1, 1]
+    assert torch.equal(random, torch.get_rng_state())
+    assert policy.training and all(one.requires_grad for one in policy.parameters())
+    assert all(torch.equal(before[name], value) for name, value in policy.state_dict().items())
+    with torch.no_grad():
+        policy.layers[3].weight.add_(1)
+    assert act(observation) == action  # a copy
+
+
+# ---- spaces in files ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-np.inf, np.inf, (3,), np.float64),
+        spaces.Box(np.array([0, -1], np.float32), np.array([1, 5], np.float32)),
+        spaces.Box(0, 255, (210, 160, 3), np.uint8),
+        spaces.Box(-1, 1, (), np.float16),
+        spaces.Discrete(5, start=-2),
+        spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[1, 0], [0, -1]]),
+        spaces.MultiBinary((2, 3)),
+        spaces.Dict({"b": spaces.Discrete(2), "a": spaces.Tuple([spaces.Box(0, 1), spaces.MultiBinary(2)])}),
+    ],
+    ids=str,
+)
+def test_spaces_are_written_and_read(space):
+    described = PolicySpaces(space, spaces.Discrete(2), False, True).describe()
+    rebuilt = PolicySpaces.rebuild(yaml.safe_load(yaml.safe_dump(described)))
+    assert rebuilt.observation == space and rebuilt.observation.dtype == space.dtype
+    assert (rebuilt.rescale_actions, rebuilt.clip_actions) == (False, True)
+    if isinstance(space, spaces.Dict):
+        assert list(rebuilt.observation.spaces) == list(space.spaces)
+
+
+def test_spaces_that_cannot_be_written_do_not_keep_a_policy_from_being_saved(tmp_path):
+    large = spaces.Box(np.zeros(3000, np.float32), np.arange(1, 3001, dtype=np.float32))
+    for observation in (large, spaces.Text(3), spaces.Dict({"x": large})):
+        save_policy(pendulum_policy(), tmp_path, (observation, PENDULUM.action_space))
+        with pytest.raises(
+            CompositionError, match=r"does not know its spaces.*policy_function\(policy, gymnasium.make"
+        ):
+            policy_function(tmp_path)
+
+
+def test_policies_of_older_versions_need_an_environment(tmp_path):
+    save_policy(pendulum_policy(), tmp_path)  # exactly what older versions wrote
+    assert set(yaml.safe_load((tmp_path / "policy.yaml").read_text())) == {"agent", "checksums"}
+    assert load_policy(tmp_path).policy_spaces is None
+    with pytest.raises(CompositionError, match="does not know its spaces"):
+        policy_function(tmp_path)
+    assert policy_function(tmp_path, PENDULUM)(np.zeros(3)).shape == (1,)
+
+
+def test_a_loaded_policy_keeps_its_spaces(run, tmp_path):
+    save_policy(load_policy(run), tmp_path)
+    assert load_policy(tmp_path).policy_spaces.action == PENDULUM.action_space
+
+
+def test_changed_spaces_are_noticed(tmp_path):
+    save_policy(pendulum_policy(), tmp_path, PENDULUM)
+    path = tmp_path / "policy.yaml"
+    text = path.read_text()
+    for changed in (
+        text.replace("high: 2.0", "high: 200.0"),
+        text.replace("rescale_actions: true", "rescale_actions: no"),
+    ):
+        assert changed != text
+        path.write_text(changed)
+        with pytest.raises(PolicyFileError, match="damaged or was changed"):
+            load_policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"Box": {"low": 0, "high": 1, "shape": [10**6, 10**6], "dtype": "float32"}},
+        {"Box": {"low": 0, "high": 1, "shape": [-1], "dtype": "float32"}},
+        {"Box": {"low": 0, "high": 1, "shape": [1], "dtype": "object"}},
+        {"MultiBinary": {"n": 10**9}},
+        {"Evil": {"shape": [1]}},
+        {"Discrete": {}},
+        "Box",
+        {},
+    ],
+    ids=str,
+)
+def test_hostile_spaces_are_refused(space):
+    described = PolicySpaces(spaces.Discrete(2), spaces.Discrete(2)).describe() | {"observation": space}
+    with pytest.raises(PolicyFileError, match="the policy's spaces cannot be read"):
+        PolicySpaces.rebuild(described)

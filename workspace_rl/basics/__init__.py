@@ -1,0 +1,1 @@
+"""What every room needs: checked arguments, plain data, classes by their names, seeds."""

@@ -1,0 +1,1 @@
+"""What environments must return, checked at each step without costing one."""

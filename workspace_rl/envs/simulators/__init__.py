@@ -1,0 +1,15 @@
+"""Environments that the library brings along. Importing this registers their ids; it imports no simulator."""
+
+import gymnasium as gym
+
+gym.register(
+    "CartPoleSwingUp-v1",
+    entry_point="workspace_rl.envs.simulators.cartpole_swingup:CartPoleSwingUpEnv",
+    max_episode_steps=500,
+)
+gym.register(
+    "MinitaurBulletEnv-v0",
+    entry_point="workspace_rl.envs.simulators.minitaur:MinitaurBulletEnv",
+    max_episode_steps=1000,
+    reward_threshold=15,
+)

@@ -1,0 +1,109 @@
+"""Collecting experience."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workspace_rl.agent import Agent
+from workspace_rl.basics.arguments import checked
+from workspace_rl.basics.plain_data import whole_number
+from workspace_rl.composition import Agents, TemporalAgent
+from workspace_rl.envs.gym_agent import GymAgent
+from workspace_rl.errors import CompositionError
+from workspace_rl.learning.modes import evaluation_mode
+from workspace_rl.learning.transfer import Transfer
+from workspace_rl.workspace import Workspace
+
+
+class Collector:
+    """Runs environments with a policy of its own, whose weights and buffers are a copy of the learner's.
+
+    It meets the learner at the frames that it returns and at `load_policy`, nowhere else.
+    """
+
+    @checked(error=CompositionError)
+    def __init__(
+        self, env_agent: GymAgent, policy: Agent, random_policy: Agent | None = None, *, keep_modes: bool = False
+    ) -> None:
+        """Collect from `env_agent` (with auto-reset) by `policy`, or by `random_policy` when asked to.
+
+        They act in evaluation mode, or, with `keep_modes`, in the modes that their modules have now.
+        """
+        self.env_agent = env_agent
+        self.policy = policy.clone().requires_grad_(False)
+        self._keep_modes = keep_modes
+        if not keep_modes:
+            for part in self.policy.modules():
+                part.training = False
+        self._agent = TemporalAgent(Agents(env_agent, self.policy))
+        self._random_agent = None if random_policy is None else TemporalAgent(Agents(env_agent, random_policy))
+        self._last_frame: Workspace | None = None
+        self._weights = Transfer(self.policy)
+        self._returns: list[np.ndarray] = []
+        #: Transitions collected so far, summed over environments.
+        self.n_transitions = 0
+
+    def load_policy(self, learner_policy: Agent) -> None:
+        """Take over the weights and the buffers of the learner's policy; what acting has changed in them is lost.
+
+        Raises:
+            CompositionError: the policy is not built like the one that the collector was given.
+        """
+        self._weights(learner_policy)
+
+    def restart(self, n_transitions: int) -> None:
+        """Begin anew at the next `collect`, with a reset of the environments, after `n_transitions` in all."""
+        self._last_frame = None
+        self.n_transitions = n_transitions
+
+    @torch.no_grad()
+    def collect(self, n_steps: int, *, random: bool = False) -> Workspace:
+        """Run `n_steps` steps and return the frames that are new, `[T, B, ...]`.
+
+        T is `n_steps`, plus 1 for the frame of the reset at the first call and at the first one after `restart`. The
+        last frame has its action already: the next call goes on from there. All agents get the keyword argument `step`,
+        the number of transitions collected before this call, for schedules.
+        """
+        n_steps = whole_number(n_steps, "n_steps", least=1)
+        if random and self._random_agent is not None:
+            # It is no copy, and may share modules with the learner, which keep their modes.
+            with contextlib.nullcontext() if self._keep_modes else evaluation_mode(self._random_agent):
+                return self._collect(self._random_agent, n_steps)
+        return self._collect(self._agent, n_steps)
+
+    def _collect(self, agent: TemporalAgent, n_steps: int) -> Workspace:
+        self._returns.clear()
+        self.env_agent.returns_log = self._returns
+        n_running = 0  # environments whose episode goes on after the last frame
+        if self._last_frame is None:
+            workspace, first = Workspace(), 0
+            agent(workspace, t=0, n_steps=n_steps + 1, step=self.n_transitions)
+        else:
+            workspace, first = self._last_frame, 1
+            n_running = _n_running(workspace.get("env/done", 0))
+            agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
+        self.env_agent.returns_log = None
+        # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
+        self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
+        frames = workspace.subtime(first)
+        # A frame that follows the end of an episode only carries a reset: no transition leads to it.
+        self.n_transitions += n_running + _n_running(frames.get_full("env/done")[:-1])
+        return frames
+
+    def episode_returns(self, done: Tensor) -> Tensor:
+        """Return the returns (`[n]` float64) of the episodes that ended in the frames collected last.
+
+        Args:
+            done: `env/done` of these frames, `[T, B]`.
+        """
+        return torch.from_numpy(np.stack(self._returns)[done.numpy(force=True)])
+
+
+def _n_running(done: Tensor) -> int:
+    # By NumPy, which counts a few numbers several times as fast as torch.
+    flags = done.numpy(force=True)
+    return flags.size - int(np.count_nonzero(flags))

@@ -1,0 +1,1 @@
+"""Copies of what a program uses, so that it runs without consequences."""

@@ -1,0 +1,1 @@
+"""Running a program on stand-ins, and noting who reads and writes what."""

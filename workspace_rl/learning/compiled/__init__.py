@@ -1,0 +1,1 @@
+"""Updates as one graph: losses, gradients, optimiser steps and target networks together."""

@@ -1,0 +1,1 @@
+"""What surrounds a program: files that appear whole or not at all, processes, threads, interrupts, versions."""

@@ -1,0 +1,259 @@
+"""Measurements over a run: `metrics.csv` and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from workspace_rl.errors import MetricError, MissingDependencyError, RunFolderError
+from workspace_rl.machine.files import absolute, told_errors
+from workspace_rl.messages.installation import how_to_install
+from workspace_rl.basics.plain_data import told
+from workspace_rl.messages.printing import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch.utils.tensorboard import SummaryWriter
+
+#: Characters that would end a line of `metrics.csv`, or that no text file can hold.
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_QUOTED = re.compile(rf'[",\\]|{_UNWRITABLE.pattern}|^\s|\s$|^$')
+
+
+class Logger:
+    """Collects scalars and writes them to `metrics.csv` (`step,name,value`) and to TensorBoard.
+
+    Scalars may be tensors: they stay on their device, unread, until `flush`. What is recorded with `average` several
+    times between two flushes is written once, as the mean. `metrics.csv` holds no times, so that equal runs give
+    equal files. Any text is a name: one with commas, quotes or line breaks stands in quotes there, escaped as in JSON.
+    """
+
+    def __init__(
+        self,
+        csv_path: str | Path,
+        tensorboard_folder: str | Path | None,
+        *,
+        verbose: bool = False,
+        resumed_at: int | None = None,
+        flush_seconds: float | None = None,
+        flush_size: int | None = None,
+    ) -> None:
+        """Append to a file.
+
+        Args:
+            csv_path: the file; its folder is created if need be.
+            tensorboard_folder: where TensorBoard's events are written; None for nowhere.
+            verbose: print what is written.
+            resumed_at: hide what TensorBoard has been told of later steps than this one.
+            flush_seconds: `add_scalar` writes everything as soon as so many seconds have passed since the last time.
+            flush_size: `add_scalar` writes everything as soon as more than so many scalars are waiting.
+
+        Raises:
+            RunFolderError: the file cannot be written.
+        """
+        self._path = absolute(csv_path)
+        self._flush_seconds, self._flush_size = flush_seconds, flush_size
+        self._flushed_at, self._last_step = time.monotonic(), 0
+        self._folder = None if tensorboard_folder is None else absolute(tensorboard_folder)
+        self._verbose = verbose
+        self._purge_step = None if resumed_at is None else resumed_at + 1
+        self._pending: list[tuple[int, str, float | Tensor, bool]] = []
+        self._averages: dict[str, list[Tensor]] = {}
+        self._writer: SummaryWriter | None = None
+        with told_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._path.exists():
+                self._path.write_text("step,name,value\n", encoding="utf-8", newline="\n")
+
+    def add_scalar(self, name: str, value: float | Tensor, step: int, *, csv: bool = True) -> None:
+        """Record a scalar at `step`; with `csv=False` for TensorBoard only (times, speeds).
+
+        Raises:
+            MetricError: the name is no text, or the value no number.
+        """
+        _check_name(name)
+        self._pending.append((int(step), name, _scalar(name, value), csv))
+        self._last_step = step
+        late = self._flush_seconds is not None and time.monotonic() - self._flushed_at > self._flush_seconds
+        if late or (self._flush_size is not None and len(self._pending) > self._flush_size):
+            self.flush()
+
+    def average(self, metrics: Mapping[str, Tensor]) -> None:
+        """Record values, of any shape, whose mean is written at the next flush.
+
+        Raises:
+            MetricError: a name is no text.
+        """
+        for name, value in metrics.items():
+            values = self._averages.get(name)
+            if values is None:
+                _check_name(name)
+                values = self._averages[name] = []
+            values.append(value.detach().reshape(-1))
+
+    def flush(self, step: int | None = None, *, averages: bool = True) -> None:
+        """Write everything recorded so far; averages get `step`, which is that of the last scalar unless given.
+
+        Args:
+            step: of the averages.
+            averages: False writes single scalars only, and goes on collecting what is averaged.
+        """
+        if averages:
+            step = self._last_step if step is None else step
+            for name, values in self._averages.items():
+                self._pending.append((step, name, torch.cat(values).double().mean(), True))
+            self._averages.clear()
+        self._flushed_at = time.monotonic()
+        if not self._pending:
+            return
+        lines = []
+        for at, name, value, csv in self._pending:
+            number = float(value)
+            if csv:
+                lines.append(f"{at},{_written(name)},{number!r}\n")
+            if self._folder is not None:
+                with told_errors(self._folder):
+                    self.tensorboard().add_scalar(_tag(name), number, at)
+            if self._verbose and csv:
+                say(f"step {at}: {name} = {number:.6g}")
+        self._pending.clear()
+        with told_errors(self._path), self._path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write("".join(lines))
+
+    def close(self) -> None:
+        """Close TensorBoard's file; what was not flushed is lost."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            with told_errors(self._folder or ""):
+                writer.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return TensorBoard's own `add_figure`, `add_video`, ..., which do nothing where it is not written."""
+        if not name.startswith("add_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if self._folder is not None:
+            return getattr(self.tensorboard(), name)
+        from torch.utils.tensorboard import SummaryWriter
+
+        getattr(SummaryWriter, name)  # raises the error where there is no such method
+        return lambda *args, **kwargs: None
+
+    def tensorboard(self) -> SummaryWriter:
+        """Return TensorBoard's own writer, for figures and the like."""
+        if self._writer is None:
+            # Imported here: it takes longer than the rest of the library together.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self._folder), purge_step=self._purge_step)
+        return self._writer
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise MetricError(
+            f"a metric's name is a text, but {told(name)} was given. Write {str(name)!r} if that is meant."
+        )
+
+
+def _scalar(name: str, value: Any) -> float | Tensor:
+    """Return a number as a float, or a tensor that holds one as it is."""
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+        return value.detach()
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        found = f"a tensor {tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else told(value)
+        raise MetricError(
+            f"metric {name!r}: one number expected, {found} found. Log its mean, for instance."
+        ) from error
+
+
+def _written(name: str) -> str:
+    """Return a name as it stands in `metrics.csv`: in quotes, and escaped as in JSON, where it needs to be."""
+    if not _QUOTED.search(name):
+        return name
+    escaped = json.dumps(name, ensure_ascii=bool(_UNWRITABLE.search(name)))[1:-1]
+    return '"' + escaped.replace('\\"', '""') + '"'  # quotes doubled, as readers of CSV expect them
+
+
+def _read(written: str) -> str:
+    if len(written) < 2 or not written.startswith('"') or not written.endswith('"'):
+        return written
+    try:
+        return str(json.loads('"' + written[1:-1].replace('""', '\\"') + '"'))
+    except ValueError:  # older versions quoted nothing
+        return written
+
+
+def _tag(name: str) -> str:
+    """Return a name for TensorBoard, which takes any text that UTF-8 can hold."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return _written(name)
+    return name
+
+
+def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:
+    """Return the metrics of a run (its folder, or its `metrics.csv`) as `{name: [(step, value), ...]}`.
+
+    A last line that is still being written is left out.
+
+    Raises:
+        RunFolderError: there is no such file, or a line of it is not `step,name,value`.
+    """
+    path = Path(path)
+    path = path / "metrics.csv" if path.is_dir() else path
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[1:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"the metrics {path} cannot be read: {error}") from error
+    metrics: dict[str, list[tuple[int, float]]] = {}
+    for number, line in enumerate(lines, start=2):
+        try:
+            step, rest = line.split(",", 1)
+            name, value = rest.rsplit(",", 1)
+            pair = (int(step), float(value))
+            if not 0 <= pair[0] < 2**63:
+                raise ValueError("no number of steps")
+            metrics.setdefault(_read(name), []).append(pair)
+        except ValueError as error:
+            raise RunFolderError(f"{path}, line {number}: step,name,value expected, {line[:80]!r} found.") from error
+    return metrics
+
+
+def read_frame(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+    """Return the metrics of several runs as one `pandas.DataFrame`.
+
+    It has a row for each step of each run, and the columns `run` (the folder), `step`, and one for each metric (NaN
+    where a step has none).
+
+    Args:
+        paths: runs (their folders, or their `metrics.csv`), or folders that hold runs somewhere inside; one or several.
+
+    Raises:
+        MissingDependencyError: pandas is not installed.
+        RunFolderError: one of the folders holds no run.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingDependencyError(f"tables of metrics need pandas: {how_to_install('plots')}") from error
+    frames = []
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+        files = [path] if path.is_file() else sorted(path.rglob("metrics.csv"))
+        if not files:
+            raise RunFolderError(f"{path} holds no measurements: there is no metrics.csv in it or in a folder inside.")
+        for file in files:
+            frame = pd.DataFrame({name: dict(pairs) for name, pairs in read_metrics(file).items()}).sort_index()
+            frame.insert(0, "run", str(file.parent))
+            frame.insert(1, "step", frame.index)
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run", "step"])
