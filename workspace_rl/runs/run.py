@@ -21,7 +21,15 @@ from workspace_rl.config.run_config import RunConfig, apply_overrides, load_conf
 from workspace_rl.envs.wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation.evaluation import Evaluation, evaluate
-from workspace_rl.machine.files import FolderLock, absolute, back_home, inside, working_directory, write_bytes, write_text
+from workspace_rl.machine.files import (
+    FolderLock,
+    absolute,
+    back_home,
+    inside,
+    working_directory,
+    write_bytes,
+    write_text,
+)
 from workspace_rl.machine.interrupts import StopRequest
 from workspace_rl.runs.logger import read_metrics
 from workspace_rl.config.make_env_agent import make_env_agent
