@@ -9,11 +9,11 @@ import torch
 from tests.algorithm.test_made_by import CONFIG, trained
 from workspace_rl import Run, load_policy, other_machines
 from workspace_rl.algos import SAC
-from workspace_rl.runs.checkpoints import Checkpoints, _checksum
+from workspace_rl.basics.seeding import RandomState
 from workspace_rl.cli import main
 from workspace_rl.errors import ConfigError
+from workspace_rl.runs.checkpoints import Checkpoints, _checksum
 from workspace_rl.runs.logger import read_metrics
-from workspace_rl.basics.seeding import RandomState
 
 LONGER = "algorithm.total_steps=90"
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")

@@ -16,8 +16,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from workspace_rl.errors import CheckpointError, RunFolderError
-from workspace_rl.machine.files import absolute, inside, write_bytes
 from workspace_rl.experience.replay_buffer import ReplayBuffer
+from workspace_rl.machine.files import absolute, inside, write_bytes
 
 #: How many checkpoints are kept.
 KEPT = 2

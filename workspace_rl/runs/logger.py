@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from workspace_rl.basics.plain_data import told
 from workspace_rl.errors import MetricError, MissingDependencyError, RunFolderError
 from workspace_rl.machine.files import absolute, told_errors
 from workspace_rl.messages.installation import how_to_install
-from workspace_rl.basics.plain_data import told
 from workspace_rl.messages.printing import say
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from workspace_rl.machine.provenance import installed_versions
 from workspace_rl.config.schema import flatten
+from workspace_rl.machine.provenance import installed_versions
 
 #: Options that do not touch the course of a run.
 FREE = (

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from workspace_rl.agent import Agent
+from workspace_rl.basics.seeding import RandomState
+from workspace_rl.envs.spaces import ActionAdapter, action_adapter, observation_leaves, space_leaves
 from workspace_rl.errors import (
     ActionError,
     CompositionError,
@@ -25,8 +27,6 @@ from workspace_rl.errors import (
 from workspace_rl.policies.files import load_policy
 from workspace_rl.policies.spaces import PolicySpaces, spaces_of
 from workspace_rl.runs.run import Run
-from workspace_rl.basics.seeding import RandomState
-from workspace_rl.envs.spaces import ActionAdapter, action_adapter, observation_leaves, space_leaves
 from workspace_rl.workspace import Workspace
 
 _PREFIX, _ACTION = "env/", "action"

@@ -13,12 +13,12 @@ from omegaconf import OmegaConf
 
 from workspace_rl.algorithm.names import all_algorithms
 from workspace_rl.config.run_config import load_config
+from workspace_rl.config.schema import flatten
 from workspace_rl.errors import ConfigError, RunFolderError
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.machine.files import is_inside
 from workspace_rl.runs.logger import read_metrics
 from workspace_rl.runs.run import CONFIG, PROVENANCE, WALL_TIME, Which
-from workspace_rl.config.schema import flatten
 
 #: Options that say where and how something is written or computed, not what is learned; runs that differ in these
 #: alone have the same configuration.
@@ -110,7 +110,7 @@ class RunRecord:
         return step if isinstance(step, int) and _is_finite(step) else None
 
     def provenance(self) -> dict[str, Any]:
-        """Return what `workspace_rl.machine.provenance` kept of the run's origin; nothing for runs that are older than that.
+        """Return what was kept of the run's origin (`workspace_rl.machine.provenance`); older runs have nothing.
 
         Raises:
             RunFolderError: `provenance.json` is damaged.

@@ -14,13 +14,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.agent import Agent
 from workspace_rl.algorithm.names import check_made_by, find_algorithm, resolve_run_config
+from workspace_rl.algorithm.own import vouched_for
 from workspace_rl.basics.arguments import checked
-from workspace_rl.runs.checkpoints import Checkpoints
 from workspace_rl.basics.classes import allowed_list
+from workspace_rl.basics.plain_data import whole_number
+from workspace_rl.basics.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
+from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.run_config import RunConfig, apply_overrides, load_config
+from workspace_rl.config.schema import flatten, to_yaml
 from workspace_rl.envs.wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation.evaluation import Evaluation, evaluate
+from workspace_rl.films.video import record_video
+from workspace_rl.machine.devices import nearest_device
 from workspace_rl.machine.files import (
     FolderLock,
     absolute,
@@ -31,18 +37,12 @@ from workspace_rl.machine.files import (
     write_text,
 )
 from workspace_rl.machine.interrupts import StopRequest
-from workspace_rl.runs.logger import read_metrics
-from workspace_rl.config.make_env_agent import make_env_agent
-from workspace_rl.machine.devices import nearest_device
-from workspace_rl.runs.other_machines import FREE, OF_THE_MACHINE
-from workspace_rl.algorithm.own import vouched_for
-from workspace_rl.basics.plain_data import whole_number
-from workspace_rl.policies.files import ARCHITECTURE, WEIGHTS, load_policy
 from workspace_rl.machine.provenance import provenance
-from workspace_rl.config.schema import flatten, to_yaml
-from workspace_rl.basics.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.machine.threads import torch_threads
-from workspace_rl.films.video import record_video
+from workspace_rl.policies.files import ARCHITECTURE, WEIGHTS, load_policy
+from workspace_rl.runs.checkpoints import Checkpoints
+from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.other_machines import FREE, OF_THE_MACHINE
 
 if TYPE_CHECKING:
     from workspace_rl.algorithm.names import Algorithm
