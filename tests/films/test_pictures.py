@@ -5,8 +5,8 @@ import PIL.Image
 import pytest
 import torch
 
-from workspace_rl import pictures as module
 from workspace_rl.errors import RenderingError
+from workspace_rl.films import pictures as module
 from workspace_rl.films.pictures import Pictures
 
 LEVELS = [0, 50, 100, 150, 255]

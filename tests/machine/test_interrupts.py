@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from tests.toys import ConstantAgent
-from workspace_rl import GymAgent, Run, Workspace, env_facts, evaluate
+from workspace_rl import GymAgent, Run, Workspace, evaluate
 from workspace_rl.algos import SAC
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.run_config import EnvironmentConfig
+from workspace_rl.envs import facts
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.experience.collector import Collector
 from workspace_rl.films.video import record_video
@@ -124,8 +125,8 @@ def test_a_request_within_another_one_is_heard_by_both():
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(env_facts, "LONG_EPISODE", 100)
-    monkeypatch.setattr(env_facts.LongEpisodes.__init__, "__defaults__", (200,))
+    monkeypatch.setattr(facts, "LONG_EPISODE", 100)
+    monkeypatch.setattr(facts.LongEpisodes.__init__, "__defaults__", (200,))
 
 
 def test_an_endless_episode_is_told_of_and_counts_as_it_stands(short):
@@ -154,7 +155,7 @@ def test_the_limit_of_atari_games_is_known(vectorization):
 
 def test_a_film_of_an_endless_episode_ends(monkeypatch, tmp_path):
     monkeypatch.setattr("workspace_rl.films.video.LONG_EPISODE", 40)
-    monkeypatch.setattr(env_facts, "LONG_EPISODE", 40)
+    monkeypatch.setattr(facts, "LONG_EPISODE", 40)
     env_agent = GymAgent(lambda: Alarm("rgb_array"), auto_reset=False)
     with pytest.warns(UserWarning, match="not over after 40 steps"):
         assert record_video(env_agent, ConstantAgent(), tmp_path / "film.mp4", [1]).is_file()

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from tests.algorithm.test_made_by import CONFIG, trained
-from workspace_rl import Run, load_policy, other_machines
+from workspace_rl import Run, load_policy
 from workspace_rl.algos import SAC
 from workspace_rl.basics.seeding import RandomState
 from workspace_rl.cli import main
 from workspace_rl.errors import ConfigError
+from workspace_rl.machine import devices
 from workspace_rl.runs.checkpoints import Checkpoints, _checksum
 from workspace_rl.runs.logger import read_metrics
 
@@ -120,16 +121,16 @@ def test_the_nearest_device(monkeypatch):
         if name not in there:
             raise ConfigError(name)
 
-    monkeypatch.setattr(other_machines, "torch_device", device)
+    monkeypatch.setattr(devices, "torch_device", device)
     there = {"cpu", "cuda"}
-    assert [other_machines.nearest_device(one) for one in ("cpu", "cuda", "cuda:3", "mps")] == [
+    assert [devices.nearest_device(one) for one in ("cpu", "cuda", "cuda:3", "mps")] == [
         "cpu",
         "cuda",
         "cuda",
         "cpu",
     ]
     there = {"cpu"}
-    assert other_machines.nearest_device("cuda:0") == "cpu"
+    assert devices.nearest_device("cuda:0") == "cpu"
 
 
 def test_random_numbers_of_a_gpu_come_from_the_seed_where_none_were_captured(monkeypatch):

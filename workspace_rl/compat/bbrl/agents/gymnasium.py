@@ -17,8 +17,9 @@ from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import Autoreset
 from torch import Tensor, nn
 
-from workspace_rl import gym_agent, video
+from workspace_rl import GymAgent as LibraryGymAgent
 from workspace_rl import make_env as library_make_env
+from workspace_rl import record_video as library_record_video
 from workspace_rl.basics.seeding import VIDEO_EPISODES, episode_seeds
 from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
 from workspace_rl.compat.bbrl.agents.frames import actions_of_each, in_one_batch, kept, observation_parts
@@ -44,7 +45,7 @@ def record_video(env: gym.Env[Any, Any], policy: Agent, path: str | Path) -> Pat
     stage = ParallelGymAgent(lambda: env, 1)
     stage.auto_reset = False
     actor = policy.agent if isinstance(policy, TemporalAgent) else policy
-    video.record_video(stage, actor, film, episode_seeds(0, VIDEO_EPISODES, n=1))
+    library_record_video(stage, actor, film, episode_seeds(0, VIDEO_EPISODES, n=1))
     return Path(shutil.copyfile(film, path)) if path.suffix == ".mp4" else film
 
 
@@ -128,7 +129,7 @@ class GymAgent(TimeAgent, SeedableAgent, SerializableAgent):
         return isinstance(self.observation_space, gym.spaces.Discrete)
 
 
-class ParallelGymAgent(gym_agent.GymAgent, GymAgent):
+class ParallelGymAgent(LibraryGymAgent, GymAgent):
     """The library's `GymAgent` with BBRL's seeds, dtypes and actions (in the environment's own units).
 
     Observations, rewards and actions pass as they are: the spaces are not asked. The environments reset themselves if

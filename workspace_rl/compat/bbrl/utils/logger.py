@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from workspace_rl import logger as library
 from workspace_rl.errors import MetricError
+from workspace_rl.runs import logger as library
 
 
 class TFLogger(SummaryWriter):
