@@ -17,10 +17,10 @@ train: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal --durations 10
 
-## Try 10,000 random programs and configurations, 1,000 damaged folders of each kind, new ones every time, and kill 24 runs
-## (half an hour).
+## Try 10,000 random programs and configurations, 1,000 damaged folders of each kind, new ones every time, kill 24 runs,
+## and compare runs with what is recorded of them, compiled ones, too (half an hour).
 robustness: $(VENV)/installed-dev
-	$(BIN)/pytest tests/robustness --hypothesis-profile=full
+	$(BIN)/pytest tests/robustness tests/kept --hypothesis-profile=full
 
 ## Check format and style.
 lint: $(VENV)/installed-dev

@@ -1,0 +1,1 @@
+import tests.robustness.fuzzing  # noqa: F401  registers the profiles
