@@ -17,9 +17,7 @@ from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import Autoreset
 from torch import Tensor, nn
 
-from workspace_rl import GymAgent as LibraryGymAgent
-from workspace_rl import make_env as library_make_env
-from workspace_rl import record_video as library_record_video
+import workspace_rl
 from workspace_rl.basics.seeding import VIDEO_EPISODES, episode_seeds
 from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
 from workspace_rl.compat.bbrl.agents.frames import actions_of_each, in_one_batch, kept, observation_parts
@@ -30,7 +28,7 @@ from workspace_rl.errors import CompositionError, UnsupportedSpaceError, Workspa
 
 def make_env(env_name: str, autoreset: bool = False, wrappers: Sequence[Any] = (), **kwargs: Any) -> gym.Env[Any, Any]:
     """Make an environment; with `autoreset`, a step after an episode's end starts the next one."""
-    env = library_make_env(env_name, wrappers, **kwargs)
+    env = workspace_rl.make_env(env_name, wrappers, **kwargs)
     return Autoreset(env) if autoreset else env
 
 
@@ -45,7 +43,7 @@ def record_video(env: gym.Env[Any, Any], policy: Agent, path: str | Path) -> Pat
     stage = ParallelGymAgent(lambda: env, 1)
     stage.auto_reset = False
     actor = policy.agent if isinstance(policy, TemporalAgent) else policy
-    library_record_video(stage, actor, film, episode_seeds(0, VIDEO_EPISODES, n=1))
+    workspace_rl.record_video(stage, actor, film, episode_seeds(0, VIDEO_EPISODES, n=1))
     return Path(shutil.copyfile(film, path)) if path.suffix == ".mp4" else film
 
 
@@ -129,7 +127,7 @@ class GymAgent(TimeAgent, SeedableAgent, SerializableAgent):
         return isinstance(self.observation_space, gym.spaces.Discrete)
 
 
-class ParallelGymAgent(LibraryGymAgent, GymAgent):
+class ParallelGymAgent(workspace_rl.GymAgent, GymAgent):
     """The library's `GymAgent` with BBRL's seeds, dtypes and actions (in the environment's own units).
 
     Observations, rewards and actions pass as they are: the spaces are not asked. The environments reset themselves if
