@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # SBX (JAX), which is only measured, shares no environment with the rest.
 BENCH := .venv-bench
 
-.PHONY: train test robustness lint types bench clean
+.PHONY: train test robustness lint types package bench clean
 
 ## Train SAC on CartPoleContinuous-v1, score the best policy and film it.
 train: $(VENV)/installed
@@ -22,16 +22,20 @@ test: $(VENV)/installed-dev
 robustness: $(VENV)/installed-dev
 	$(BIN)/pytest tests/robustness tests/kept --hypothesis-profile=full
 
-## Check format and style.
-lint: $(VENV)/installed-dev
+## Check format and style, and that imports run one way (docs/architecture.md).
+lint: package
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	cd build/package && ../../$(BIN)/lint-imports --no-logo ../../pyproject.toml
 
-## Check types, of the package as it is installed (a type checker cannot see how the folders are mapped).
-types: $(VENV)/installed-dev
-	rm -rf build/types
-	$(PIP) --no-deps --target build/types .
-	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p workspace_rl
+## Check types.
+types: package
+	cd build/package && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p workspace_rl
+
+# The package as it is installed, for tools that cannot see how the folders are mapped.
+package: $(VENV)/installed-dev
+	rm -rf build
+	$(PIP) --no-deps --target build/package .
 
 ## Measure speed and memory side by side with other libraries, into benchmarks/results (about 10 minutes).
 bench: $(VENV)/installed-dev $(BENCH)/installed
