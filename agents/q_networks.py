@@ -12,7 +12,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import OneHot, network_input, one_hot
 from workspace_rl.basics.arguments import checked
-from workspace_rl.envs.spaces import images_with_channels_last
+from workspace_rl.envs.spaces.images import images_with_channels_last
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
 
 #: The layers of Mnih et al. 2015: filters, kernel size, stride.

@@ -11,7 +11,8 @@ from tests.robustness.fuzzing import examples
 from tests.toys import SpaceEnv
 from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace
 from workspace_rl.agents import RandomAgent
-from workspace_rl.envs.spaces import action_adapter, observation_leaves
+from workspace_rl.envs.spaces.actions import action_adapter
+from workspace_rl.envs.spaces.observations import observation_leaves
 from workspace_rl.errors import ActionError, EnvironmentContractError, UnsupportedSpaceError
 
 SHAPES = st.sampled_from([(), (1,), (3,), (2, 2)])

@@ -12,7 +12,9 @@ import numpy as np
 from workspace_rl.algorithm.names import all_algorithms
 from workspace_rl.envs.make_env import make_env
 from workspace_rl.envs.providers import PROVIDERS
-from workspace_rl.envs.spaces import action_adapter, is_image, observation_size
+from workspace_rl.envs.spaces.actions import action_adapter
+from workspace_rl.envs.spaces.images import is_image
+from workspace_rl.envs.spaces.sizes import observation_size
 from workspace_rl.errors import MissingDependencyError, UnsupportedSpaceError
 
 #: Extra ("" for none) -> ids. All are tested; many others work as well.

@@ -24,16 +24,9 @@ from workspace_rl.envs.contract.vector import CheckedVector
 from workspace_rl.envs.facts import EnvironmentFacts, facts_of
 from workspace_rl.envs.make_env import Wrapper
 from workspace_rl.envs.simulators.atari import AtariVector
-from workspace_rl.envs.spaces import (
-    BY_OWN_ACTIONS,
-    ActionAdapter,
-    action_adapter,
-    check_choices,
-    observation_choices,
-    observation_leaves,
-    observation_size,
-    space_leaves,
-)
+from workspace_rl.envs.spaces.actions import ActionAdapter, action_adapter
+from workspace_rl.envs.spaces.observations import check_choices, observation_leaves, space_leaves
+from workspace_rl.envs.spaces.sizes import action_kind, action_size, observation_choices, observation_size
 from workspace_rl.envs.vector.vectorization import SyncEnvs, Vectorization, make_vector_env
 from workspace_rl.envs.vector.workers import AsyncEnvs
 from workspace_rl.errors import (
@@ -42,7 +35,6 @@ from workspace_rl.errors import (
     EnvironmentFailedError,
     NonFiniteError,
     RenderingError,
-    UnsupportedSpaceError,
     WorkspaceRLError,
 )
 from workspace_rl.machine.devices import torch_device
@@ -471,22 +463,12 @@ class GymAgent(Agent):
         Raises:
             UnsupportedSpaceError: the action is neither a vector nor a single choice.
         """
-        space = self.action_space
-        if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
-            return space.shape[0]
-        if isinstance(space, gym.spaces.Discrete):
-            return int(space.n)
-        raise UnsupportedSpaceError(
-            f"the action space {space} is neither a vector of numbers nor a single choice. "
-            f"Make it one: {BY_OWN_ACTIONS}."
-        )
+        return action_size(self.action_space)
 
     @property
     def action_kind(self) -> str:
         """The kind of actions: "continuous" (a vector), "discrete" (one choice), or "multi-discrete" (several)."""
-        if isinstance(self.action_space, gym.spaces.Box):
-            return "continuous"
-        return "discrete" if isinstance(self.action_space, gym.spaces.Discrete) else "multi-discrete"
+        return action_kind(self.action_space)
 
     def render(self) -> list[Any]:
         """Return what each environment draws: a picture, usually `[H, W, 3]` uint8, or a list of pictures.

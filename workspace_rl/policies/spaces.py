@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 
 from workspace_rl.agent import Agent
 from workspace_rl.envs.gym_agent import GymAgent
-from workspace_rl.envs.spaces import space_leaves
+from workspace_rl.envs.spaces.observations import space_leaves
 from workspace_rl.errors import CompositionError, PolicyFileError
 
 #: Bounds that differ from component to component are written down up to so many.

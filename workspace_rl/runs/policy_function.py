@@ -15,7 +15,8 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.basics.seeding import RandomState
-from workspace_rl.envs.spaces import ActionAdapter, action_adapter, observation_leaves, space_leaves
+from workspace_rl.envs.spaces.actions import ActionAdapter, action_adapter
+from workspace_rl.envs.spaces.observations import observation_leaves, space_leaves
 from workspace_rl.errors import (
     ActionError,
     CompositionError,

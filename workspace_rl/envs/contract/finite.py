@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from workspace_rl.envs.spaces import space_leaves
+from workspace_rl.envs.spaces.observations import space_leaves
 
 #: Where squares sum up to more than this, a number may be infinite as float32.
 SQUARED_LIMIT = np.float64(np.finfo(np.float32).max) ** 2

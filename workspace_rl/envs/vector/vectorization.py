@@ -30,7 +30,7 @@ from workspace_rl.envs.contract.vector import CheckedVector
 from workspace_rl.envs.make_env import Wrapper, configure_headless_rendering, make_env, with_true_spaces
 from workspace_rl.envs.providers import make_env_spec, missing_simulator
 from workspace_rl.envs.simulators.atari import AtariVector, make_atari_vector_env
-from workspace_rl.envs.spaces import space_leaves
+from workspace_rl.envs.spaces.observations import space_leaves
 from workspace_rl.envs.vector.workers import AsyncEnvs
 from workspace_rl.errors import (
     CompositionError,

@@ -23,7 +23,8 @@ from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from workspace_rl.envs.contract.checked_env import CheckedEnv, sendable
 from workspace_rl.envs.contract.environment import failure
-from workspace_rl.envs.spaces import check_action_space, space_leaves
+from workspace_rl.envs.spaces.actions import check_action_space
+from workspace_rl.envs.spaces.observations import space_leaves
 from workspace_rl.errors import EnvironmentContractError, EnvironmentFailedError, EnvironmentTimeoutError
 from workspace_rl.machine.processes import NEEDS_GUARD, end_group, own_group, require_may_start, starts_anew
 

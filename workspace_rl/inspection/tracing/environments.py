@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from workspace_rl.agent import Agent, is_agent
 from workspace_rl.envs.gym_agent import GymAgent
-from workspace_rl.envs.spaces import observation_leaves
+from workspace_rl.envs.spaces.observations import observation_leaves
 from workspace_rl.errors import ActionError
 
 

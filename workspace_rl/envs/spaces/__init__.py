@@ -1,0 +1,8 @@
+"""What stands between tensors and gymnasium's spaces.
+
+- `observations`: observations into variables.
+- `actions`: actions out of variables, checked, rescaled and clipped.
+- `sizes`: how many inputs and outputs networks have for a space.
+- `images`: observations that are images.
+- `advice`: how messages tell that an environment is wrapped.
+"""

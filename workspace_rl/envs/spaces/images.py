@@ -1,0 +1,28 @@
+"""Observations that are images: those that convolutions read, and how others become such."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+def is_image(space: gym.Space[Any]) -> bool:
+    """Return whether observations are images for convolutions: channels first, at least 36 x 36 pixels."""
+    return isinstance(space, gym.spaces.Box) and len(space.shape) == 3 and min(space.shape[1:]) >= 36
+
+
+def images_with_channels_last(shape: Sequence[int], dtype: Any = np.uint8) -> str:
+    """Return how DQN learns from images `[height, width(, channels)]`; nothing if they are none, or too small."""
+    if len(shape) not in (2, 3) or min(shape[:2]) < 36 or (len(shape) == 3 and shape[2] > 4):
+        return ""
+    wrappers = "a subclass of gymnasium.ObservationWrapper in gym_env.wrappers makes"
+    if len(shape) == 2 or (shape[2] == 3 and dtype == np.uint8):
+        gray = "GrayscaleObservation, " if len(shape) == 3 else ""
+        wrappers = f"gym_env.wrappers=[{gray}{{classname: FrameStackObservation, stack_size: 4}}] makes"
+    return (
+        " From images DQN learns by convolutions, algorithm.architecture.network=nature_cnn, which read channels "
+        f"first: {wrappers} such of these, or gym_env.atari={{}} those of an Atari game."
+    )
