@@ -16,7 +16,7 @@ from tests.toys import ConstantAgent, CountingEnv, SpaceEnv
 from workspace_rl import Agent, Agents, Collector, GymAgent, TemporalAgent, Workspace, evaluate
 from workspace_rl.agents import RandomAgent
 from workspace_rl.algos import DQN, SAC
-from workspace_rl.envs.vector.vectorization import make_vector_env
+from workspace_rl.envs.vector.make_vector_env import make_vector_env
 from workspace_rl.errors import (
     CompositionError,
     EnvironmentContractError,

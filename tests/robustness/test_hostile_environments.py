@@ -249,7 +249,7 @@ def test_a_worker_that_hangs_is_reported_with_place_and_seed(at):
 
 
 def test_closing_does_not_wait_for_a_worker_that_hangs(monkeypatch):
-    monkeypatch.setattr("workspace_rl.envs.vector.workers.GRACE", 0.5)
+    monkeypatch.setattr("workspace_rl.envs.vector.async_envs.GRACE", 0.5)
     agent = agent_of("hang", vectorization="async")
     play(agent, 4)
     agent.vector_env.step_async(np.zeros((3, 1), np.float32))
@@ -278,7 +278,7 @@ def test_no_worker_survives_a_training_process_that_is_killed():
 
 @pytest.mark.parametrize(("deed", "kind"), [("die", EnvironmentFailedError), ("hang", EnvironmentTimeoutError)])
 def test_training_ends_with_the_error_and_keeps_what_it_has(tiny_sac, deed, kind, monkeypatch):
-    monkeypatch.setattr("workspace_rl.envs.vector.workers.GRACE", 0.5)  # both environments hang
+    monkeypatch.setattr("workspace_rl.envs.vector.async_envs.GRACE", 0.5)  # both environments hang
     tiny_sac["gym_env"] = {
         "env_name": "Hostile-v0",
         "env_args": {"deed": deed, "at": "total 210", "seed": None},

@@ -17,18 +17,19 @@ from torch import Tensor
 from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.seeding import TRAINING_EPISODES, checked_seed, checked_seeds, episode_seeds
-from workspace_rl.envs.contract.environment import failure
+from workspace_rl.envs.contract.checked_vector import CheckedVector
+from workspace_rl.envs.contract.failures import failure
 from workspace_rl.envs.contract.finite import FiniteCheck, NonFinite
 from workspace_rl.envs.contract.shared_environments import Hold
-from workspace_rl.envs.contract.vector import CheckedVector
 from workspace_rl.envs.facts import EnvironmentFacts, facts_of
 from workspace_rl.envs.make_env import Wrapper
 from workspace_rl.envs.simulators.atari import AtariVector
 from workspace_rl.envs.spaces.actions import ActionAdapter, action_adapter
 from workspace_rl.envs.spaces.observations import check_choices, observation_leaves, space_leaves
 from workspace_rl.envs.spaces.sizes import action_kind, action_size, observation_choices, observation_size
-from workspace_rl.envs.vector.vectorization import SyncEnvs, Vectorization, make_vector_env
-from workspace_rl.envs.vector.workers import AsyncEnvs
+from workspace_rl.envs.vector.async_envs import AsyncEnvs
+from workspace_rl.envs.vector.make_vector_env import Vectorization, make_vector_env
+from workspace_rl.envs.vector.sync_envs import SyncEnvs
 from workspace_rl.errors import (
     CompositionError,
     EnvironmentContractError,

@@ -1,1 +1,9 @@
-"""What environments must return, checked at each step without costing one."""
+"""What environments must be and return, checked at each step without costing one.
+
+- `checks`: environments, and what their `reset` and `step` return.
+- `observations`: whether observations fit their space.
+- `finite`: NaN and infinity.
+- `shared_environments`: environments that should be apart and are the same object.
+- `failures`: the error that says which environment failed.
+- `checked_env`, `checked_vector`: environments that are checked where others step them.
+"""

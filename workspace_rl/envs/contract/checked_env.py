@@ -8,15 +8,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from workspace_rl.envs.contract.environment import (
-    check_made,
-    check_observation,
-    check_reset,
-    check_step,
-    failure,
-    fitted,
-    kept_info,
-)
+from workspace_rl.envs.contract.checks import check_made, check_reset, check_step, kept_info
+from workspace_rl.envs.contract.failures import failure
+from workspace_rl.envs.contract.observations import check_observation, fitted
 from workspace_rl.envs.facts import EnvironmentFacts, facts_of
 from workspace_rl.errors import EnvironmentFailedError, WorkspaceRLError
 

@@ -11,14 +11,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from workspace_rl.envs.contract.checked_env import CheckedEnv
-from workspace_rl.envs.contract.environment import (
-    check_observation,
-    check_reset_values,
-    check_step_values,
-    described,
-    fitted,
-    kept_info,
-)
+from workspace_rl.envs.contract.checks import check_reset_values, check_step_values, kept_info
+from workspace_rl.envs.contract.failures import described
+from workspace_rl.envs.contract.observations import check_observation, fitted
 from workspace_rl.envs.contract.shared_environments import refuse_shared
 from workspace_rl.errors import CompositionError, EnvironmentContractError
 
