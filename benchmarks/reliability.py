@@ -22,7 +22,7 @@ import torch
 
 from workspace_rl import ReplayBuffer
 from workspace_rl.algos import DQN, SAC
-from workspace_rl.config.run_config import apply_overrides, load_config
+from workspace_rl.config.sources import apply_overrides, load_config
 from workspace_rl.experience.collector import Collector
 from workspace_rl.runs.logger import Logger
 from workspace_rl.runs.run import Run

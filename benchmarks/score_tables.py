@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.config.plain_yaml import read_yaml
-from workspace_rl.config.run_config import load_config, shipped_configs
 from workspace_rl.config.schema import flatten, resolve_config
+from workspace_rl.config.sources import load_config, shipped_configs
 from workspace_rl.runs.record import WITHOUT_EFFECT
 
 ROOT = Path(__file__).parent.parent

@@ -37,7 +37,7 @@ from score_tables import LENGTH, SCORES, differing, write_tables
 
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.config.make_env_agent import make_env_agent
-from workspace_rl.config.run_config import apply_overrides, load_config
+from workspace_rl.config.sources import apply_overrides, load_config
 from workspace_rl.evaluation.evaluation import evaluate
 from workspace_rl.machine.provenance import installed_versions
 from workspace_rl.runs.logger import read_metrics

@@ -85,7 +85,7 @@ def clean_environment(tmp_path_factory):
 
 def test_the_wheel_works_by_itself(clean_environment, tmp_path):
     program = (
-        "import workspace_rl, workspace_rl.agents, workspace_rl.algos, workspace_rl.config.run_config as c\n"
+        "import workspace_rl, workspace_rl.agents, workspace_rl.algos, workspace_rl.config.sources as c\n"
         "print(workspace_rl.__file__); print(c.shipped_configs()); print(c.load_config('sac/pendulum').algo)\n"
         "import importlib.resources as r; print((r.files('workspace_rl.report') / 'page.css').is_file())"
     )
@@ -107,7 +107,7 @@ def test_the_wheel_works_by_itself(clean_environment, tmp_path):
 
 WHERE = (
     "import importlib.resources, sys, workspace_rl, workspace_rl.algos, workspace_rl.agents.actors\n"
-    "import workspace_rl.config.run_config as c\n"
+    "import workspace_rl.config.sources as c\n"
     "for one in (workspace_rl, workspace_rl.algos.sac, workspace_rl.agents.actors): print(one.__file__)\n"
     "print(importlib.resources.files('workspace_rl.configs') / 'sac')\n"
     "assert c.load_config('sac/pendulum').algo == 'sac' and 'dqn/cartpole' in c.shipped_configs()\n"

@@ -9,7 +9,8 @@ from tests.algorithm.test_made_by import CONFIG
 from workspace_rl import Agents, GymAgent, TemporalAgent
 from workspace_rl.agents import DeterministicActor, RandomAgent
 from workspace_rl.algos import DQN, SAC
-from workspace_rl.config.run_config import OffPolicyConfig, RunConfig
+from workspace_rl.config.run_config import RunConfig
+from workspace_rl.config.training_config import OffPolicyConfig
 from workspace_rl.errors import CompositionError
 from workspace_rl.inspection import check
 from workspace_rl.training import OffPolicyAlgorithm

@@ -13,8 +13,8 @@ from workspace_rl import Agents, Workspace, load_policy, n_step_transitions, sav
 from workspace_rl.agents import DiscreteQAgent, GreedyAgent
 from workspace_rl.algos import ALGORITHMS, DQN
 from workspace_rl.algos.dqn import clip_rewards, critic_loss, critic_target
-from workspace_rl.config.run_config import load_config
 from workspace_rl.config.schema import resolve_config
+from workspace_rl.config.sources import load_config
 from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError
 from workspace_rl.runs.logger import read_metrics
 

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 
 from workspace_rl.algos import ALGORITHMS, SAC
 from workspace_rl.algos.sac import SACConfig
-from workspace_rl.config.run_config import apply_overrides, load_config, shipped_configs
 from workspace_rl.config.schema import describe_schema, resolve_config, to_yaml
+from workspace_rl.config.sources import apply_overrides, load_config, shipped_configs
 from workspace_rl.errors import ConfigError, UnknownEnvironmentError
 
 #: The dictionary of BBRL's SAC notebook, as it stands.

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from workspace_rl.algos.sac import SACConfig
 from workspace_rl.config.plain_yaml import read_yaml, write_yaml
-from workspace_rl.config.run_config import apply_overrides, load_config
 from workspace_rl.config.schema import resolve_config, to_yaml
+from workspace_rl.config.sources import apply_overrides, load_config
 from workspace_rl.errors import ConfigError
 
 BASE = {"gym_env": {"env_name": "Pendulum-v1"}, "algorithm": {"total_steps": 20_000, "n_envs": 1}}

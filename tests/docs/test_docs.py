@@ -11,8 +11,11 @@ from tests.guides import PAGES, ROOT, Page
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.cli.commands import build_parser
-from workspace_rl.config.run_config import EnvironmentConfig, OffPolicyConfig, RunConfig, apply_overrides, load_config
+from workspace_rl.config.environment_config import EnvironmentConfig
+from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config
+from workspace_rl.config.sources import apply_overrides, load_config
+from workspace_rl.config.training_config import OffPolicyConfig
 from workspace_rl.runs.logger import read_metrics
 
 #: "bbrl" and "here" are programs of docs/from-bbrl.md, which tests/compat/test_guide.py runs.

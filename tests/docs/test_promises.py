@@ -43,8 +43,9 @@ from workspace_rl.agents import (
     SquashedGaussianActor,
 )
 from workspace_rl.algos import SAC
-from workspace_rl.config.run_config import EnvironmentConfig, OffPolicyConfig
+from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.schema import resolve_config
+from workspace_rl.config.training_config import OffPolicyConfig
 from workspace_rl.envs.facts import LONG_EPISODE, LONGEST_EPISODE
 from workspace_rl.errors import (
     CompositionError,

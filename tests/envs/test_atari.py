@@ -346,7 +346,7 @@ def test_the_faster_way_is_the_default():
 
 
 def test_scores_are_those_of_whole_games():
-    from workspace_rl.config.run_config import EnvironmentConfig
+    from workspace_rl.config.environment_config import EnvironmentConfig
 
     config = EnvironmentConfig("BreakoutNoFrameskip-v4", atari={"terminal_on_life_loss": True, "reward_clipping": True})
     learning, scoring = config.constructor_arguments()["atari"], config.constructor_arguments(scoring=True)["atari"]

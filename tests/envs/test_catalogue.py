@@ -14,7 +14,7 @@ from workspace_rl.agents import RandomAgent
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.cli import main
 from workspace_rl.cli.catalogue import ENVIRONMENTS, describe_space, learned_by
-from workspace_rl.config.run_config import apply_overrides
+from workspace_rl.config.sources import apply_overrides
 from workspace_rl.errors import WorkspaceRLError
 
 MODULES = {

@@ -17,9 +17,11 @@ from tests.toys import SpaceEnv
 from workspace_rl import GymAgent, Run, Workspace, inspection
 from workspace_rl.algos import ALGORITHMS, DQN, SAC
 from workspace_rl.cli import main
+from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.make_env_agent import make_env_agent
-from workspace_rl.config.run_config import EnvironmentConfig, RunConfig, apply_overrides
+from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config
+from workspace_rl.config.sources import apply_overrides
 from workspace_rl.errors import ConfigError, EnvironmentContractError, UnsupportedSpaceError
 
 

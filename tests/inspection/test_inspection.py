@@ -13,7 +13,7 @@ from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import SAC
 from workspace_rl.cli import main
 from workspace_rl.composition import KWAgentWrapper
-from workspace_rl.config.run_config import load_config, shipped_configs
+from workspace_rl.config.sources import load_config, shipped_configs
 from workspace_rl.errors import CompositionError, MissingDependencyError, RenderingError
 from workspace_rl.inspection.tracing.tracing import trace
 

@@ -10,8 +10,8 @@ import torch
 from tests.toys import ConstantAgent
 from workspace_rl import GymAgent, Run, Workspace, evaluate
 from workspace_rl.algos import SAC
+from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.make_env_agent import make_env_agent
-from workspace_rl.config.run_config import EnvironmentConfig
 from workspace_rl.envs import facts
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.experience.collector import Collector

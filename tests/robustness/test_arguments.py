@@ -32,7 +32,7 @@ from workspace_rl import (
     soft_update,
 )
 from workspace_rl.composition import CopyTAgent, StackAgent
-from workspace_rl.config.run_config import apply_overrides, load_config, read_config
+from workspace_rl.config.sources import apply_overrides, load_config, read_config
 from workspace_rl.errors import WorkspaceRLError
 
 WRONG = [

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from tests.robustness.fuzzing import examples
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import ALGORITHMS
-from workspace_rl.config.run_config import RunConfig, apply_overrides, load_config
+from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config, to_yaml
+from workspace_rl.config.sources import apply_overrides, load_config
 from workspace_rl.errors import ConfigError, WorkspaceRLError
 
 ENV_NAMES = {"continuous": "Pendulum-v1", "discrete": "CartPole-v1"}

@@ -17,8 +17,8 @@ import workspace_rl
 from workspace_rl import inspection
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.cli.catalogue import list_environments
-from workspace_rl.config.run_config import config_text, read_config, shipped_configs
 from workspace_rl.config.schema import describe_schema
+from workspace_rl.config.sources import config_text, read_config, shipped_configs
 from workspace_rl.errors import ConfigError, WorkspaceRLError
 from workspace_rl.messages.installation import PACKAGE, unused_clone
 from workspace_rl.messages.printing import say

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workspace_rl.config.run_config import EnvironmentConfig
+from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.envs.wrappers import find_wrappers
 from workspace_rl.errors import ConfigError, EnvironmentFailedError, RenderingError

@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from workspace_rl.algorithm.names import all_algorithms
-from workspace_rl.config.run_config import load_config
 from workspace_rl.config.schema import flatten
+from workspace_rl.config.sources import load_config
 from workspace_rl.errors import ConfigError, RunFolderError
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.machine.files import is_inside

@@ -20,8 +20,9 @@ from workspace_rl.basics.classes import allowed_list
 from workspace_rl.basics.plain_data import whole_number
 from workspace_rl.basics.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
 from workspace_rl.config.make_env_agent import make_env_agent
-from workspace_rl.config.run_config import RunConfig, apply_overrides, load_config
+from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import flatten, to_yaml
+from workspace_rl.config.sources import apply_overrides, load_config
 from workspace_rl.envs.wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
 from workspace_rl.evaluation.evaluation import Evaluation, evaluate

@@ -31,8 +31,10 @@ from workspace_rl.basics.seeding import (
     episode_seeds,
 )
 from workspace_rl.config.make_env_agent import make_env_agent
-from workspace_rl.config.run_config import OffPolicyConfig, RunConfig, read_config
+from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import flatten
+from workspace_rl.config.sources import read_config
+from workspace_rl.config.training_config import OffPolicyConfig
 from workspace_rl.envs.facts import warn_of_memory
 from workspace_rl.errors import (
     CheckpointError,

@@ -1,0 +1,82 @@
+"""What a run can be told about learning, whatever the algorithm: the section `algorithm`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workspace_rl.config.schema import option
+from workspace_rl.errors import ConfigError
+
+
+@dataclass
+class TrainingConfig:
+    """What every training loop needs. A step is one transition of one environment."""
+
+    seed: int = option(1, "of weights, exploration, sampling and episodes", least=0)
+    n_envs: int = option(8, "environments stepped together", least=1)
+    n_steps: int = option(32, "steps of each environment in one collection", least=1)
+    total_steps: int | None = option(None, "length of the run in steps, summed over environments", least=1)
+    max_epochs: int | None = option(None, "length of the run in collections, if total_steps is not given", least=1)
+    discount_factor: float = option(0.99, "gamma", least=0, most=1)
+    max_grad_norm: float | None = option(
+        None, "gradients are clipped to this Euclidean norm", above=0, instead=" null means no limit."
+    )
+    nb_evals: int = option(
+        16,
+        "episodes in one evaluation, each in an environment of its own; 0: none, the last policy is the best",
+        least=0,
+    )
+    eval_interval: int = option(2000, "steps between two evaluations", least=1)
+    checkpoint_interval: int | None = option(
+        50_000, "steps between two checkpoints, from which a stopped run goes on; null: none are written", least=1
+    )
+    final_episodes: int = option(100, "fresh episodes that the best policy is scored on at the end", least=0)
+
+    @property
+    def run_length(self) -> int:
+        """The length of the run in steps."""
+        return self.total_steps or (self.max_epochs or 0) * self.n_envs * self.n_steps
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
+        if (self.total_steps is None) == (self.max_epochs is None):
+            raise ConfigError(
+                f"{path}total_steps, {path}max_epochs: exactly one of total_steps (steps summed over environments) and "
+                "max_epochs (collections of n_envs x n_steps steps) says how long the run is; set the other to null."
+            )
+
+
+@dataclass
+class OffPolicyConfig(TrainingConfig):
+    """What the loop of all off-policy algorithms needs: when and what they learn from a replay buffer."""
+
+    buffer_size: int = option(1_000_000, "transitions the replay buffer holds", least=1)
+    batch_size: int = option(256, "transitions in one update", least=1)
+    n_step_return: int = option(1, "rewards summed before a target bootstraps", least=1)
+    learning_starts: int = option(10_000, "steps before the first update", least=0)
+    random_steps: int = option(0, "steps with uniformly random actions at the beginning", least=0)
+    updates_per_collect: float = option(1, "updates after each collection (0.5: one after every other)", above=0)
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
+        super().check(path)
+        if -(-self.buffer_size // self.n_envs) < self.n_step_return:
+            raise ConfigError(
+                f"{path}buffer_size: {self.buffer_size} transitions of {self.n_envs} environments are too few for "
+                f"{path}n_step_return = {self.n_step_return}; at least {self.n_envs * self.n_step_return} expected."
+            )
+        if self.learning_starts >= self.run_length:
+            raise ConfigError(
+                f"{path}learning_starts: less than the run's {self.run_length} steps expected, {self.learning_starts} "
+                "found; nothing would be learned."
+            )
+
+
+@dataclass
+class ActorCriticArchitecture:
+    """The networks' hidden layers."""
+
+    actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
+    critic_hidden_size: list[int] = option(
+        lambda: [256, 256], "units of each critic's hidden layers", least=1, filled=True
+    )
