@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from workspace_rl.basics.classes import class_name, find_allowed, is_called, stood_in_a_program
+from workspace_rl.basics.classes import class_name, find_allowed, import_class, is_called, stood_in_a_program
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.errors import ConfigError, did_you_mean
 
@@ -20,11 +21,19 @@ if TYPE_CHECKING:
     Algorithm = type[OffPolicyAlgorithm[Any]]
 
 
+#: The library's algorithms by their names in configurations; imported when they are asked for, like a user's own.
+LIBRARY = {
+    "ddpg": "workspace_rl.algos.ddpg:DDPG",
+    "dqn": "workspace_rl.algos.dqn:DQN",
+    "sac": "workspace_rl.algos.sac:SAC",
+    "td3": "workspace_rl.algos.td3:TD3",
+}
+
+
+@functools.cache
 def all_algorithms() -> dict[str, Algorithm]:
     """Return the library's algorithms by their names in configurations."""
-    # Imported here, since algorithms import the framework.
-    known: dict[str, Algorithm] = importlib.import_module("workspace_rl.algos").ALGORITHMS
-    return known
+    return {name: import_class(full_name) for name, full_name in LIBRARY.items()}
 
 
 def algorithm_name(algorithm: Algorithm) -> str:
