@@ -49,7 +49,8 @@ def _walk(path: str, value: Any, found: dict[str, Any], seen: dict[int, Any]) ->
     if isinstance(value, torch.Tensor):
         found[path] = (
             type(value).__name__, tuple(value.shape), value.dtype, value.requires_grad, value._version, value.is_leaf,
-            value.detach().tolist() if type(value).__name__ != "FakeTensor" else "fake", value._backward_hooks,
+            repr(value.detach().tolist()) if type(value).__name__ != "FakeTensor" else "fake",  # NaN as NaN
+            value._backward_hooks,
         )  # fmt: skip
         if value.is_leaf:
             _walk(f"{path}.grad", value.grad, found, seen)

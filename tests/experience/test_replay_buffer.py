@@ -168,7 +168,7 @@ def test_untouched_memory_is_not_claimed():
 def test_each_frame_is_stored_once():
     buffer = ReplayBuffer(1000, ["x"])
     buffer.put(frames(torch.zeros(500, 2)))
-    stored = sum(value.nbytes for value in buffer._storage.values())
+    stored = sum(value.nbytes for value in buffer._ring.storage.values())
     assert stored / 1000 <= (4 + 1) * 1.01  # one float and one bit (a byte) a frame
 
 

@@ -158,7 +158,7 @@ def test_stacks_of_gymnasium_are_rebuilt_bit_for_bit(padding):
             given = whole.sample(100, window)
             for name in given:
                 assert torch.equal(rebuilt[name], given[name])
-    assert whole._storage["env/env_obs"].nbytes / single._storage["env/env_obs"].nbytes > 3.8
+    assert whole._ring.storage["env/env_obs"].nbytes / single._ring.storage["env/env_obs"].nbytes > 3.8
 
 
 def resident():
