@@ -15,7 +15,7 @@ from workspace_rl.cli import main
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config.sources import load_config, shipped_configs
 from workspace_rl.errors import CompositionError, MissingDependencyError, RenderingError
-from workspace_rl.inspection.tracing.tracing import trace
+from workspace_rl.inspection.tracing.tracer import trace
 
 FAST = {"compile": False, "matmul_precision": "highest"}
 

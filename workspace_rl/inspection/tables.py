@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from workspace_rl.inspection.problems import describe_untraced, find_problems, layout
-from workspace_rl.inspection.tracing.recording import Access
-from workspace_rl.inspection.tracing.tracing import Inputs, Trace, trace
+from workspace_rl.inspection.recording.accesses import Access
+from workspace_rl.inspection.shown import notes_of, shown_parts, step_name
+from workspace_rl.inspection.tracing.inputs import Inputs
+from workspace_rl.inspection.tracing.tracer import trace
 from workspace_rl.messages.text_table import aligned
 
 COLUMNS = ("agent", "", "variable", "at", "shape", "dtype", "where from")
@@ -97,19 +98,8 @@ def describe(target: Any, inputs: Inputs = None, **kwargs: Any) -> Description:
     return Description(traced.name, rows, notes_of(traced))
 
 
-def shown_parts(traced: Trace) -> list[str]:
-    """Return the parts of a trace that tell the most: all of an agent's; collecting and one update of an algorithm."""
-    updates = [one for one in traced.parts if one.startswith("update")]
-    return [one for one in traced.parts if one in ("running", "collecting")] + updates[-1:]
-
-
-def notes_of(traced: Trace) -> list[str]:
-    """Return why a table or a picture may end early, one sentence each: what could not be traced, and what fails."""
-    return [*describe_untraced(traced), *(str(one) for one in find_problems(traced) if one.fatal)]
-
-
 def _row(access: Access) -> Row:
-    shape, _, dtype = layout(access).rpartition(" ")
+    shape, _, dtype = access.layout.rpartition(" ")
     source = "" if access.writes or access.source is None else str(access.source)
     return Row(
         access.call.part,
@@ -128,10 +118,3 @@ def _at(access: Access) -> str:
         return "all"
     in_update = access.call.part.startswith("update")
     return step_name(access.step - (0 if in_update or access.call.t is None else access.call.t))
-
-
-def step_name(offset: int | None) -> str:
-    """Return "t", "t+1", "t-1"; "all steps" for None."""
-    if offset is None:
-        return "all steps"
-    return f"t{offset:+d}" if offset else "t"

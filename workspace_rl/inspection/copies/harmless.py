@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from workspace_rl.basics.seeding import RandomState
-from workspace_rl.inspection.tracing.recording import UntraceableError
+from workspace_rl.inspection.copies.untraceable import UntraceableError
 
 #: Functions that change files or start programs, whatever they are given.
 _CHANGING = [

@@ -5,19 +5,20 @@ from __future__ import annotations
 import io
 import logging
 import types
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import gymnasium as gym
 
-from workspace_rl.inspection.tracing.recording import UntraceableError
+from workspace_rl.inspection.copies.untraceable import UntraceableError
 
 
 class StillEnvironment:
     """Takes the place of an environment in a copy: it has the same spaces, and is never stepped."""
 
-    def __init__(self, env: Any) -> None:
-        """Stand for `env`."""
-        self._env = env
+    def __init__(self, env: Any, copied: Callable[[Any], Any]) -> None:
+        """Stand for `env`; what others ask it for is given to them as `copied` returns it."""
+        self._env, self._copied = env, copied
 
     def __getattr__(self, name: str) -> Any:
         """Return the environment's attribute, copied, unless it is a method: methods change environments."""
@@ -26,11 +27,7 @@ class StillEnvironment:
         value = getattr(self._env, name)
         if isinstance(value, types.MethodType | types.BuiltinMethodType):
             raise UntraceableError("it steps an environment by itself (workspace_rl.GymAgent need not be)")
-        # Spaces have random numbers of their own.
-        from workspace_rl.inspection.copies.twins import Twins
-
-        twin = Twins(fake=False).of(value)
-        self.__dict__[name] = twin
+        twin = self.__dict__[name] = self._copied(value)
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StillEnvironment:

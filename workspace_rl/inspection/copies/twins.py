@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.overrides import TorchFunctionMode
 
 from workspace_rl.agent import is_agent
 from workspace_rl.composition import PrintAgent
+from workspace_rl.inspection.copies.environments import stand_in
 from workspace_rl.inspection.copies.names import Names, is_foreign
+from workspace_rl.inspection.copies.nested import flat
 from workspace_rl.inspection.copies.stand_ins import (
     StillEnvironment,
     StillObject,
@@ -31,8 +32,7 @@ from workspace_rl.inspection.copies.stand_ins import (
     is_environment_object,
     stand_in_for,
 )
-from workspace_rl.inspection.tracing.environments import stand_in
-from workspace_rl.inspection.tracing.recording import OutOfReachError, UntraceableError, is_fake
+from workspace_rl.inspection.copies.untraceable import UntraceableError
 
 #: What cannot be changed, and needs no copy. Functions and classes are looked at for what they use.
 ATOMS = (
@@ -46,20 +46,6 @@ LOCKS: dict[type, Callable[[], Any]] = {type(make()): make for make in (threadin
 SMALL = 4096
 #: Bytes of arrays beyond which they are not copied but protected.
 LARGE = 2**26
-
-
-class Guard(TorchFunctionMode):
-    """Refuses, while fake tensors are in use, to change parameters that were not copied."""
-
-    def __torch_function__(
-        self, function: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Run `function`, unless it changes a real parameter."""
-        name = getattr(function, "__name__", "")
-        in_place = name in ("__set__", "__setitem__") or (name.endswith("_") and not name.endswith("__"))
-        if in_place and any(isinstance(one, nn.Parameter) and not is_fake(one) for one in flat([*args])):
-            raise OutOfReachError("it changes parameters that are out of the trace's reach")
-        return function(*args, **(kwargs or {}))
 
 
 class Twins:
@@ -140,7 +126,7 @@ class Twins:
         if isinstance(value, torch.Generator | np.random.Generator | np.random.RandomState | random.Random):
             return self._generator(value)
         if is_environment_object(value):
-            return value if self.shares else StillEnvironment(value)
+            return value if self.shares else StillEnvironment(value, _real_copy)
         if type(value) in (list, dict, tuple):
             return self._container(value)
         if type(value) in LOCKS and not self._whole:
@@ -275,6 +261,11 @@ def acting_copies(agents: Sequence[Any]) -> Iterator[list[Any]]:
         twins.put_back()
 
 
+def _real_copy(value: Any) -> Any:
+    """Return a copy of what an environment has, its spaces for instance, which have random numbers of their own."""
+    return Twins(fake=False).of(value)
+
+
 def _is_opaque(kind: type) -> bool:
     """Return whether a class is somebody else's, of which the parts are not to be replaced one by one."""
     if kind.__module__.partition(".")[0] == "workspace_rl" or issubclass(kind, list | dict | tuple | set | frozenset):
@@ -308,14 +299,3 @@ def _is_plain_function(value: Any) -> bool:
 
 def _silence(agent: PrintAgent) -> None:
     agent.__dict__["_show"] = lambda name, t: agent.get((name, t))
-
-
-def flat(value: Any) -> Iterator[Any]:
-    """Yield what is in lists, tuples and the values of mappings, however deep."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for one in value:
-            yield from flat(one)
-    else:
-        yield value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -11,7 +10,8 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from workspace_rl.inspection.tracing.recording import Call
+from workspace_rl.inspection.recording.accesses import Call
+from workspace_rl.inspection.recording.callers import program_frame
 
 
 @dataclass(eq=False)
@@ -51,28 +51,3 @@ class BroadcastWatch(TorchFunctionMode):
         frame = program_frame(2)
         if frame is not None and self.here is not None:
             self.found.append(Broadcast(self.here(frame), operation, frame.f_lineno))
-
-    def failing_function(self, error: BaseException) -> str:
-        """Return the name of the innermost function of the program that an error passed through."""
-        name, traceback = "update", error.__traceback__
-        while traceback is not None:
-            frame = traceback.tb_frame
-            if not _is_inside(frame.f_globals.get("__name__", "")):
-                name = frame.f_code.co_qualname.rpartition("<locals>.")[2]
-            traceback = traceback.tb_next
-        return name
-
-
-def program_frame(depth: int) -> FrameType | None:
-    """Return the innermost frame of the program that is traced, as seen from `depth` callers up."""
-    frame: FrameType | None = sys._getframe(depth + 1)
-    while frame is not None and _is_inside(frame.f_globals.get("__name__", "")):
-        frame = frame.f_back
-    return frame
-
-
-def _is_inside(module: str) -> bool:
-    ours = tuple(
-        f"workspace_rl.{one}" for one in ("inspection", "workspace", "agent", "composition", "algorithm.contract")
-    )
-    return module == "torch" or module.startswith(("torch.", "contextlib", *ours))

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.inspection.copies.environments import frame
 from workspace_rl.inspection.copies.harmless import harmless
 from workspace_rl.inspection.copies.twins import Twins
-from workspace_rl.inspection.tracing.environments import frame
 from workspace_rl.workspace import Workspace
 
 #: Rows of observations, and steps: enough to see a policy that explores once in a hundred times.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -13,28 +12,11 @@ from torch import Tensor
 
 from workspace_rl.errors import CompositionError
 from workspace_rl.experience.replay_buffer import ReplayBuffer
-from workspace_rl.inspection.tracing.environments import frame, is_environment
+from workspace_rl.inspection.copies.environments import frame, is_environment
+from workspace_rl.inspection.tracing.layouts import BATCH, STEPS, Layout, Layouts, layout_of, layouts_of
 from workspace_rl.workspace import Workspace
 
-#: The batch size of replayed values: a number that nothing else is likely to be.
-BATCH = 37
-#: Steps over which agents are traced: what is done at later ones is done at the second.
-STEPS = 2
-
 Inputs = Workspace | ReplayBuffer | Mapping[str, Any] | Any
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a variable looks like as a whole."""
-
-    #: `[T, B, ...]`
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    device: torch.device = torch.device("cpu")
-
-
-Layouts = Mapping[str, Layout]
 
 
 def input_layouts(inputs: Inputs) -> Layouts:
@@ -51,9 +33,9 @@ def input_layouts(inputs: Inputs) -> Layouts:
         return {name: Layout(tuple(one.shape), one.dtype, inputs.device) for name, one in drawn.items()}
     if is_environment(inputs):
         prefix = getattr(inputs, "output_prefix", "env/")
-        return {prefix + name: _of(value.expand(STEPS, *value.shape)) for name, value in frame(inputs).items()}
+        return {prefix + name: layout_of(value.expand(STEPS, *value.shape)) for name, value in frame(inputs).items()}
     if isinstance(inputs, Workspace):
-        return {name: Layout(tuple(one.size), one.dtype, one.device) for name, one in inputs.variables.items()}
+        return layouts_of(inputs)
     if hasattr(inputs, "get_full"):  # BBRL's own workspace
         inputs = {name: inputs.get_full(name) for name in inputs.keys()}
     if not isinstance(inputs, Mapping):
@@ -69,14 +51,10 @@ def input_layouts(inputs: Inputs) -> Layouts:
 def _layout(name: str, value: Any, batch_size: int) -> Layout:
     if isinstance(value, Tensor):
         if value.ndim:
-            return _of(value)
+            return layout_of(value)
         raise CompositionError(f"input {name!r} needs a time and a batch dimension, [T, B, ...]; a scalar was given.")
     if isinstance(value, gym.Space) and value.shape is not None:
         dtype = torch.from_numpy(np.zeros(1, value.dtype)).dtype
         dtype = torch.float32 if dtype == torch.float64 else dtype
         return Layout((STEPS, batch_size, *value.shape), dtype)
     raise CompositionError(f"input {name!r} must be a tensor [T, B, ...] or a gymnasium space, {value!r} was given.")
-
-
-def _of(value: Tensor) -> Layout:
-    return Layout(tuple(value.shape), value.dtype, value.device)

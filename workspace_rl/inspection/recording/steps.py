@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from workspace_rl.inspection.copies.twins import flat
-from workspace_rl.inspection.tracing.recording import Recorder
+from workspace_rl.inspection.copies.nested import flat
+from workspace_rl.inspection.recording.recorder import Recorder
+from workspace_rl.inspection.recording.whole_reads import WholeReads
 
 
 class StepWatch(TorchFunctionMode):
@@ -22,13 +23,14 @@ class StepWatch(TorchFunctionMode):
 
     def __enter__(self) -> Any:
         """Start watching."""
-        self.recorder.whole_reads = []
+        self.recorder.whole_reads = self._reads = WholeReads(self.recorder.accesses)
         return super().__enter__()
 
     def __exit__(self, *args: Any) -> None:
         """Stop watching, and drop the reads of whole variables that were not used as a whole."""
         super().__exit__(*args)
-        self.recorder.settle()
+        self._reads.settle()
+        self.recorder.whole_reads = None
 
     def __torch_function__(
         self, function: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None

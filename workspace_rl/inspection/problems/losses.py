@@ -1,12 +1,13 @@
-"""What is wrong with losses, policies and loops that run: by where values come from and whom gradients reach."""
+"""What is wrong with losses: by where values come from and whom gradients reach."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from workspace_rl.inspection.problem import Problem
-from workspace_rl.inspection.tracing.origins import Comparison, Fit, Training, is_mask
-from workspace_rl.inspection.tracing.tracing import Trace
+from workspace_rl.inspection.origins.origins import Comparison, Fit, is_mask
+from workspace_rl.inspection.origins.trainings import Training
+from workspace_rl.inspection.problems.problem import Problem
+from workspace_rl.inspection.tracing.trace import Trace
 
 
 def learning_mistakes(traced: Trace, chosen: Collection[str]) -> Iterator[Problem]:
@@ -111,54 +112,25 @@ def _loss(training: Training) -> str:
     return f"function {names}" if names else f"the loss of {training.optimizer!r}"
 
 
-# ---- loops and policies -------------------------------------------------------------------------------------------
-
-
-def running_mistakes(traced: Trace) -> Iterator[Problem]:
-    """Yield what is wrong with how agents run, though they do."""
-    yield from _changed_in_place(traced)
-    yield from _stops(traced)
-    if traced.explores:
+def idle_optimizers(traced: Trace) -> Iterator[Problem]:
+    """Yield steps of optimisers for which no gradient has been computed."""
+    for idle in traced.idle_steps:
         yield Problem(
-            "exploration",
-            f"eval_policy explores: {traced.explores} differs from run to run on the same observations. Scores, films "
-            "and the saved policy would be those of a policy that acts at random now and then: use its best action, "
-            "for instance KWAgentWrapper(actor, stochastic=False) or GreedyAgent().",
-            False,
+            "no gradient",
+            f"{idle.optimizer!r} takes a step, but the loss that it minimises (after {idle.call}) depends on none of "
+            "its parameters, so nothing is learned. Run the agent that it trains before the loss, without "
+            "torch.no_grad() and detach(), and build the optimiser from that agent's parameters.",
+            fatal=False,
         )
 
 
-def _changed_in_place(traced: Trace) -> Iterator[Problem]:
-    told: set[tuple[str, str]] = set()
-    for change in traced.recorder.changes:
-        key = (change.by, change.variable)
-        if key in told:
-            continue
-        told.add(key)
-        step = "" if change.step is None else f" at step {change.step}"
+def broadcasts(traced: Trace) -> Iterator[Problem]:
+    """Yield operations that combine each value of a batch with all others."""
+    for broadcast in {(one.call.name, one.line): one for one in traced.broadcasts}.values():
         yield Problem(
-            "changed in place",
-            f"{change.by} changes the tensor of variable {change.variable!r}{step} in place after it was "
-            f"{'written' if change.written else 'read'}: all who read it later, and the replay buffer, get the changed "
-            "values. Make a new tensor (x = x / 10 instead of x /= 10), or clone() it before.",
-            False,
+            "broadcast",
+            f"{broadcast.call} combines [B] with [B, 1] (line {broadcast.line}, {broadcast.operation}), which gives "
+            "[B, B]: each value of the batch is combined with all others. Bring both to the same shape, for instance "
+            "by squeeze(-1) of what a network with one output gives.",
+            fatal=False,
         )
-
-
-def _stops(traced: Trace) -> Iterator[Problem]:
-    accesses = traced.recorder.accesses
-    for stop in traced.stops:
-        writers = [
-            one.call
-            for one in accesses
-            if one.writes and one.variable == stop.variable and one.call.part == stop.part and one.call.resets
-        ]
-        if writers and stop.unlimited:
-            yield Problem(
-                "stop",
-                f"{stop.agent} stops where {stop.variable!r} is true for all environments at once, but "
-                f"{writers[0].name!r} resets each of its environments by itself: they end at different steps, and the "
-                "loop goes on until they happen to end together. Build the environments with auto_reset=False to play "
-                "one episode each, or give n_steps.",
-                False,
-            )

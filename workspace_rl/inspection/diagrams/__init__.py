@@ -1,0 +1,10 @@
+"""A composition as a picture: which agent reads and writes which variable at which step.
+
+- `diagram`: the picture as users get it: text, SVG, PNG.
+- `phases`: from a trace to rows and columns.
+- `picture`: how these are drawn.
+"""
+
+from workspace_rl.inspection.diagrams.diagram import Diagram, diagram_of
+
+__all__ = ["Diagram", "diagram_of"]

@@ -1,0 +1,88 @@
+"""A composition as a picture: agents in the order in which they run, and the values that go between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from workspace_rl.drawing.figures import save_figure
+from workspace_rl.errors import RenderingError
+from workspace_rl.inspection.diagrams.phases import Phase, Step, phases_of
+from workspace_rl.inspection.diagrams.picture import draw
+from workspace_rl.inspection.shown import notes_of, step_name
+from workspace_rl.inspection.tracing.inputs import Inputs
+from workspace_rl.inspection.tracing.trace import Trace
+from workspace_rl.inspection.tracing.tracer import trace
+from workspace_rl.machine.files import absolute, write_text
+from workspace_rl.messages.text_table import aligned
+
+
+class Diagram:
+    """The picture: SVG in a notebook, text in a terminal, and a file by `save`."""
+
+    def __init__(self, name: str, phases: Sequence[Phase], notes: Sequence[str] = ()) -> None:
+        """Draw the phases of what is called `name`; `notes` say what is missing in them."""
+        self.name, self.phases, self.notes = name, list(phases), list(notes)
+
+    def __str__(self) -> str:
+        """Return the diagram as text."""
+        lines = [self.name]
+        for phase in self.phases:
+            cells = [line for step in phase.steps for line in _cells(phase, step)]
+            lines += ["", phase.title, *(f"  {line}" for line in aligned(cells))]
+        return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
+
+    __repr__ = __str__
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def svg(self) -> str:
+        """Return the diagram as SVG."""
+        return draw(self.name, self.phases, self.notes).svg()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the diagram to a file, whole or not at all, and return its path; its name ends in .svg or .png.
+
+        Raises:
+            RenderingError: the name ends otherwise.
+            MissingDependencyError: matplotlib, which writes PNG, is not installed.
+            RunFolderError: the file cannot be written.
+        """
+        path = absolute(path)
+        if path.suffix not in (".svg", ".png"):
+            raise RenderingError(f"a diagram is an .svg or a .png file, but {str(path)!r} was asked for.")
+        if path.suffix == ".svg":
+            write_text(path, self.svg())
+            return path
+        return save_figure(draw(self.name, self.phases, self.notes).figure(), path)
+
+
+def diagram(target: Any, inputs: Inputs = None, **kwargs: Any) -> Diagram:
+    """Return a picture of which agent reads and writes which variable at which step.
+
+    Each row is a call of an agent, or a loss, in the order in which they run; each column is a value: a variable at a
+    step. A ring is a read, a disc a write; colours tell stored (replayed) values from fresh ones. The arguments are
+    those of `check`; nothing is computed.
+
+    Raises:
+        CompositionError: `target` or `inputs` are nothing that can be traced.
+    """
+    return diagram_of(trace(target, inputs, **kwargs))
+
+
+def diagram_of(traced: Trace) -> Diagram:
+    """Return the picture of a trace."""
+    return Diagram(traced.name, phases_of(traced), notes_of(traced))
+
+
+def _cells(phase: Phase, step: Step) -> list[tuple[str, ...]]:
+    """Return the texts of a row, one tuple for each value: what is read comes first."""
+    lines: list[tuple[str, ...]] = []
+    for mark in sorted(step.marks, key=lambda one: one.writes):
+        name, t = mark.value
+        agent = "" if lines else f"{step.label} {step.detail}".strip()
+        verb, origin = ("writes", "") if mark.writes else (step.verb, mark.kind)
+        lines.append((agent, verb, name, step_name(t), phase.values[mark.value], origin))
+    return lines

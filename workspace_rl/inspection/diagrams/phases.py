@@ -1,0 +1,186 @@
+"""From a trace to the rows and columns of a diagram: what runs, and which values it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from workspace_rl.inspection.recording.accesses import GIVEN, Access, Call
+from workspace_rl.inspection.shown import shown_parts, step_name
+from workspace_rl.inspection.tracing.trace import Trace
+
+#: Columns: one value, a variable at a step, None for all of its steps.
+Value = tuple[str, int | None]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where an agent touches a value."""
+
+    value: Value
+    writes: bool
+    #: Where the value comes from, as `picture.COLOURS` has it.
+    kind: str
+
+
+@dataclass
+class Step:
+    """One row: a call with what it reads and writes."""
+
+    label: str
+    detail: str
+    marks: list[Mark]
+    is_function: bool = False
+    #: What it does with values that it does not write.
+    verb: str = "reads"
+
+
+@dataclass
+class Phase:
+    """Rows that work on the same workspace."""
+
+    title: str
+    steps: list[Step] = field(default_factory=list)
+    #: The values in the order of their columns, with shape and dtype.
+    values: dict[Value, str] = field(default_factory=dict)
+
+
+def phases_of(traced: Trace) -> list[Phase]:
+    """Return what a diagram shows of a trace."""
+    parts = shown_parts(traced)
+    accesses = [one for one in traced.recorder.accesses if one.call.part in parts and _is_shown(traced, one)]
+    used = {one.variable for one in accesses if not one.writes} | {*traced.stored}
+    if traced.stored:
+        used.add("env/done")
+    phases: list[Phase] = []
+    for part in parts:
+        for group in _by_workspace([one for one in accesses if one.call.part == part]):
+            phase = Phase(_title(traced, part, group))
+            for call, own in groupby(group, key=lambda one: one.call):
+                _add_step(phase, traced, call, list(own), used)
+            if part == "collecting" and traced.stored:
+                _add_storing(phase, traced)
+            phase.values = dict(sorted(phase.values.items(), key=lambda one: _order(one[0][1])))
+            phases.append(phase)
+    return phases
+
+
+def _is_shown(traced: Trace, access: Access) -> bool:
+    call = access.call
+    in_update = call.part.startswith("update")
+    if call.is_function:
+        own = [one for one in traced.recorder.accesses if one.call is call]
+        moved = {one.variable for one in own if one.writes and one.step is None}
+        # Whole variables that are put in place again say nothing.
+        if access.variable in moved and (access.step is None or not access.writes):
+            return False
+        return access.writes or not _only_measures(traced, call)
+    steps = {one.call.t for one in traced.recorder.accesses if one.call.environment and one.call.part == call.part}
+    # One step of the policy and the environment's answer tell it all, unless an agent looks back.
+    first = min((one or 0 for one in steps), default=0)
+    return in_update or call.environment or len(steps) < 2 or call.t == first or _looks_back(traced, call)
+
+
+def _only_measures(traced: Trace, call: Call) -> bool:
+    """Return whether an update reads, for its metrics, what losses read and nothing else."""
+    name = call.name.rpartition(".")[2]
+    if not name.startswith("update") and name != traced.name.rpartition(".")[2]:
+        return False
+    reads: dict[bool, set[Value]] = {True: set(), False: set()}
+    for one in traced.recorder.accesses:
+        if one.call.is_function and one.call.part == call.part and not one.writes and not one.call.prepares:
+            reads[one.call.name == call.name].add((one.variable, one.step))
+    return reads[True] <= reads[False]
+
+
+def _order(step: int | None) -> tuple[bool, int]:
+    return step is None, step or 0
+
+
+def _looks_back(traced: Trace, call: Call) -> bool:
+    """Return whether an agent that runs at the step of `call` reads what was written at one before."""
+    for one in traced.recorder.accesses:
+        alike = one.call.part == call.part and one.call.t == call.t and not one.call.environment and not one.writes
+        if alike and call.t is not None and one.step is not None and one.step < call.t:
+            return True
+    return False
+
+
+def _by_workspace(accesses: Sequence[Access]) -> list[list[Access]]:
+    """Split accesses by workspace; what functions prepare goes with what follows."""
+    groups: list[list[Access]] = []
+    for _, own in groupby(accesses, key=lambda one: one.workspace):
+        group = list(own)
+        if groups and all(one.call.is_function for one in groups[-1]):
+            groups[-1] += group
+        else:
+            groups.append(group)
+    merged: list[list[Access]] = []
+    for group in groups:
+        same = next((one for one in merged if one[-1].workspace == group[0].workspace), None)
+        if same is None:
+            merged.append(group)
+        else:
+            same += group
+    return merged
+
+
+def _title(traced: Trace, part: str, group: Sequence[Access]) -> str:
+    if part == "running":
+        return "Agents in the order in which they run"
+    if part == "collecting":
+        return "Collecting: the environment and the policy, step by step"
+    reads = [one for one in group if one.call.is_function and not one.writes and not one.call.prepares]
+    losses = dict.fromkeys(one.call.name for one in reads)
+    trainings = [one for one in traced.trainings if not losses.keys().isdisjoint(one.losses)]
+    trained = dict.fromkeys(name for one in trainings if one.part == part for name in one.trains)
+    # Flags belong to what is not done at every update.
+    always = {one.part for one in trainings} >= {one for one in traced.parts if one.startswith("update")}
+    flags = "" if always else part.removeprefix("update")
+    which = ", ".join(losses) or "the agents"
+    trains = f" {'train' if len(losses) > 1 else 'trains'} {' and '.join(trained)}" if losses and trained else ""
+    return f"Update{flags}: {which}{trains}, on a replayed batch of transitions"
+
+
+def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access], used: set[str]) -> None:
+    marks: list[Mark] = []
+    unread: dict[int | None, int] = {}
+    for access in accesses:
+        step = access.step
+        if access.writes and access.variable not in used and call.environment:
+            unread[step] = unread.get(step, 0) + 1
+            continue
+        value = (access.variable, step)
+        phase.values.setdefault(value, access.layout)
+        mark = Mark(value, access.writes, _kind(traced, access))
+        if mark not in marks:
+            marks.append(mark)
+    for step, count in unread.items():
+        value = (f"{count} more, read by nobody", step)
+        phase.values.setdefault(value, "")
+        marks.append(Mark(value, True, "environment"))
+    before = phase.steps[-1] if phase.steps else None
+    t = "" if call.t is None else f"at {step_name(call.t)}"
+    if before is not None and before.label == call.name and before.detail == t and not call.environment:
+        before.marks += [one for one in marks if one not in before.marks]
+    else:
+        phase.steps.append(Step(call.name, t, marks, call.is_function))
+
+
+def _kind(traced: Trace, access: Access) -> str:
+    if access.writes:
+        return "environment" if access.call.environment else "fresh"
+    source = access.source
+    if source is None:
+        return GIVEN if access.step is not None else "mixed"
+    if source.fresh:
+        environments = {one.name for one in traced.recorder.calls if one.environment}
+        return "environment" if source.name in environments else "fresh"
+    return source.kind
+
+
+def _add_storing(phase: Phase, traced: Trace) -> None:
+    kinds = {mark.value: mark.kind for step in phase.steps for mark in step.marks if mark.writes}
+    marks = [Mark((name, 0), False, kinds[name, 0]) for name in [*traced.stored, "env/done"] if (name, 0) in kinds]
+    phase.steps.append(Step("replay buffer", "keeps the frame at t", marks, True, "stores"))

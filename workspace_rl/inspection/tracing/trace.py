@@ -1,0 +1,86 @@
+"""What a trace has seen of a program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from workspace_rl.inspection.origins.trainings import Owners, Training
+from workspace_rl.inspection.recording.accesses import Access, Call
+from workspace_rl.inspection.recording.recorder import Recorder
+from workspace_rl.inspection.tracing.broadcasting import Broadcast
+from workspace_rl.inspection.tracing.layouts import Layouts
+from workspace_rl.inspection.tracing.limits import is_limit, reason
+
+
+@dataclass(eq=False)
+class Failure:
+    """What went wrong in a call, while it was traced."""
+
+    call: Call
+    error: Exception
+    #: Whether the error says that the trace, not the program, is at its end.
+    untraceable: bool
+    #: What the call has read before.
+    reads: list[Access] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class IdleStep:
+    """An optimiser's step without a gradient for any of its parameters."""
+
+    optimizer: str
+    call: Call
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A loop over time that ends where a variable says so."""
+
+    #: Who runs, for messages.
+    agent: str
+    part: str
+    variable: str
+    #: Whether no number of steps ends it, either.
+    unlimited: bool
+
+
+@dataclass
+class Trace:
+    """What a program reads and writes, in the order in which it does."""
+
+    #: The program's name.
+    name: str
+    recorder: Recorder = field(default_factory=Recorder)
+    failures: list[Failure] = field(default_factory=list)
+    idle_steps: list[IdleStep] = field(default_factory=list)
+    broadcasts: list[Broadcast] = field(default_factory=list)
+    #: The losses that optimisers minimise, each with what it comes from and whom it trains.
+    trainings: list[Training] = field(default_factory=list)
+    #: To whom parameters belong.
+    owners: Owners = field(default_factory=Owners)
+    stops: list[Stop] = field(default_factory=list)
+    #: The variable of the evaluated policy that depends on random numbers, "" if none does.
+    explores: str = ""
+    #: The layouts of what an update is given.
+    batch: Layouts = field(default_factory=dict)
+    #: What could not be traced and why, one sentence each.
+    notes: list[str] = field(default_factory=list)
+    #: The parts, in order.
+    parts: list[str] = field(default_factory=list)
+    #: The number of frames of a replayed batch, 0 where nothing is replayed.
+    window: int = 0
+    #: The variables that are stored to be replayed.
+    stored: list[str] = field(default_factory=list)
+
+    def begin(self, part: str) -> None:
+        """Go on to the next part of the program."""
+        self.recorder.part = part
+        self.parts.append(part)
+
+    def fail(self, call: Call, error: Exception) -> None:
+        """Note an error of a call."""
+        untraceable = is_limit(error)
+        if untraceable:
+            call.untraced = reason(error)
+        reads = [one for one in self.recorder.accesses if one.call is call and not one.writes]
+        self.failures.append(Failure(call, error, untraceable, reads))
