@@ -6,11 +6,17 @@ import sys
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
-from workspace_rl import workspace as workspace_module
-from workspace_rl.workspace import Workspace
+from workspace_rl.workspace import Variable, Workspace
 
+#: The files of workspaces.
+_WORKSPACES = {Workspace.__module__, Variable.__module__}
 #: Methods of a workspace that do what they are asked for and nothing else.
 _DIRECT = {"get", "set", "get_full", "set_full", "set_several", "__getitem__", "__setitem__", "<genexpr>"}
+#: Modules of this library, or how their names begin, whose functions are none of a program's.
+_OURS = (
+    *_WORKSPACES,
+    *(f"workspace_rl.{one}" for one in ("inspection", "agent", "composition", "algorithm.contract")),
+)
 #: Modules that stand between a program and its workspaces; so do those of this room.
 _BETWEEN = ("contextlib", "workspace_rl.compat.assertions")
 
@@ -34,8 +40,7 @@ def caller() -> Caller:
     workspace, internal = None, False
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        inside = frame.f_code.co_filename == workspace_module.__file__ or module.endswith("bbrl.workspace")
-        if inside:
+        if module in _WORKSPACES or module.endswith("bbrl.workspace"):
             owner = frame.f_locals.get("self")
             workspace = owner if isinstance(owner, Workspace) else workspace
             internal = internal or frame.f_code.co_name not in _DIRECT
@@ -66,10 +71,7 @@ def failing_function(error: BaseException) -> str:
 
 
 def _is_inside(module: str) -> bool:
-    ours = tuple(
-        f"workspace_rl.{one}" for one in ("inspection", "workspace", "agent", "composition", "algorithm.contract")
-    )
-    return module == "torch" or module.startswith(("torch.", "contextlib", *ours))
+    return module == "torch" or module.startswith(("torch.", "contextlib", *_OURS))
 
 
 def short_name(code: CodeType) -> str:
