@@ -1,4 +1,10 @@
-"""Environments that the library brings along. Importing this registers their ids; it imports no simulator."""
+"""Environments that the library brings along. Importing this registers their ids; it imports no simulator.
+
+- `cartpole_swingup`: CartPoleSwingUp-v1.
+- `minitaur`: MinitaurBulletEnv-v0.
+- `atari`: the standard preprocessing of Atari games.
+- `quiet`: silence what simulators print.
+"""
 
 import gymnasium as gym
 

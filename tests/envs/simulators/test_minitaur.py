@@ -8,7 +8,6 @@ import math
 import os
 import subprocess
 import sys
-import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +19,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from workspace_rl.envs.simulators import minitaur
+import workspace_rl
 from workspace_rl.envs.simulators.minitaur import RANDOMIZATION_RANGES, MinitaurBulletEnv
+from workspace_rl.envs.simulators.minitaur import pybullet as pybullet_module
+from workspace_rl.envs.simulators.minitaur.options import MinitaurOptions
 from workspace_rl.envs.simulators.quiet import quiet_native_output
 
 ID = "MinitaurBulletEnv-v0"
@@ -105,7 +106,7 @@ def test_matches_the_class_of_pybullet(original: Any, options: dict[str, Any]) -
 
 def test_defaults_are_those_of_pybullet(original: Any) -> None:
     theirs = inspect.signature(original.MinitaurBulletEnv).parameters
-    ours = inspect.signature(MinitaurBulletEnv).parameters
+    ours = inspect.signature(MinitaurOptions).parameters
     shared = set(ours) & set(theirs) - {"urdf_root"}
     assert len(shared) == 18
     assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
@@ -166,7 +167,7 @@ def test_without_randomisation_the_seed_changes_nothing(pybullet: Any) -> None:
 
 def test_randomised_parameters_reach_the_simulation(env: MinitaurBulletEnv) -> None:
     env.reset(seed=3)
-    drawn, robot, client = env.domain_parameters, env._robot, env._client
+    drawn, robot, client = env.domain_parameters, env._simulation.robot, env._simulation.client
     assert set(drawn) == set(RANDOMIZATION_RANGES)
     for name, (low, high) in RANDOMIZATION_RANGES.items():
         assert low <= drawn[name] <= high
@@ -205,12 +206,12 @@ def test_reward_is_the_weighted_sum_of_its_terms(pybullet: Any) -> None:
     env = MinitaurBulletEnv(distance_weight=2.0, energy_weight=0.5, drift_weight=3.0, shake_weight=4.0, action_repeat=3)
     assert env.metadata["render_fps"] == 33
     env.reset(seed=0)
-    x, y, z = env._robot.GetBasePosition()
+    x, y, z = env._simulation.robot.GetBasePosition()
     env.step(env.action_space.sample())
-    before = env._robot.GetBasePosition()
+    before = env._simulation.robot.GetBasePosition()
     assert (x, y, z) != before
     _, reward, _, _, info = env.step(env.action_space.sample())
-    after = env._robot.GetBasePosition()
+    after = env._simulation.robot.GetBasePosition()
     assert info["forward_distance"] == after[0] - before[0]
     assert info["drift_distance"] == abs(after[1] - before[1])
     assert info["shake_distance"] == abs(after[2] - before[2])
@@ -220,16 +221,22 @@ def test_reward_is_the_weighted_sum_of_its_terms(pybullet: Any) -> None:
     env.close()
 
 
+def put(env: MinitaurBulletEnv, position: list[float], orientation: Any = (0, 0, 0, 1)) -> None:
+    simulation = env._simulation
+    simulation.client.resetBasePositionAndOrientation(simulation.robot.quadruped, position, orientation)
+
+
 def test_terminates_when_the_robot_has_fallen_or_is_far_away(env: MinitaurBulletEnv) -> None:
     env.reset(seed=0)
     assert not env.step(np.zeros(8))[2]
-    lying = env._client.getQuaternionFromEuler([math.pi / 2, 0, 0])
-    env._client.resetBasePositionAndOrientation(env._robot.quadruped, [0, 0, 0.3], lying)
+    put(env, [0, 0, 0.3], env._simulation.client.getQuaternionFromEuler([math.pi / 2, 0, 0]))
     assert env.step(np.zeros(8))[2] is True
 
     limited = MinitaurBulletEnv(distance_limit=1.0)
     limited.reset(seed=0)
-    limited._client.resetBasePositionAndOrientation(limited._robot.quadruped, [0.9, 0.9, 0.2], [0, 0, 0, 1])
+    limited._simulation.client.resetBasePositionAndOrientation(
+        limited._simulation.robot.quadruped, [0.9, 0.9, 0.2], [0, 0, 0, 1]
+    )
     assert limited.step(np.zeros(8))[2] is True
     limited.close()
 
@@ -268,7 +275,7 @@ def test_close_disconnects_and_reset_starts_anew(pybullet: Any) -> None:
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(np.zeros(8))
     first = rollout(env, 4)
-    client_id = env._client._client
+    client_id = env._simulation.client._client
     assert pybullet.isConnected(client_id)
     env.close()
     assert not pybullet.isConnected(client_id)
@@ -291,13 +298,15 @@ def test_picture_shows_the_robot(pybullet: Any) -> None:
     assert dark[0].size > 3000
     assert abs(dark[1].mean() - 240) < 40 and abs(dark[0].mean() - 180) < 40
 
-    env._client.resetBasePositionAndOrientation(env._robot.quadruped, [7.0, 2.0, 0.2], [0, 0, 0, 1])
+    env._simulation.client.resetBasePositionAndOrientation(
+        env._simulation.robot.quadruped, [7.0, 2.0, 0.2], [0, 0, 0, 1]
+    )
     followed = env.render()
     assert followed is not None
     assert abs(np.nonzero((followed < 90).all(axis=2))[1].mean() - 240) < 40
 
-    env._client.removeBody(env._robot.quadruped)
-    env._robot.GetBasePosition = lambda: (0.0, 0.0, 0.2)
+    env._simulation.client.removeBody(env._simulation.robot.quadruped)
+    env._simulation.robot.GetBasePosition = lambda: (0.0, 0.0, 0.2)
     empty = env.render()
     assert empty is not None and not (empty < 90).all(axis=2).any()
     env.close()
@@ -309,7 +318,7 @@ def test_render_without_a_mode_warns(env: MinitaurBulletEnv) -> None:
 
 
 def test_window_without_a_display_is_an_error_and_not_the_end(pybullet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minitaur, "_has_display", lambda: False)
+    monkeypatch.setattr(pybullet_module, "_has_display", lambda: False)
     env = MinitaurBulletEnv(render_mode="human")
     with pytest.raises(RuntimeError, match="needs a display"):
         env.reset()
@@ -324,7 +333,7 @@ def test_missing_pybullet_is_named_when_the_environment_is_built(monkeypatch: py
 
 
 def run_script(script: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(minitaur.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(workspace_rl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=environment)
 
@@ -361,61 +370,3 @@ def test_nothing_reaches_the_output(pybullet: Any, capfd: pytest.CaptureFixture[
     env.close()
     ctypes.CDLL(None).fflush(None)
     assert capfd.readouterr() == ("", "")
-
-
-def test_native_output_is_discarded_and_the_rest_kept(capfd: pytest.CaptureFixture[str]) -> None:
-    library = ctypes.CDLL(None)
-    library.printf(b"before, in C\n")
-    print("before, in Python")
-    with quiet_native_output():
-        # Buffered by the C library, to be written some time later.
-        library.printf(b"noise")
-        os.write(2, b"noise")
-        with quiet_native_output():
-            library.printf(b"noise")
-        library.printf(b"noise")
-    library.printf(b"after, in C\n")
-    library.fflush(None)
-    print("after, in Python")
-    output, errors = capfd.readouterr()
-    assert sorted(output.splitlines()) == ["after, in C", "after, in Python", "before, in C", "before, in Python"]
-    assert errors == ""
-
-
-def test_descriptors_are_restored_after_an_exception(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyError), quiet_native_output():
-        raise KeyError
-    os.write(1, b"out")
-    os.write(2, b"err")
-    assert capfd.readouterr() == ("out", "err")
-
-
-def test_quiet_works_where_the_streams_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stream:
-        def write(self, text: str) -> int:
-            return len(text)
-
-    for stream in (None, Stream()):
-        monkeypatch.setattr(sys, "stdout", stream)
-        monkeypatch.setattr(sys, "stderr", stream)
-        with quiet_native_output():
-            os.write(1, b"noise")
-
-
-def test_overlapping_blocks_of_threads_restore_the_descriptors(capfd: pytest.CaptureFixture[str]) -> None:
-    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-
-    def make_noise() -> None:
-        for _ in range(50):
-            with quiet_native_output():
-                os.write(1, b"noise")
-
-    threads = [threading.Thread(target=make_noise) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    os.write(1, b"kept")
-    assert capfd.readouterr().out == "kept"
-    if descriptors:
-        assert len(os.listdir("/proc/self/fd")) == descriptors

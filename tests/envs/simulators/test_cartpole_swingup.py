@@ -242,13 +242,16 @@ def test_window_shows_every_step_and_closes_twice(monkeypatch: pytest.MonkeyPatc
 
 def test_needs_no_torch_no_display_and_prints_nothing() -> None:
     script = f"""
-import importlib.util, os, sys
+import os, sys, types
 sys.modules["torch"] = None
 for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "XDG_RUNTIME_DIR"):
     os.environ.pop(name, None)
-spec = importlib.util.spec_from_file_location("cartpole_swingup", {str(Path(cartpole_swingup.__file__))!r})
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+folders = {[str(one) for one in Path(cartpole_swingup.__file__).parents][:4]}
+# The packages around it, without what they import.
+for level, name in enumerate(("workspace_rl.envs.simulators", "workspace_rl.envs", "workspace_rl"), 1):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [folders[level]]
+import workspace_rl.envs.simulators.cartpole_swingup as module
 env = module.CartPoleSwingUpEnv(render_mode="rgb_array")
 env.reset(seed=0)
 env.step(env.action_space.sample())
