@@ -278,6 +278,7 @@ CLASSES = st.sampled_from(
         "workspace_rl.composition.TemporalAgent", "workspace_rl.agents.entropy.LearnedEntropyCoefficient",
         "workspace_rl.envs.gym_agent.GymAgent", "workspace_rl.compat.bbrl.agents.gymnasium.ParallelGymAgent",
         "workspace_rl.runs.logger.Logger", "workspace_rl.runs.run.Run",
+        "workspace_rl.gym_agent.GymAgent", "workspace_rl.logger.Logger", "workspace_rl.GymAgent", "workspace_rl.Run",
         "workspace_rl.policies.files.Path", "workspace_rl.__main__.main",
         "workspace_rl.films.video.record_video", "workspace_rl.experience.collector.Collector",
         "torch.nn.Linear", "torch.nn.Module",
@@ -400,7 +401,13 @@ def test_sizes_that_claim_all_memory_are_refused_before_they_do(intact, little_m
 
 
 @pytest.mark.parametrize(
-    "classname", ["workspace_rl.envs.gym_agent.GymAgent", "workspace_rl.compat.bbrl.agents.gymnasium.ParallelGymAgent"]
+    "classname",
+    [
+        "workspace_rl.GymAgent",
+        "workspace_rl.envs.gym_agent.GymAgent",
+        "workspace_rl.gym_agent.GymAgent",
+        "workspace_rl.compat.bbrl.agents.gymnasium.ParallelGymAgent",
+    ],
 )
 def test_policies_hold_no_environments_unless_allowed(intact, tmp_path, classname):
     """An environment's name may import any module; its arguments may start anything."""

@@ -12,10 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from workspace_rl.basics.old_names import former_names, present_name
 from workspace_rl.errors import ConfigError, did_you_mean
 
 #: Packages whose classes a configuration or a saved policy may name without the user's leave.
 TRUSTED = ("torch.optim", "torch.nn", "workspace_rl")
+#: Packages by whose names classes that stand somewhere within are called: those names stay when classes move.
+_PUBLIC = ("torch.optim", "torch.nn", "workspace_rl.agents", "workspace_rl")
 
 
 def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
@@ -28,7 +31,7 @@ def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
     Raises:
         ConfigError: the name is not allowed, or there is no such class.
     """
-    classname = _of_torch(classname) or classname
+    classname = _of_torch(classname) or present_name(classname)
     module_name, _, name = classname.rpartition(".")
     _require_trust(classname, allow)
     if not all(part.isidentifier() for part in classname.split(".")):
@@ -70,11 +73,18 @@ def is_trusted(found: type) -> bool:
 
 
 def class_path(found: type) -> str:
-    """Return the full name of a class, in its shortest public form for torch.optim and torch.nn."""
-    for package in ("torch.optim", "torch.nn"):
-        if found.__module__.startswith(f"{package}.") and hasattr(importlib.import_module(package), found.__name__):
+    """Return the full name of a class, in its shortest public form for those of torch and of the library."""
+    for package in _PUBLIC:
+        within = found.__module__.startswith(f"{package}.")
+        if within and getattr(sys.modules.get(package), found.__name__, None) is found:
             return f"{package}.{found.__name__}"
     return class_name(found).replace(":", ".")
+
+
+def is_within(found: type, name: str) -> bool:
+    """Return whether `name` is one of a class's full names, or that of a module or a package that it stands in."""
+    known = (class_path(found), *former_names(class_path(found)), class_name(found).replace(":", "."))
+    return any(f"{one}.".startswith(f"{name.replace(':', '.')}.") for one in known)
 
 
 # ---- classes of the user's own -----------------------------------------------------------------------------------
@@ -106,7 +116,7 @@ def is_called(found: type, name: str) -> bool:
 
     Where it cannot be imported by that name, a class of the same name that the user hands over is.
     """
-    if class_name(found).replace(":", ".") == name.replace(":", "."):
+    if present_name(name).replace(":", ".") in (class_name(found).replace(":", "."), class_path(found)):
         return True
     return stood_in_a_program(name) and found.__name__ == _last(name)
 
@@ -153,6 +163,7 @@ def import_class(name: str) -> type:
     Raises:
         ConfigError: the module cannot be imported, or has no such class.
     """
+    name = present_name(name)
     module, colon, classname = name.partition(":")
     if not colon:
         module, _, classname = name.rpartition(".")
@@ -174,8 +185,8 @@ def import_class(name: str) -> type:
 
 
 def _dotted(name: str) -> str:
-    """Return a name as "module.Class", that of the running program as it is recorded."""
-    dotted = name.replace(":", ".")
+    """Return a name as "module.Class", as it is now, and that of the running program as it is recorded."""
+    dotted = present_name(name).replace(":", ".")
     head, dot, rest = dotted.partition(".")
     return f"{program_name()}{dot}{rest}" if head == "__main__" else dotted
 

@@ -16,6 +16,7 @@ from typing import Any
 import workspace_rl
 from workspace_rl import inspection
 from workspace_rl.algorithm.names import find_algorithm
+from workspace_rl.basics.old_names import present_name
 from workspace_rl.cli.catalogue import list_environments
 from workspace_rl.config.schema import describe_schema
 from workspace_rl.config.sources import config_text, read_config, shipped_configs
@@ -292,7 +293,7 @@ def _run(options: argparse.Namespace) -> Run:
 def _imported(name: str) -> str | type:
     """Import what the user allows by name: a class, or a module whose classes are all allowed."""
     try:
-        found = pkgutil.resolve_name(name)
+        found = pkgutil.resolve_name(present_name(name))
     except Exception as error:  # a module may raise anything when it is imported
         raise ConfigError(
             f"--allow {name}: it cannot be imported ({type(error).__name__}: {error}). my_module:MyClass, or a module, "

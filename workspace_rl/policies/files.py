@@ -27,6 +27,7 @@ from workspace_rl.basics.classes import (
     find_allowed,
     find_class,
     is_called,
+    is_within,
     stood_in_a_program,
 )
 from workspace_rl.basics.seeding import RandomState
@@ -330,9 +331,7 @@ def _build(described: Any, allow: list[str | type]) -> Agent:
 def _allowed(found: type, allow: Sequence[str | type]) -> bool:
     """Return whether the user allowed this class, be it one of the library's own."""
     return any(
-        one is found
-        or (isinstance(one, str) and (is_called(found, one) or f"{class_path(found)}.".startswith(f"{one}.")))
-        for one in allow
+        one is found or (isinstance(one, str) and (is_called(found, one) or is_within(found, one))) for one in allow
     )
 
 
