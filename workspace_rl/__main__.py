@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from workspace_rl.cli.commands import main
+from workspace_rl.cli import main
 
 if __name__ == "__main__":
     # Python puts the working directory first, from which a stranger's run must import nothing; but a clone that is not

@@ -10,7 +10,7 @@ import pytest
 from tests.guides import PAGES, ROOT, Page
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import ALGORITHMS
-from workspace_rl.cli.commands import build_parser
+from workspace_rl.cli.program import build_parser
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config

@@ -63,7 +63,7 @@ TEXTS = st.one_of(
             "os.system",
             "torch.optim.lr_scheduler.LRScheduler", "torch..Adam", ".", "workspace_rl.__main__.main",
             "torch.optim.a b.c",
-            "torch.nn.\0.x", "workspace_rl.cli.commands.main", "torch.optim.Adam.step", "builtins.eval",
+            "torch.nn.\0.x", "workspace_rl.cli.program.main", "torch.optim.Adam.step", "builtins.eval",
         ]
     ),
     st.sampled_from(

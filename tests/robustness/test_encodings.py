@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workspace_rl.cli.commands import build_parser
+from workspace_rl.cli.program import build_parser
 from workspace_rl.messages.printing import say
 
 ROOT = Path(__file__).parents[2]
