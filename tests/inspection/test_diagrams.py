@@ -1,0 +1,126 @@
+"""Pictures of compositions."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import torch
+
+from tests.inspection.pieces import FAST, texts
+from workspace_rl import Agent, Agents, TemporalAgent, diagram
+from workspace_rl.agents import ContinuousQAgent
+from workspace_rl.algorithm.names import find_algorithm
+from workspace_rl.algos import SAC
+from workspace_rl.cli import main
+from workspace_rl.errors import CompositionError, RenderingError
+
+
+def test_the_diagram_of_sac_fits_one_screen_and_says_what_the_critic_reads(tiny_sac, tmp_path):
+    algorithm = SAC(tiny_sac)
+    picture = diagram(algorithm)
+    algorithm.train_env.close()
+    root = ElementTree.fromstring(picture._repr_svg_())
+    assert float(root.get("width")) <= 1400 and float(root.get("height")) <= 900
+    words = texts(picture.svg())
+    assert {"critic", "critic_loss", "actor_loss", "replay buffer", "time t", "time t+1"} <= set(words)
+    assert "[B, 3] float32" in words and words.count("reads replayed") == 8
+    lines = [one.split() for one in str(picture).splitlines()]
+    (index, *_) = [index for index, words in enumerate(lines) if words[:3] == ["critic", "at", "t"]]
+    assert [" ".join(words) for words in lines[index : index + 3]] == [
+        "critic at t reads env/env_obs t [B, 3] float32 replayed",
+        "reads action t [B, 1] float32 replayed",
+        "writes critic/q_values t [B, 2] float32",
+    ]
+    assert max(map(len, str(picture).splitlines())) < 110
+    assert picture.save(tmp_path / "sac.svg").read_text().startswith("<svg")
+    assert picture.save(tmp_path / "sac.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(RenderingError, match=r"\.svg or a \.png"):
+        picture.save(tmp_path / "sac.gif")
+
+
+def test_the_diagram_shows_what_an_agent_reads_of_its_own_step_before(env):
+    class Smooth(Agent):
+        """Moves slowly from action to action."""
+
+        def forward(self, t, **kwargs):
+            last = self.get(("action", t - 1)) if t else torch.zeros(2, 1)
+            self.set(("action", t), 0.9 * last)
+
+    critic = ContinuousQAgent(3, [8], 1, name="critic")
+    lines = str(diagram(TemporalAgent(Agents(env, Smooth(name="smooth"), critic)))).splitlines()
+    (line,) = [one.split() for one in lines if one.strip().startswith("smooth at t+1")]
+    assert line[3:] == ["reads", "action", "t", "[B,", "1]", "float32", "fresh"]
+    assert any(one.strip().startswith("critic at t+1") for one in lines)  # and all that runs with it
+
+
+def test_the_diagram_of_a_delayed_update_says_so_and_has_no_rows_for_metrics():
+    picture = diagram(
+        find_algorithm("td3")({"gym_env": {"env_name": "Pendulum-v1"}, "algorithm": {"total_steps": 100_000}, **FAST})
+    )
+    assert [phase.title for phase in picture.phases[1:]] == [
+        "Update: critic_loss trains critic, on a replayed batch of transitions",
+        "Update, delayed: actor_loss trains actor, on a replayed batch of transitions",
+    ]
+    functions = [step.label for phase in picture.phases for step in phase.steps if step.is_function]
+    assert functions == ["replay buffer", "n_step_transitions", "critic_loss", "actor_loss"]
+
+
+def test_the_diagram_has_the_steps_of_whole_variables_that_a_loss_uses():
+    critic = ContinuousQAgent(3, [8], 1, name="critic")
+
+    def loss(batch):
+        action, reward = batch["action", "env/reward"]
+        return (batch["critic/q_values"][0] - reward[1].unsqueeze(-1)).mean() + action.mean()
+
+    def update(batch):
+        critic(batch, t=0)
+        batch["critic/q_values"][0].mean()  # for its metrics
+        return loss(batch)
+
+    def inline(batch):
+        critic(batch, t=0)
+        return batch["critic/q_values"][0].mean()
+
+    inputs = {"env/env_obs": torch.zeros(2, 4, 3), "action": torch.zeros(2, 4, 1), "env/reward": torch.zeros(2, 4)}
+    marks = {
+        function.__name__: {(step.label, *mark.value) for step in phase.steps for mark in step.marks if not mark.writes}
+        for function in (update, inline)
+        for phase in diagram(function, inputs=inputs).phases
+    }
+    of_critic = {("critic", "env/env_obs", 0), ("critic", "action", 0)}
+    of_loss = {("loss", "critic/q_values", 0), ("loss", "env/reward", 1), ("loss", "action", None)}
+    assert marks["update"] == of_critic | of_loss
+    assert marks["inline"] == of_critic | {("inline", "critic/q_values", 0)}
+    assert "all steps" in texts(diagram(update, inputs=inputs).svg())
+
+
+def test_texts_of_a_diagram_do_not_overlap(env, policy):
+    for target in (TemporalAgent(Agents(env, policy)), ContinuousQAgent(3, [8], 1)):
+        inputs = {"env/env_obs": torch.zeros(1, 4, 3), "action": torch.zeros(1, 4, 1)}
+        root = ElementTree.fromstring(diagram(target, inputs=inputs).svg())
+        assert root.get("style") == "max-width: 100%; height: auto"
+        boxes = []
+        for one in root.iter("{http://www.w3.org/2000/svg}text"):
+            if not one.text:
+                continue
+            x, y, size = (float(one.get(key)) for key in ("x", "y", "font-size"))
+            width = 0.6 * size * len(one.text)
+            x -= {"middle": width / 2, "end": width}.get(one.get("text-anchor"), 0)
+            boxes.append((x, y - 0.8 * size, x + width, y, one.text))
+        for index, a in enumerate(boxes):
+            for b in boxes[:index]:
+                assert a[2] <= b[0] + 2 or b[2] <= a[0] + 2 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1, (a, b)
+
+
+def test_the_command_line_checks_and_draws(tmp_path, capsys):
+    options = ["sac/pendulum", "compile=false", "matmul_precision=highest"]
+    assert main(["check", *options]) == 0
+    assert capsys.readouterr().out == "SAC: no problems found\n"
+    assert main(["diagram", *options]) == 0
+    assert "critic_loss" in capsys.readouterr().out
+    assert main(["diagram", *options, "--output", str(tmp_path / "sac.svg")]) == 0
+    assert (tmp_path / "sac.svg").is_file()
+
+
+def test_a_diagram_of_nothing_is_refused():
+    with pytest.raises(CompositionError, match="can be looked at"):
+        diagram("sac")
