@@ -1,13 +1,14 @@
-"""The two forms in which a step of a variable is named: `("x", t)` and `"x", t`."""
+"""Naming a step of a variable, by `("x", t)` or by `"x", t`, and what is said of names and values that are none."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
 
-from workspace_rl.errors import AccessError
+from workspace_rl.errors import AccessError, NotATensorError, UnknownVariableError, did_you_mean
 
 
 def given_read(who: str, name: Any, t: Any) -> tuple[str, int | None]:
@@ -65,6 +66,25 @@ def required_name(method: str, name: Any, index: Any) -> str:
     if not isinstance(name, str):
         raise _neither(f"Workspace.{method}", (name,))
     return name
+
+
+def not_a_tensor(name: str, value: object) -> NotATensorError:
+    """Return the error of a value that cannot be written."""
+    return NotATensorError(
+        f"variable {name!r} must be a tensor, {type(value).__name__} was given. "
+        "Convert it first, for instance by torch.as_tensor(value)."
+    )
+
+
+def unknown_variable(name: str, t: int | None, written: Iterable[str]) -> UnknownVariableError:
+    """Return the error of a variable that is read, at step `t` or as a whole, and that is none of those written."""
+    known = ", ".join(repr(one) for one in written) or "none"
+    return UnknownVariableError(
+        f"{'' if t is None else f'step {t} of '}variable {name!r} was read, but nobody has written it."
+        f"{did_you_mean(str(name), written)} Variables written so far: {known}.",
+        variable=name,
+        step=t,
+    )
 
 
 def _step(method: str, name: str, t: Any) -> int:

@@ -12,7 +12,7 @@ from torch import nn
 from workspace_rl.agent import Agent, is_agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import CompositionError
-from workspace_rl.workspace import Variable
+from workspace_rl.variables.variable import Variable
 
 
 class Agents(Agent):

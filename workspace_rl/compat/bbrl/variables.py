@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from workspace_rl import workspace as library
+from workspace_rl.variables import variable as library
 
 #: A part of the batch, from and to; BBRL's workspaces that processes share have it, others None.
 BatchDims = tuple[int, int] | None

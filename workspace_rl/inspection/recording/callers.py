@@ -6,10 +6,10 @@ import sys
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
-from workspace_rl.workspace import Variable, Workspace
+from workspace_rl.workspace import Workspace
 
-#: The files of workspaces.
-_WORKSPACES = {Workspace.__module__, Variable.__module__}
+#: How the names of the files that workspaces are made of begin.
+_WORKSPACES = (Workspace.__module__, "workspace_rl.variables.")
 #: Methods of a workspace that do what they are asked for and nothing else.
 _DIRECT = {"get", "set", "get_full", "set_full", "set_several", "__getitem__", "__setitem__", "<genexpr>"}
 #: Modules of this library, or how their names begin, whose functions are none of a program's.
@@ -40,7 +40,7 @@ def caller() -> Caller:
     workspace, internal = None, False
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module in _WORKSPACES or module.endswith("bbrl.workspace"):
+        if module.startswith(_WORKSPACES) or module.endswith("bbrl.workspace"):
             owner = frame.f_locals.get("self")
             workspace = owner if isinstance(owner, Workspace) else workspace
             internal = internal or frame.f_code.co_name not in _DIRECT

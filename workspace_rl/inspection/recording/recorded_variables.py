@@ -10,7 +10,7 @@ from torch import Tensor
 
 from workspace_rl.errors import WorkspaceError
 from workspace_rl.inspection.recording.accesses import Source
-from workspace_rl.workspace import Variable
+from workspace_rl.variables.variable import Variable
 
 
 class Listener(Protocol):

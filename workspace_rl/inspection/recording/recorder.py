@@ -18,6 +18,7 @@ from workspace_rl.inspection.recording.callers import caller, short_name
 from workspace_rl.inspection.recording.changes import ChangeWatch
 from workspace_rl.inspection.recording.recorded_variables import RecordedVariable, recorded
 from workspace_rl.inspection.recording.whole_reads import WholeReads
+from workspace_rl.variables.named_variables import NamedVariables
 from workspace_rl.workspace import Workspace
 
 
@@ -47,7 +48,7 @@ class Recorder:
     @contextlib.contextmanager
     def active(self) -> Iterator[Recorder]:
         """Let all workspaces that are created within the block record."""
-        classes: list[Any] = [Workspace, *_subclasses(Workspace)]
+        classes: list[Any] = [NamedVariables, *_subclasses(NamedVariables)]
         own = [(one, one.__dict__["_new_variable"]) for one in classes if "_new_variable" in one.__dict__]
         try:
             for workspace_class, variable_class in own:
