@@ -17,8 +17,6 @@ from workspace_rl.errors import ConfigError, did_you_mean
 
 #: Packages whose classes a configuration or a saved policy may name without the user's leave.
 TRUSTED = ("torch.optim", "torch.nn", "workspace_rl")
-#: Packages by whose names classes that stand somewhere within are called: those names stay when classes move.
-_PUBLIC = ("torch.optim", "torch.nn", "workspace_rl.agents", "workspace_rl")
 
 
 def find_class(classname: str, allow: Sequence[str] | None = ()) -> type:
@@ -73,10 +71,14 @@ def is_trusted(found: type) -> bool:
 
 
 def class_path(found: type) -> str:
-    """Return the full name of a class, in its shortest public form for those of torch and of the library."""
-    for package in _PUBLIC:
-        within = found.__module__.startswith(f"{package}.")
-        if within and getattr(sys.modules.get(package), found.__name__, None) is found:
+    """Return the full name of a class: of torch and the library by the outermost package that exports it.
+
+    Such names stay good when a class moves within the package.
+    """
+    parts = found.__module__.split(".")
+    for package in (".".join(parts[:n]) for n in range(1, len(parts))):
+        trusted = any(f"{package}.".startswith(f"{one}.") for one in TRUSTED)
+        if trusted and package in sys.modules and vars(sys.modules[package]).get(found.__name__) is found:
             return f"{package}.{found.__name__}"
     return class_name(found).replace(":", ".")
 
