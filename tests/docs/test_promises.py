@@ -145,10 +145,10 @@ def test_agents_are_found_and_seeded_wherever_they_stand_in_another_one(within):
             self.held = within([held])
 
     inner = GymAgent("CartPole-v1", name="inner")
-    before = inner._seed
+    before = inner._seeds.seed
     holder = Agents(Holder(inner), Nothing())
     assert holder.get_by_name("inner") == [inner]
-    assert holder.seed(7) is holder and inner._seed != before
+    assert holder.seed(7) is holder and inner._seeds.seed != before
 
 
 # ---- numbers ------------------------------------------------------------------------------------------------------

@@ -1,10 +1,7 @@
-"""Making one gymnasium environment, with what it needs to run and draw without a screen."""
+"""Making one gymnasium environment by its name, with what it needs to run."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 
 from workspace_rl.basics.arguments import checked
 from workspace_rl.envs.providers import make_env_spec, make_quiet, missing_simulator
+from workspace_rl.envs.rendering import configure_headless_rendering, let_camera_follow
 from workspace_rl.envs.simulators.atari import AtariOptions, make_atari_env
 from workspace_rl.errors import ConfigError, UnknownEnvironmentError, WorkspaceRLError
 
@@ -66,41 +64,10 @@ def make_env(
         # It calls float() on an array with one element, which NumPy >= 2.4 refuses.
         env = gym.wrappers.TransformAction(env, _first_element, env.action_space)
     if not given.keys() & {"camera_id", "camera_name", "default_camera_config"}:
-        _let_camera_follow(env)
+        let_camera_follow(env)
     for wrapper in wrappers:
         env = wrapper(env)
     return env
-
-
-def configure_headless_rendering() -> None:
-    """Let MuJoCo and pygame draw off screen where there is no display; variables that are set already win.
-
-    MuJoCo reads its variable when it is first imported, so this runs before any environment is made.
-    """
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
-    if "MUJOCO_GL" not in os.environ:
-        for library, backend in (("libEGL.so.1", "egl"), ("libOSMesa.so.8", "osmesa")):
-            try:
-                ctypes.CDLL(library)
-            except OSError:
-                continue
-            os.environ["MUJOCO_GL"] = backend
-            break
-
-
-def _let_camera_follow(env: gym.Env[Any, Any]) -> None:
-    """Take the camera that goes along with MuJoCo's robots: out of the sight of gymnasium's own they run away."""
-    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
-    if renderer is not None:
-        import mujoco
-
-        camera = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
-        if camera != -1:
-            renderer.camera_id = camera
 
 
 def with_true_spaces(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

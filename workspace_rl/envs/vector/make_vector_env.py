@@ -10,8 +10,9 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from workspace_rl.envs.contract.checked_vector import CheckedVector
-from workspace_rl.envs.make_env import Wrapper, configure_headless_rendering, make_env, with_true_spaces
+from workspace_rl.envs.make_env import Wrapper, make_env, with_true_spaces
 from workspace_rl.envs.providers import make_env_spec, missing_simulator
+from workspace_rl.envs.rendering import configure_headless_rendering
 from workspace_rl.envs.simulators.atari import AtariVector, make_atari_vector_env
 from workspace_rl.envs.vector.async_envs import AsyncEnvs
 from workspace_rl.envs.vector.one_episode import one_episode

@@ -52,7 +52,7 @@ def frame(environment: Any) -> dict[str, Tensor]:
     """Return what an environment agent writes at each step, without their prefix: zeros of the right layout."""
     batch = n_envs(environment)
     space: gym.Space[Any] = environment.observation_space
-    leaves = getattr(environment, "_leaves", None) or observation_leaves(space, "env_obs")
+    leaves = observation_leaves(space, "env_obs")
     empty = create_empty_array(space, n=batch, fn=np.zeros)
     layouts = {name: torch.from_numpy(np.array(leaf(empty))) for name, leaf in leaves.items()}
     written = {name: torch.zeros(tuple(one.shape), dtype=one.dtype) for name, one in layouts.items()}
@@ -81,8 +81,8 @@ def _take_action(environment: Any, t: int) -> None:
         return  # BBRL's actions that have parts
     space: gym.Space[Any] = environment.action_space
     action = Agent.get(environment, (name, t))
-    checked = isinstance(environment, GymAgent) and type(environment)._action_adapter is GymAgent._action_adapter
-    if not checked or not isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+    known = isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete)
+    if not known or not isinstance(environment, GymAgent):
         return
     continuous = isinstance(space, gym.spaces.Box)
     shape = (n_envs(environment), *(space.shape or ()))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -21,7 +21,7 @@ import workspace_rl
 from workspace_rl.basics.seeding import VIDEO_EPISODES, episode_seeds
 from workspace_rl.compat.bbrl.agents.agent import Agent, SerializableAgent, TimeAgent
 from workspace_rl.compat.bbrl.agents.frames import actions_of_each, in_one_batch, kept, observation_parts
-from workspace_rl.compat.bbrl.agents.seeding import SeedableAgent
+from workspace_rl.compat.bbrl.agents.seeding import BBRLSeeds, SeedableAgent
 from workspace_rl.compat.bbrl.agents.utils import TemporalAgent
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, WorkspaceError
 
@@ -152,13 +152,14 @@ class ParallelGymAgent(workspace_rl.GymAgent, GymAgent):
         super().__init__(self._make_one, num_envs, rescale_actions=False, name=options.pop("name", None))
         self.num_envs, self.make_env_fn = num_envs, make_env_fn
         self._set_options(**options)
+        self._seeds = BBRLSeeds(self.default_seed)
         self.include_last_state |= not self.auto_reset
         self.seed(self.default_seed if seed is None else seed)
 
     def _make_vector_env(self, n_envs: int) -> VectorEnv[Any, Any, Any]:
         return _Copies([self._make_one() for _ in range(n_envs)])
 
-    def _look_at_environments(self, rescale_actions: bool, clip_actions: bool) -> None:
+    def _look_at_environments(self, *options: bool) -> None:
         self.envs = self.vector_env.envs  # type: ignore[attr-defined]
         self.n_envs = len(self.envs)
         self.observation_space = self.vector_env.single_observation_space
@@ -172,16 +173,14 @@ class ParallelGymAgent(workspace_rl.GymAgent, GymAgent):
         returns = self._played.cumulated_reward if self._played is not None else []
         return np.array([np.asarray(one, dtype=np.float64).item() for one in returns])
 
-    def _finite_check(self, observations: bool) -> Any:
-        return None  # BBRL looks at no numbers
-
-    def _reset_seeds(self) -> list[int]:
-        self._n_resets += 1
-        return [self.num_envs * (self._n_resets + 1) * self._seed + k + 1 for k in range(self.num_envs)]
+    def seed(self, seed: int) -> Self:
+        """Set the seed and return the agent."""
+        super().seed(seed)
+        self._seed = self._seeds.seed
+        return self
 
     def _reset(self) -> dict[str, Tensor]:
-        seeds = self._reset_seeds() if self._next_seeds is None else self._next_seeds
-        self._next_seeds = None
+        seeds = self._seeds.next(self.num_envs)
         self._played = played = _Played(self.num_envs)
         for k, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
             observation, _ = env.reset(seed=seed)

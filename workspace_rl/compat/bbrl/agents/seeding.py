@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from workspace_rl.compat.bbrl.agents.agent import Agent
+from workspace_rl.envs.gym_agent.seeding import ResetSeeds
 
 
 class SeedableAgent(Agent):
@@ -47,3 +48,11 @@ class SeedableAgentMean(SeedableAgentSum):
 
     def _combined(self) -> int:
         return sum(self._seeds) // len(self._seeds)
+
+
+class BBRLSeeds(ResetSeeds):
+    """The seeds of BBRL's environments: small numbers, of which two agents may have the same."""
+
+    def derived(self, n_envs: int) -> list[int]:
+        """Return the seeds of reset number `n_resets` (from 1)."""
+        return [n_envs * (self.n_resets + 1) * self.seed + k + 1 for k in range(n_envs)]

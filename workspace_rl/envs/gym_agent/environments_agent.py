@@ -1,0 +1,99 @@
+"""What is known of an agent's environments: their spaces, sizes and facts; their pictures, and their end."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+
+from workspace_rl.agent import Agent
+from workspace_rl.envs.contract.checked_vector import CheckedVector
+from workspace_rl.envs.contract.failures import failure
+from workspace_rl.envs.facts import EnvironmentFacts, facts_of
+from workspace_rl.envs.gym_agent.failures import place
+from workspace_rl.envs.gym_agent.making import Maker
+from workspace_rl.envs.rendering import pictures
+from workspace_rl.envs.spaces.sizes import action_kind, action_size, observation_choices, observation_size
+from workspace_rl.envs.vector.async_envs import AsyncEnvs
+from workspace_rl.errors import EnvironmentFailedError
+
+
+class EnvironmentsAgent(Agent):
+    """An agent that has environments, and can be asked about them."""
+
+    vector_env: VectorEnv[Any, Any, Any]
+    #: The number of environments.
+    n_envs: int
+    #: Of one environment.
+    observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
+    _maker: Maker
+
+    @property
+    def label(self) -> str:
+        """What the environment is called in messages."""
+        return self._maker.label
+
+    def facts(self) -> EnvironmentFacts:
+        """Return what is known of the environments: their time limit, and wrappers with a memory."""
+        if isinstance(self.vector_env, AsyncEnvs):
+            return self.vector_env.call("facts")[0]  # type: ignore[no-any-return]
+        given = self.vector_env.env if isinstance(self.vector_env, CheckedVector) else self.vector_env
+        return facts_of(given.envs[0] if isinstance(given, SyncVectorEnv) else given)
+
+    @property
+    def observation_size(self) -> int:
+        """The number of a network's inputs: the features of a vector, or, one-hot, an observation's choices.
+
+        Raises:
+            UnsupportedSpaceError: the observation is neither a vector of numbers nor choices.
+        """
+        return observation_size(self.observation_space)
+
+    @property
+    def observation_choices(self) -> list[list[int]] | None:
+        """Least value and count of each choice that an observation consists of; None if it is of numbers."""
+        return observation_choices(self.observation_space)
+
+    @property
+    def action_size(self) -> int:
+        """The number of components of a continuous action, or of the choices of a discrete one.
+
+        Raises:
+            UnsupportedSpaceError: the action is neither a vector nor a single choice.
+        """
+        return action_size(self.action_space)
+
+    @property
+    def action_kind(self) -> str:
+        """The kind of actions: "continuous" (a vector), "discrete" (one choice), or "multi-discrete" (several)."""
+        return action_kind(self.action_space)
+
+    def render(self) -> list[Any]:
+        """Return what each environment draws: a picture, usually `[H, W, 3]` uint8, or a list of pictures.
+
+        `record_video` makes a film of other kinds of pictures, too (see `workspace_rl.films.pictures.Pictures`).
+
+        Raises:
+            RenderingError: the environments were not made with `env_args={"render_mode": "rgb_array"}`, or drawing
+                raised an exception.
+        """
+        return pictures(self.vector_env, self.description())
+
+    def close(self) -> None:
+        """Close the environments; what one of them raises meanwhile is warned of, and matters no further."""
+        n_envs = self.vector_env.num_envs
+        failed: list[EnvironmentFailedError] = getattr(self.vector_env, "close_failures", [])
+        try:
+            self.vector_env.close()
+        except (Exception, SystemExit) as error:
+            failed.append(failure(error, 0 if n_envs == 1 else None))
+        while failed:
+            one = failed.pop(0)
+            place = self._place(one.index, n_envs)
+            warnings.warn(f"{place}, while it was closed: {one}", RuntimeWarning, stacklevel=2)
+
+    def _place(self, index: int | None, n_envs: int | None = None) -> str:
+        return place(self.description(), self.label, n_envs or self.n_envs, index)
