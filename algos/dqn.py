@@ -31,7 +31,7 @@ from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, op
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.experience import n_step_transitions
 from workspace_rl.learning import copy_parameters, minimise, setup_optimizer, soft_update
-from workspace_rl.policies.files import load_policy
+from workspace_rl.policies import load_policy
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 

@@ -27,7 +27,7 @@ from workspace_rl.algos.sac import SACConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.errors import CheckpointError, PolicyFileError, WorkspaceRLError
 from workspace_rl.learning.training_state import read_state
-from workspace_rl.policies.files import _checksum
+from workspace_rl.policies.files import checksum_of
 from workspace_rl.runs.checkpoints import Checkpoints
 
 
@@ -351,7 +351,7 @@ WEIGHTS = st.sampled_from(
 
 
 def write_as_if_saved(folder, described, weights):
-    checksum = _checksum(described, weights)
+    checksum = checksum_of(described, weights)
     save_file(weights, folder / "policy.safetensors", metadata={"checksum": checksum})
     (folder / "policy.yaml").write_text(yaml.safe_dump({"agent": described, "checksums": [checksum]}))
 

@@ -25,7 +25,7 @@ from workspace_rl.errors import (
     UnwrittenStepError,
     WorkspaceRLError,
 )
-from workspace_rl.policies.files import load_policy
+from workspace_rl.policies.loading import load_policy
 from workspace_rl.policies.spaces import PolicySpaces, spaces_of
 from workspace_rl.runs.run import Run
 from workspace_rl.workspace import Workspace

@@ -40,7 +40,8 @@ from workspace_rl.machine.files import (
 from workspace_rl.machine.interrupts import StopRequest
 from workspace_rl.machine.provenance import provenance
 from workspace_rl.machine.threads import torch_threads
-from workspace_rl.policies.files import ARCHITECTURE, WEIGHTS, load_policy
+from workspace_rl.policies.files import ARCHITECTURE, WEIGHTS
+from workspace_rl.policies.loading import load_policy
 from workspace_rl.runs.checkpoints import Checkpoints
 from workspace_rl.runs.logger import read_metrics
 from workspace_rl.runs.other_machines import FREE, OF_THE_MACHINE

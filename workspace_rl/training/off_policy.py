@@ -60,7 +60,7 @@ from workspace_rl.machine.interrupts import Stopped, StopRequest, stop_if_reques
 from workspace_rl.machine.threads import torch_threads
 from workspace_rl.messages.notebook import note_printed, shown_video, was_printed_here
 from workspace_rl.messages.printing import say
-from workspace_rl.policies.files import check_savable, save_policy
+from workspace_rl.policies.saving import check_savable, save_policy
 from workspace_rl.policies.spaces import spaces_of
 from workspace_rl.runs.checkpoints import Checkpoint
 from workspace_rl.runs.logger import Logger

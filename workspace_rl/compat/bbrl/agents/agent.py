@@ -14,7 +14,7 @@ from workspace_rl import agent as library
 from workspace_rl import composition
 from workspace_rl.compat.assertions import asserting
 from workspace_rl.errors import PolicyFileError
-from workspace_rl.policies.files import load_policy
+from workspace_rl.policies.loading import load_policy
 
 
 def load(filename: str | Path, allow: Sequence[str | type] = ()) -> library.Agent:
