@@ -63,7 +63,8 @@ def test_policies_name_classes_by_their_public_names(tmp_path):
 @pytest.mark.parametrize(
     "allowed",
     [
-        "workspace_rl.GymAgent", "workspace_rl:GymAgent", "workspace_rl.envs", "workspace_rl.envs.gym_agent:GymAgent",
+        "workspace_rl.GymAgent", "workspace_rl:GymAgent", "workspace_rl.envs", "workspace_rl.envs.GymAgent",
+        "workspace_rl.envs.gym_agent:GymAgent", "workspace_rl.envs.gym_agent.agent:GymAgent",
         "workspace_rl.gym_agent.GymAgent", "workspace_rl.gym_agent:GymAgent", "workspace_rl.gym_agent", GymAgent,
     ],
 )  # fmt: skip

@@ -118,7 +118,11 @@ def is_called(found: type, name: str) -> bool:
 
     Where it cannot be imported by that name, a class of the same name that the user hands over is.
     """
-    if present_name(name).replace(":", ".") in (class_name(found).replace(":", "."), class_path(found)):
+    dotted = present_name(name).replace(":", ".")
+    if dotted in (class_name(found).replace(":", "."), class_path(found)):
+        return True
+    module, _, own = dotted.rpartition(".")
+    if getattr(sys.modules.get(module), "__dict__", {}).get(own) is found:  # a package hands on what its files hold
         return True
     return stood_in_a_program(name) and found.__name__ == _last(name)
 
