@@ -36,7 +36,8 @@ _SHARED: dict[str, Any] = {
 _NETWORKS = {"actor_hidden_size": [24, 16], "critic_hidden_size": [32, 16]}
 
 #: Between them: several environments, in one process and in several, episodes that terminate and that are cut off,
-#: replay buffers that are full, environments that are renewed at a checkpoint or closed for an evaluation.
+#: replay buffers that are full, stacks of pictures, environments that are renewed at a checkpoint or closed for an
+#: evaluation.
 RUNS: dict[str, dict[str, Any]] = {
     "sac": {
         "gym_env": {"env_name": "Pendulum-v1"},
@@ -95,6 +96,16 @@ RUNS: dict[str, dict[str, Any]] = {
             "loss": "squared", "reward_clip": 0.5, "tau_target": 0.02, "epsilon_steps": 300, "nb_evals": 4,
             "eval_interval": 250, "checkpoint_interval": 200, "final_episodes": 4,
             "architecture": {"hidden_size": [16]},
+        },
+    },
+    "dqn, pictures": {
+        "algo": "dqn",
+        "gym_env": {"env_name": "ALE/Pong-v5", "atari": {}, "max_episode_steps": 50},
+        "algorithm": {
+            "seed": 9, "total_steps": 500, "n_envs": 2, "n_steps": 4, "buffer_size": 300, "batch_size": 8,
+            "n_step_return": 3, "learning_starts": 200, "updates_per_collect": 0.5, "target_update_interval": 5,
+            "epsilon_steps": 300, "nb_evals": 1, "eval_interval": 250, "checkpoint_interval": 300, "final_episodes": 1,
+            "architecture": {"network": "nature_cnn", "hidden_size": [16]},
         },
     },
 }  # fmt: skip

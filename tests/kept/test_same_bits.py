@@ -17,6 +17,8 @@ RECORD = read_record()
 
 @pytest.mark.parametrize("title", TITLES)
 def test_a_run_is_what_is_recorded(title, tmp_path):
+    if "pictures" in title:
+        pytest.importorskip("ale_py")
     told, elsewhere = compare(title, tmp_path / "run", RECORD)
     assert told == []
     if elsewhere:
@@ -25,7 +27,7 @@ def test_a_run_is_what_is_recorded(title, tmp_path):
 
 def test_every_run_is_recorded_and_differs_from_the_others():
     runs = RECORD["runs"]
-    assert list(runs) == [*EAGER, *COMPILED]
+    assert runs.keys() == {*EAGER, *COMPILED}
     assert all(differences(runs[a], runs[b]) for a in runs for b in runs if a != b)
     for name in ("sac", "td3", "ddpg", "dqn"):  # compiled or not, they learn the same
         assert rough_differences(runs[f"{name}, eager"], runs[f"{name}, compiled"], 400) == []
