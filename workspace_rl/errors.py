@@ -118,6 +118,15 @@ class NonFiniteError(WorkspaceRLError, FloatingPointError):
     """A NaN or an infinity stands where learning needs finite numbers."""
 
 
+class DivergedError(NonFiniteError):
+    """A loss, a gradient or a weight has become NaN or infinite in an update."""
+
+    def __init__(self, message: str = "", *, update: int = 0, batch: object = None) -> None:
+        """Say after which update, and on which batch it learned if that is what went wrong."""
+        super().__init__(message)
+        self.update, self.batch = update, batch
+
+
 class ReplayBufferError(WorkspaceRLError, ValueError):
     """Something is put into, or asked of, a replay buffer that does not fit it."""
 

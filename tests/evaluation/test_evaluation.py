@@ -147,8 +147,8 @@ def test_returns_are_summed_in_float64(rewards):
     collector = Collector(GymAgent(lambda: PayingEnv(rewards), 2), ConstantAgent())
     found = []
     for _ in range(3):
-        done = collector.collect(len(rewards) + 1)["env/done"]
-        found += collector.episode_returns(done).tolist()
+        fragment = collector.collect(len(rewards) + 1)
+        found += fragment.episode_returns.tolist()
     assert found == pytest.approx([expected] * 6, rel=1e-14)
 
 

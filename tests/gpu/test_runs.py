@@ -128,8 +128,8 @@ def test_an_update_is_one_cuda_graph_and_computes_the_same(tiny_sac, tmp_path):
         for name in ("recorded", "launched")
     ]
     recorded, launched = algorithms
-    compile_update = launched._compiled._compile
-    launched._compiled._compile = lambda *arguments: compile_update(*arguments)._function
+    compile_update = launched.learner.compiled._compile
+    launched.learner.compiled._compile = lambda *arguments: compile_update(*arguments)._function
     runs = [algorithm.train(progress=False).run for algorithm in algorithms]
-    assert [graph._graph is not None for graph in recorded._compiled._graphs.values()] == [True]
+    assert [graph._graph is not None for graph in recorded.learner.compiled._graphs.values()] == [True]
     assert differences(*runs) == []

@@ -316,7 +316,7 @@ def test_algorithms_learn_the_same_compiled(name, tmp_path):
     found = []
     for compiles in (False, True):
         algorithm = ALGORITHMS[name](config | {"compile": compiles})
-        assert (algorithm._compiled is not None) == compiles
+        assert (algorithm.learner.compiled is not None) == compiles
         torch.manual_seed(0)
         metrics = []
         for k in range(100):
@@ -334,7 +334,7 @@ def test_algorithms_learn_the_same_compiled(name, tmp_path):
                 graphs = n_graphs()
         found.append((metrics, algorithm))
     assert n_graphs() == graphs
-    compiled = found[1][1]._compiled
+    compiled = found[1][1].learner.compiled
     assert not compiled._eager and len(compiled._graphs) == (2 if name in ("td3", "dqn") else 1)
     for eager, graph in zip(found[0][0], found[1][0], strict=True):
         torch.testing.assert_close(graph, eager, rtol=2e-3, atol=2e-4)
@@ -345,11 +345,11 @@ def test_algorithms_learn_the_same_compiled(name, tmp_path):
 def test_auto_goes_by_the_number_of_planned_updates(tiny_sac, monkeypatch):
     del tiny_sac["compile"]
     sac = ALGORITHMS["sac"](tiny_sac)
-    assert sac.planned_updates() == (600 - 100) // 8 and sac._compiled is None
+    assert sac.planned_updates() == (600 - 100) // 8 and sac.learner.compiled is None
     tiny_sac["algorithm"]["updates_per_collect"] = 8 * WORTH_COMPILING / 500 + 0.1
-    assert ALGORITHMS["sac"](tiny_sac)._compiled is not None
+    assert ALGORITHMS["sac"](tiny_sac).learner.compiled is not None
     tiny_sac["compile"] = False
-    assert ALGORITHMS["sac"](tiny_sac)._compiled is None
+    assert ALGORITHMS["sac"](tiny_sac).learner.compiled is None
     tiny_sac["compile"] = True
     tiny_sac["algorithm"]["updates_per_collect"] = 1
     monkeypatch.setattr("workspace_rl.learning.compiled.update.why_not_compile", lambda: "torch 2.6 cannot")
@@ -364,7 +364,7 @@ def test_a_run_is_compiled_from_its_configuration(tiny_sac):
     sac = ALGORITHMS["sac"](tiny_sac)
     assert isinstance(sac, OffPolicyAlgorithm)
     result = sac.train(progress=False)
-    assert result.final is not None and not sac._compiled._eager
+    assert result.final is not None and not sac.learner.compiled._eager
     assert "compile: true" in (result.run / "config.yaml").read_text()
 
 

@@ -205,7 +205,7 @@ def test_a_longer_run_forgets_scores_and_films_of_older_policies(parameters, tmp
     run, film = result.run, learner.visualize_best()
     Run(run).save_scores("latest", final={"mean": 0.0})
     longer = SAC.restore(run, ["algorithm.total_steps=720", "record_best=false"])
-    longer._best = (0, Evaluation([-1e9], [1], [1]))  # so that the next policy is better
+    longer.progress.best = (0, Evaluation([-1e9], [1], [1]))  # so that the next policy is better
     longer.train(progress=False)
     assert Run(run).scores("latest")["step"] >= 720 and "final" not in Run(run).scores("latest")
     assert not film.exists()
@@ -219,7 +219,7 @@ def test_the_folder_is_locked_until_the_final_score_is_written_and_free_after_a_
     run, _ = stopped
     learner = SAC.restore(run)
     with monkeypatch.context() as broken:
-        broken.setattr("workspace_rl.training.off_policy.Logger", lambda *args, **kwargs: 1 / 0)
+        broken.setattr("workspace_rl.training.algorithm.Logger", lambda *args, **kwargs: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             learner.train(progress=False)
     assert learner.train_env.vector_env.closed

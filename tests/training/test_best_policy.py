@@ -68,7 +68,7 @@ def test_a_resumed_run_knows_no_nan_as_the_best(short, tmp_path):
     sac.train(progress=False)
     resumed = SAC.restore(tmp_path / "run", ["algorithm.total_steps=600"])
     # As a checkpoint of an older version has it.
-    resumed._best = (100, Evaluation([NAN], [1], [1]))
+    resumed.progress.best = (100, Evaluation([NAN], [1], [1]))
     resumed.evaluate = lambda: Evaluation([-7.0], [1], [1])
     assert resumed.train(progress=False).selection.mean == -7
 

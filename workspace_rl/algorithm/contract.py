@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from workspace_rl.agent import is_agent
-from workspace_rl.errors import CompositionError
+from workspace_rl.envs.gym_agent import GymAgent
+from workspace_rl.errors import CompositionError, UnsupportedSpaceError
 
 #: What an algorithm's `build` sets, and what for.
 POLICIES = {
@@ -15,12 +14,14 @@ POLICIES = {
     "random_policy": "acts in the first random_steps, for instance RandomAgent(self.train_env.action_space)",
     "eval_policy": "is scored and saved, for instance the actor without noise",
 }
-#: Metrics that the loop itself writes, and what it adds to an update's.
-OF_THE_LOOP = frozenset(
-    [f"eval/{one}" for one in ("return_mean", "return_std", "length_mean")]
-    + [f"train/{one}" for one in ("episode_return", "episode_length")]
-    + ["time/steps_per_second", "workspace_rl/finite", "workspace_rl/steps"]
-)
+#: What there is for the actions of an environment.
+_FOR_ACTIONS = {
+    "continuous": "SAC, TD3 and DDPG are for continuous ones; {classname: DiscretizeAction, bins: 5} in "
+    "gym_env.wrappers makes a few choices of them.",
+    "discrete": "DQN is for discrete ones.",
+    "multi-discrete": "DQN is for a single choice: number the combinations in a subclass of gymnasium.ActionWrapper, "
+    "and name it in gym_env.wrappers.",
+}
 
 
 def require_declared(algorithm: type) -> None:
@@ -48,6 +49,20 @@ def require_declared(algorithm: type) -> None:
         )
 
 
+def require_actions(algorithm: type, env: GymAgent, env_name: str) -> None:
+    """Look whether an algorithm is for the actions of an environment.
+
+    Raises:
+        UnsupportedSpaceError: it is not.
+    """
+    needed = algorithm.action_kind  # type: ignore[attr-defined]
+    if env.action_kind != needed:
+        raise UnsupportedSpaceError(
+            f"{algorithm.__name__} needs {needed} actions, but {env_name!r} has {env.action_space}. "
+            f"{_FOR_ACTIONS[env.action_kind]}"
+        )
+
+
 def require_policies(algorithm: Any) -> None:
     """Look whether `build` has set the policies.
 
@@ -55,38 +70,8 @@ def require_policies(algorithm: Any) -> None:
         CompositionError: one is missing, or no agent.
     """
     who = type(algorithm).__name__
-    for name, purpose in POLICIES.items():
+    for name in algorithm.policies:
         found = getattr(algorithm, name, None)
         if not is_agent(found):
             what = "nothing" if found is None else type(found).__name__
-            raise CompositionError(f"{who}.build sets no self.{name}, the agent that {purpose}: {what} found.")
-
-
-def require_metrics(metrics: Any, algorithm: str) -> None:
-    """Look whether an update has returned metrics.
-
-    Raises:
-        CompositionError: it has not; the message names what is wrong with which.
-    """
-    if not isinstance(metrics, dict):
-        raise CompositionError(
-            f"{algorithm}.update returns {'None' if metrics is None else type(metrics).__name__}; a dictionary of "
-            "tensors by name is expected, {} if there is nothing to log: return {'loss/critic': loss.detach()}."
-        )
-    for name, value in metrics.items():
-        if not isinstance(name, str):
-            raise CompositionError(f"{algorithm}.update returns a metric called {name!r}; a text is expected.")
-        if not isinstance(value, Tensor):
-            raise CompositionError(
-                f"{algorithm}.update returns {type(value).__name__} as {name!r}; a tensor is expected, so that no "
-                "device is waited for: loss.detach(), not loss.item(); torch.tensor(x) for other numbers."
-            )
-        if value.is_complex():
-            raise CompositionError(
-                f"{algorithm}.update returns complex numbers as {name!r}; real ones can be logged: value.abs(), say."
-            )
-        if name in OF_THE_LOOP:
-            raise CompositionError(
-                f"{algorithm}.update returns a metric called {name!r}, which the loop writes itself: the two would be "
-                "taken for one. Give it another name."
-            )
+            raise CompositionError(f"{who}.build sets no self.{name}, the agent that {POLICIES[name]}: {what} found.")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from workspace_rl.algorithm.definition import AlgorithmDefinition
 from workspace_rl.basics.classes import class_name, find_allowed, import_class, is_called, stood_in_a_program
+from workspace_rl.config import RunConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.errors import ConfigError, did_you_mean
 
-if TYPE_CHECKING:
-    from workspace_rl.config.run_config import RunConfig
-    from workspace_rl.training.off_policy import OffPolicyAlgorithm
-
-    Algorithm = type[OffPolicyAlgorithm[Any]]
+Algorithm = type[AlgorithmDefinition[Any]]
 
 
 #: The library's algorithms by their names in configurations; imported when they are asked for, like a user's own.
@@ -72,7 +69,7 @@ def find_algorithm(name: object, allow: Sequence[str | type] = ()) -> Algorithm:
         found = find_allowed(name, allow)
     if found is None:
         raise ConfigError(_not_allowed(name))
-    if not issubclass(found, _base()):
+    if not issubclass(found, AlgorithmDefinition):
         raise ConfigError(
             f"algo: {name} is no algorithm (a subclass of workspace_rl.training.off_policy.OffPolicyAlgorithm)."
         )
@@ -163,7 +160,7 @@ def _not_allowed(name: str) -> str:
 
 def _known_to_the_program(name: str) -> type | None:
     """Return the algorithm called `name` that the running program has defined or imported, the latest of several."""
-    found = [one for one in _subclasses(_base()) if class_name(one) == name]
+    found = [one for one in _subclasses(AlgorithmDefinition) if class_name(one) == name]
     current = _attribute(name)
     return next((one for one in found if one is current), found[-1] if found else None)
 
@@ -182,8 +179,3 @@ def _subclasses(base: type) -> Iterator[type]:
     for one in base.__subclasses__():
         yield one
         yield from _subclasses(one)
-
-
-def _base() -> Algorithm:
-    base: Algorithm = importlib.import_module("workspace_rl.training.off_policy").OffPolicyAlgorithm
-    return base

@@ -6,16 +6,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
-from workspace_rl.algorithm.names import algorithm_name
+from workspace_rl.algorithm.names import Algorithm, algorithm_name
 from workspace_rl.basics.classes import class_name, is_trusted, stood_in_a_program
 from workspace_rl.envs.gym_agent import GymAgent
-
-if TYPE_CHECKING:
-    from workspace_rl.algorithm.names import Algorithm
 
 
 def vouched_for(algorithm: Algorithm) -> list[type]:

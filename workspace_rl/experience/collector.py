@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,31 +12,53 @@ from torch import Tensor
 from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.plain_data import whole_number
+from workspace_rl.basics.seeding import RENEWAL, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.errors import CompositionError
+from workspace_rl.experience.fragment import Fragment
 from workspace_rl.learning.modes import evaluation_mode
 from workspace_rl.learning.transfer import Transfer
 from workspace_rl.workspace import Workspace
 
 
+class Collecting(Protocol):
+    """What the loop asks of a collector, wherever its environments are."""
+
+    def collect(self, n_steps: int, *, random: bool = False) -> Fragment:
+        """Run each environment for `n_steps` steps, with random actions if asked to, and return what is new."""
+
+    def load_policy(self, learner_policy: Agent, version: int) -> None:
+        """Act with the weights of `learner_policy` from now on, which update number `version` has made."""
+
+    def renew(self, n_transitions: int) -> None:
+        """Begin new episodes in new environments, after `n_transitions` transitions in all."""
+
+
 class Collector:
     """Runs environments with a policy of its own, whose weights and buffers are a copy of the learner's.
 
-    It meets the learner at the frames that it returns and at `load_policy`, nowhere else.
+    It meets the learner at the fragments that it returns and at `load_policy`, nowhere else.
     """
 
     @checked(error=CompositionError)
     def __init__(
-        self, env_agent: GymAgent, policy: Agent, random_policy: Agent | None = None, *, keep_modes: bool = False
+        self,
+        env_agent: GymAgent,
+        policy: Agent,
+        random_policy: Agent | None = None,
+        *,
+        keep_modes: bool = False,
+        seed: int = 1,
     ) -> None:
         """Collect from `env_agent` (with auto-reset) by `policy`, or by `random_policy` when asked to.
 
-        They act in evaluation mode, or, with `keep_modes`, in the modes that their modules have now.
+        They act in evaluation mode, or, with `keep_modes`, in the modes that their modules have now. The episodes of
+        environments that are made anew are derived from `seed`.
         """
         self.env_agent = env_agent
         self.policy = policy.clone().requires_grad_(False)
-        self._keep_modes = keep_modes
+        self._keep_modes, self._seed = keep_modes, seed
         if not keep_modes:
             for part in self.policy.modules():
                 part.training = False
@@ -44,24 +67,37 @@ class Collector:
         self._last_frame: Workspace | None = None
         self._weights = Transfer(self.policy)
         self._returns: list[np.ndarray] = []
+        self._version = self._n_fragments = 0
         #: Transitions collected so far, summed over environments.
         self.n_transitions = 0
 
-    def load_policy(self, learner_policy: Agent) -> None:
+    def load_policy(self, learner_policy: Agent, version: int = 0) -> None:
         """Take over the weights and the buffers of the learner's policy; what acting has changed in them is lost.
+
+        Args:
+            learner_policy: built like the one that the collector was given.
+            version: the number of the update that made them, which fragments carry.
 
         Raises:
             CompositionError: the policy is not built like the one that the collector was given.
         """
         self._weights(learner_policy)
+        self._version = version
 
     def restart(self, n_transitions: int) -> None:
         """Begin anew at the next `collect`, with a reset of the environments, after `n_transitions` in all."""
         self._last_frame = None
         self.n_transitions = n_transitions
 
+    def renew(self, n_transitions: int) -> None:
+        """Begin new episodes in new environments, which are the same ones whenever that is done at this number."""
+        with RandomState(self._seed, RENEWAL, n_transitions):
+            n_envs = self.env_agent.n_envs
+            self.env_agent.renew(episode_seeds(self._seed, TRAINING_EPISODES, n_transitions, n=n_envs))
+        self.restart(n_transitions)
+
     @torch.no_grad()
-    def collect(self, n_steps: int, *, random: bool = False) -> Workspace:
+    def collect(self, n_steps: int, *, random: bool = False) -> Fragment:
         """Run `n_steps` steps and return the frames that are new, `[T, B, ...]`.
 
         T is `n_steps`, plus 1 for the frame of the reset at the first call and at the first one after `restart`. The
@@ -75,7 +111,7 @@ class Collector:
                 return self._collect(self._random_agent, n_steps)
         return self._collect(self._agent, n_steps)
 
-    def _collect(self, agent: TemporalAgent, n_steps: int) -> Workspace:
+    def _collect(self, agent: TemporalAgent, n_steps: int) -> Fragment:
         self._returns.clear()
         self.env_agent.returns_log = self._returns
         n_running = 0  # environments whose episode goes on after the last frame
@@ -89,18 +125,27 @@ class Collector:
         self.env_agent.returns_log = None
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
         self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
-        frames = workspace.subtime(first)
+        return self._fragment(workspace.subtime(first), n_running)
+
+    def _fragment(self, frames: Workspace, n_running: int) -> Fragment:
+        done = frames.get_full("env/done")
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
-        self.n_transitions += n_running + _n_running(frames.get_full("env/done")[:-1])
-        return frames
-
-    def episode_returns(self, done: Tensor) -> Tensor:
-        """Return the returns (`[n]` float64) of the episodes that ended in the frames collected last.
-
-        Args:
-            done: `env/done` of these frames, `[T, B]`.
-        """
-        return torch.from_numpy(np.stack(self._returns)[done.numpy(force=True)])
+        n_transitions = n_running + _n_running(done[:-1])
+        returns = lengths = None
+        if done.any():
+            returns = torch.from_numpy(np.stack(self._returns)[done.numpy(force=True)])
+            lengths = frames["env/timestep"][done].float()
+        fragment = Fragment(
+            frames,
+            n_transitions=n_transitions,
+            number=self._n_fragments,
+            version=self._version,
+            episode_returns=returns,
+            episode_lengths=lengths,
+        )
+        self.n_transitions += n_transitions
+        self._n_fragments += 1
+        return fragment
 
 
 def _n_running(done: Tensor) -> int:

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from workspace_rl.errors import CheckpointError, RunFolderError
-from workspace_rl.experience.replay_buffer import ReplayBuffer
+from workspace_rl.experience.experience import Experience
 from workspace_rl.machine.files import absolute, inside, write_bytes
 
 #: How many checkpoints are kept.
@@ -43,7 +43,7 @@ class Checkpoint:
     _rows: list[tuple[str, int]]
 
     def rows(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Yield the rows of the replay buffer, piece after piece, as `ReplayBuffer.restore` takes them."""
+        """Yield the rows of the experience, piece after piece, as `Experience.restore` takes them."""
         for name, start in self._rows:
             yield start, load((self._folder / name).read_bytes())
 
@@ -53,7 +53,7 @@ class Checkpoints:
 
     A checkpoint is its manifest, `checkpoint-STEP.json`: counters and other plain data, and the names, sizes and
     SHA-256 checksums of the files that belong to it. It is written last, so that a checkpoint is there as a whole or
-    not at all. Rows of the replay buffer are written once: later checkpoints name the files of earlier ones. Files that
+    not at all. Rows of the experience are written once: later checkpoints name the files of earlier ones. Files that
     none of the last two checkpoints names are deleted.
     """
 
@@ -71,7 +71,7 @@ class Checkpoints:
         step: int,
         state: Mapping[str, Any],
         tensors: Mapping[str, Tensor],
-        buffer: ReplayBuffer,
+        experience: Experience,
         copies: Mapping[str, Path],
     ) -> None:
         """Write the checkpoint of `step`, then delete what only older ones than the last two need.
@@ -80,19 +80,19 @@ class Checkpoints:
             step: the number of steps so far.
             state: plain data.
             tensors: on the CPU, no two in the same memory.
-            buffer: its rows since the last checkpoint are written.
+            experience: its rows since the last checkpoint are written.
             copies: files to keep copies of, by their path within the run.
 
         Raises:
             RunFolderError: a file cannot be written; earlier checkpoints are whole.
         """
-        stored = buffer.rows
+        stored = experience.rows
         rows = [(name, start) for name, start in self._rows if self._stop(name) > stored.start]
         files = {name: self._files[name] for name, _ in rows}
         start = max(stored.start, self._n_rows)
         if start < stored.stop:
             name = f"rows-{start:012d}-{stored.stop:012d}.safetensors"
-            files[name] = self._write(name, save(buffer.read_rows(start, stored.stop)))
+            files[name] = self._write(name, save(experience.read_rows(start, stored.stop)))
             rows.append((name, start))
         name = f"state-{step}.safetensors"
         files[name] = self._write(name, save(dict(tensors)))
@@ -102,7 +102,7 @@ class Checkpoints:
             files[copied[path]] = self._write(copied[path], source.read_bytes())
         manifest = {
             "step": step,
-            "state": {**state, "buffer": buffer.describe()},
+            "state": {**state, "buffer": experience.describe()},
             "tensors": name,
             "rows": rows,
             "copies": copied,
@@ -137,7 +137,7 @@ class Checkpoints:
                 for name, _ in manifest["rows"]:
                     self._read(manifest, name)
                 rows = [(str(name), int(start)) for name, start in manifest["rows"]]
-                n_rows = int(manifest["state"]["buffer"]["rows"])
+                n_rows = int(manifest["state"]["buffer"].get("rows", 0))
             except (CheckpointError, RunFolderError, SafetensorError, OSError) as error:
                 skipped.append(f"the checkpoint of step {step:,} is damaged and not used: {error}")
                 continue

@@ -8,12 +8,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.agent import Agent
-from workspace_rl.algorithm.names import check_made_by, find_algorithm, resolve_run_config
+from workspace_rl.algorithm.names import Algorithm, check_made_by, find_algorithm, resolve_run_config
 from workspace_rl.algorithm.own import vouched_for
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.classes import allowed_list
@@ -45,9 +45,6 @@ from workspace_rl.policies.loading import load_policy
 from workspace_rl.runs.checkpoints import Checkpoints
 from workspace_rl.runs.logger import read_metrics
 from workspace_rl.runs.other_machines import FREE, OF_THE_MACHINE
-
-if TYPE_CHECKING:
-    from workspace_rl.algorithm.names import Algorithm
 
 Which = Literal["best", "latest"]
 CONFIG, PROVENANCE, COMPOSITION, WALL_TIME = "config.yaml", "provenance.json", "composition.svg", "wall_time.json"

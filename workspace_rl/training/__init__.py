@@ -1,5 +1,7 @@
-"""Training: what an algorithm's author writes, and the loop that all algorithms share."""
+"""Training: the base class of algorithms, the loop that they share, and its parts."""
 
-from workspace_rl.training.off_policy import OffPolicyAlgorithm, TrainingResult
+from workspace_rl.training.algorithm import Algorithm
+from workspace_rl.training.finishing import TrainingResult
+from workspace_rl.training.off_policy import OffPolicyAlgorithm
 
-__all__ = ["OffPolicyAlgorithm", "TrainingResult"]
+__all__ = ["Algorithm", "OffPolicyAlgorithm", "TrainingResult"]

@@ -15,7 +15,7 @@ _DIRECT = {"get", "set", "get_full", "set_full", "set_several", "__getitem__", "
 #: Modules of this library, or how their names begin, whose functions are none of a program's.
 _OURS = (
     *_WORKSPACES,
-    *(f"workspace_rl.{one}" for one in ("inspection", "agent", "composition", "algorithm.contract")),
+    *(f"workspace_rl.{one}" for one in ("inspection", "agent", "composition", "learning.metrics")),
 )
 #: Modules that stand between a program and its workspaces; so do those of this room.
 _BETWEEN = ("contextlib", "workspace_rl.compat.assertions")

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from workspace_rl.agent import is_agent
-from workspace_rl.algorithm.contract import require_metrics
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceError
 from workspace_rl.inspection.copies.fake_tensors import Guard
@@ -27,6 +26,7 @@ from workspace_rl.inspection.tracing.layouts import Layouts, layouts_of, workspa
 from workspace_rl.inspection.tracing.limits import reason
 from workspace_rl.inspection.tracing.trace import Trace
 from workspace_rl.inspection.tracing.updates import UpdateTracer
+from workspace_rl.learning.metrics import require_metrics
 from workspace_rl.workspace import Workspace
 
 

@@ -1,0 +1,136 @@
+"""What an algorithm's author writes: parameters, agents, and one update."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from workspace_rl.agent import Agent
+from workspace_rl.algorithm.contract import require_declared
+from workspace_rl.config import RunConfig, TrainingConfig
+from workspace_rl.envs.gym_agent import GymAgent
+from workspace_rl.experience.collector import Collecting, Collector
+from workspace_rl.experience.experience import Experience
+from workspace_rl.learning.training_state import Part
+
+Config = TypeVar("Config", bound=RunConfig)
+Member = TypeVar("Member")
+
+
+class AlgorithmDefinition(ABC, Generic[Config]):
+    """What is particular to an algorithm; the loop around it is the same for all (see `training.Algorithm`).
+
+    A subclass names its `config_class` and its `action_kind`, builds its agents in `build`, and learns in `update`.
+    """
+
+    config_class: ClassVar[type[RunConfig]]
+    #: The actions it is for, "continuous" or "discrete" (see `GymAgent.action_kind`).
+    action_kind: ClassVar[str]
+    #: Which policies `build` sets.
+    policies: ClassVar[tuple[str, ...]] = ("policy", "eval_policy")
+    #: Whether `policy` and `random_policy` collect in evaluation mode. If not, each of their modules keeps the mode
+    #: that `build` has left it in: dropout then explores.
+    collects_in_evaluation_mode: ClassVar[bool] = True
+
+    #: The resolved configuration, and its part `algorithm`.
+    config: Config
+    parameters: TrainingConfig
+    device: torch.device
+    #: The environments of training; `build` asks for their spaces.
+    train_env: GymAgent
+    #: Whether weights are about to come from a checkpoint, so that `build` need not look for any to begin with.
+    has_checkpoint: bool = False
+
+    #: The agent that acts while training; it explores by itself.
+    policy: Agent
+    #: The agent that acts in the first `random_steps`.
+    random_policy: Agent
+    #: The agent that is evaluated and saved.
+    eval_policy: Agent
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Create the object, if its class is complete."""
+        require_declared(cls)
+        return super().__new__(cls)
+
+    @abstractmethod
+    def build(self) -> None:
+        """Create the agents (on `self.device`) and the optimisers, and set the policies."""
+
+    @abstractmethod
+    def update(self, *args: Any, **flags: Any) -> dict[str, Tensor]:
+        """Learn: `update(batch, **flags)`; return metrics, scalar tensors.
+
+        The batch is a workspace, `[T, B, ...]`, as the experience gives it; `flags` are those of `update_flags`. This
+        is what gets compiled: it does not ask for a tensor's value, and what it reads besides its arguments are
+        tensors, or does not change.
+        """
+
+    def update_flags(self, n: int) -> dict[str, Any]:
+        """Return the keyword arguments of the n-th update (from 1), for instance whether the actor is updated."""
+        return {}
+
+    def schedules(self, step: int) -> dict[str, float]:
+        """Return what changes with the number of steps alone and is to be logged, for instance epsilon."""
+        return {}
+
+    # ---- the parts of the loop that an algorithm chooses ----------------------------------------------------------
+
+    @abstractmethod
+    def make_experience(self) -> Experience:
+        """Return what fragments go into, and batches come from."""
+
+    def make_collector(self) -> Collecting:
+        """Return what collects fragments by `policy`, in this process unless a subclass does otherwise."""
+        return Collector(
+            self.train_env,
+            self.policy,
+            getattr(self, "random_policy", None),
+            keep_modes=not self.collects_in_evaluation_mode,
+            seed=self.parameters.seed,
+        )
+
+    #: Steps with random actions at the beginning.
+    random_steps: int = 0
+    #: The step at which the loop first logs.
+    first_log: int = 0
+
+    @property
+    def batch_size(self) -> int:
+        """How many rows an update's products have."""
+        return self.parameters.n_envs * self.parameters.n_steps
+
+    def planned_updates(self) -> int:
+        """Return how many updates the run will do: one for each fragment unless a subclass knows better."""
+        return self.parameters.run_length // (self.parameters.n_envs * self.parameters.n_steps)
+
+    # ---- what it consists of --------------------------------------------------------------------------------------
+
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """Return the optimisers that `build` has made."""
+        return list(self.members(torch.optim.Optimizer).values())
+
+    def members(self, kind: type[Member]) -> dict[str, Member]:
+        """Return the attributes of a kind by their names, those in lists and dictionaries among them."""
+        return {name: one for key, value in vars(self).items() for name, one in _found(key, value, kind)}
+
+    def parts(self) -> dict[str, Part]:
+        """Return the modules and optimisers that make up the algorithm's state."""
+        parts: dict[str, Part] = {**self.members(torch.nn.Module), **self.members(torch.optim.Optimizer)}
+        loose = torch.nn.Module()
+        for name, tensor in self.members(Tensor).items():  # such as a coefficient that is learned
+            loose.register_buffer(name, tensor)
+        return {**parts, "tensors": loose} if loose._buffers else parts
+
+
+def _found(name: str, value: Any, kind: type[Member]) -> Iterator[tuple[str, Member]]:
+    if isinstance(value, kind):
+        yield name, value
+    elif isinstance(value, list | tuple | dict):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, one in pairs:
+            yield from _found(f"{name}[{key}]", one, kind)

@@ -1,0 +1,63 @@
+"""What fragments go into and batches come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from workspace_rl.experience.fragment import Fragment
+from workspace_rl.workspace import Workspace
+
+
+class Experience(ABC):
+    """Takes the fragments that collectors hand over, and gives the batches that are to be learned from.
+
+    A subclass says what it keeps (`put`) and when it gives which batches (`ready`, `batches`). One that keeps anything
+    between two fragments writes it to checkpoints (`rows`, `read_rows`, `describe`, `restore`).
+    """
+
+    #: The variables that its batches have, besides the one that ends episodes.
+    variables: Sequence[str]
+    #: Steps of a batch, T.
+    window: int
+
+    @abstractmethod
+    def put(self, fragment: Fragment) -> None:
+        """Take a fragment."""
+
+    def ready(self, n_transitions: int) -> bool:
+        """Return whether there is something to learn from, after `n_transitions` in all."""
+        return True
+
+    @abstractmethod
+    def batches(self) -> Iterator[Workspace]:
+        """Yield the batches that are due since the last time, `[window, batch, ...]`, one for each update."""
+
+    def end_episodes(self) -> None:  # noqa: B027 - there may be nothing to do
+        """Cut off the episodes that are running: the next fragment begins new ones."""
+
+    # ---- checkpoints ----------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> range:
+        """The frames that are kept, counted from the first one ever put: what checkpoints save piece by piece."""
+        return range(0)
+
+    def read_rows(self, start: int, stop: int) -> dict[str, Tensor]:
+        """Return some of the kept `rows`, `[T, B, ...]` on the CPU."""
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `restore` needs besides the rows, as plain data."""
+        return {}
+
+    def restore(self, description: Mapping[str, Any], pieces: Iterable[tuple[int, Mapping[str, Tensor]]]) -> None:  # noqa: B027
+        """Take over what another one of the same kind held.
+
+        Args:
+            description: what the other one's `describe` returned.
+            pieces: its `rows` in order, in pieces `(start, read_rows(start, stop))`.
+        """

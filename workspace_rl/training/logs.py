@@ -1,0 +1,93 @@
+"""What a run measures on its way, and its progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from workspace_rl.evaluation import Evaluation
+from workspace_rl.experience.fragment import Fragment
+from workspace_rl.machine.files import told_errors
+from workspace_rl.runs.logger import Logger
+from workspace_rl.training.progress import Progress
+
+
+class Logs:
+    """Writes what fragments, updates and evaluations measure."""
+
+    def __init__(
+        self, logger: Logger, total_steps: int, progress: Progress, *, returns_file: Path | None, show: bool
+    ) -> None:
+        """Write by `logger`.
+
+        Args:
+            logger: writes scalars.
+            total_steps: the length of the run.
+            progress: where it stands.
+            returns_file: gets a line for each evaluation, the returns of its episodes; None for no such file.
+            show: whether to show a progress bar.
+        """
+        self._logger, self._total, self._progress = logger, total_steps, progress
+        self._returns_file = returns_file
+        self._bar = _progress_bar(total_steps, progress.steps, show)
+
+    def fragment(self, fragment: Fragment) -> None:
+        """Note the episodes that have ended, and how far the run has got."""
+        self._bar.update(min(self._progress.steps, self._total) - self._bar.n)
+        if len(fragment.episode_returns):
+            returns, lengths = fragment.episode_returns, fragment.episode_lengths
+            self._logger.average({"train/episode_return": returns, "train/episode_length": lengths})
+
+    def update(self, metrics: Mapping[str, Tensor]) -> None:
+        """Note what an update has measured."""
+        self._logger.average(metrics)
+
+    def scalars(self, scalars: Mapping[str, float]) -> None:
+        """Note numbers as they are now."""
+        for name, value in scalars.items():
+            self._logger.add_scalar(name, value, self._progress.steps)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Note a score."""
+        steps = self._progress.steps
+        self._logger.add_scalar("eval/return_mean", evaluation.mean, steps)
+        self._logger.add_scalar("eval/return_std", evaluation.std, steps)
+        self._logger.add_scalar("eval/length_mean", sum(evaluation.lengths) / len(evaluation.lengths), steps)
+        if self._bar.format_dict["rate"]:
+            self._logger.add_scalar("time/steps_per_second", self._bar.format_dict["rate"], steps, csv=False)
+
+    def scored(self, evaluation: Evaluation) -> None:
+        """Note each episode of an evaluation, and show its score beside the progress bar, with the best one."""
+        if self._returns_file is not None:
+            with told_errors(self._returns_file), self._returns_file.open("a", encoding="utf-8") as file:
+                file.write(",".join([str(self._progress.steps), *map(repr, evaluation.returns)]) + "\n")
+        best = self._progress.best_score
+        last = f"{evaluation.mean:.1f}"
+        self._bar.set_postfix(refresh=False, last=last, best=f"{best.mean:.1f}" if best else "none")
+
+    def flush(self, *, averages: bool = True) -> None:
+        """Write everything noted so far; without `averages`, these go on being collected."""
+        self._logger.flush(self._progress.steps, averages=averages)
+
+    def close(self) -> None:
+        """Close files and bar."""
+        self._bar.close()
+        self._logger.close()
+
+
+def _progress_bar(total: int, initial: int, show: bool) -> Any:
+    # Redrawn rarely where lines cannot be overwritten, as in a log file.
+    interval = 0.5 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10
+    return tqdm(
+        total=total,
+        initial=min(initial, total),
+        unit="step",
+        disable=not show,
+        mininterval=interval,
+        maxinterval=interval,
+    )

@@ -1,0 +1,193 @@
+"""The loop that all algorithms share: collect, learn, log, score, save."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from torch import Tensor
+
+from workspace_rl.agent import Agent
+from workspace_rl.config import RunConfig, TrainingConfig
+from workspace_rl.errors import DivergedError, WorkspaceRLError
+from workspace_rl.evaluation import Evaluation
+from workspace_rl.experience.collector import Collecting
+from workspace_rl.experience.experience import Experience
+from workspace_rl.learning.learner import Learner
+from workspace_rl.machine.interrupts import Stopped, StopRequest, stop_if_requested
+from workspace_rl.runs.checkpoints import Checkpoint
+from workspace_rl.training.bad_numbers import explain
+from workspace_rl.training.checkpointing import Checkpointing
+from workspace_rl.training.logs import Logs
+from workspace_rl.training.progress import Progress
+from workspace_rl.training.scoring import Scoring
+from workspace_rl.training.selection import Selection
+from workspace_rl.workspace import Workspace
+
+
+@dataclass
+class Pace:
+    """How long the loop goes on, and how often it does what. Steps are summed over environments."""
+
+    total_steps: int
+    #: Steps of each environment in a fragment.
+    n_steps: int
+    #: Steps with random actions at the beginning.
+    random_steps: int
+    log_interval: int
+    eval_interval: int
+    #: Whether policies are scored at all.
+    scores: bool
+
+    @classmethod
+    def of(cls, config: RunConfig, parameters: TrainingConfig, *, random_steps: int) -> Self:
+        """Return the pace that a configuration asks for."""
+        return cls(
+            total_steps=parameters.run_length,
+            n_steps=parameters.n_steps,
+            random_steps=random_steps,
+            log_interval=config.logger.log_interval,
+            eval_interval=parameters.eval_interval,
+            scores=parameters.nb_evals > 0,
+        )
+
+
+@dataclass
+class Loop:
+    """Collects and learns; in between it logs, scores the policy and writes checkpoints.
+
+    The parts know nothing of the loop, and of each other what they are given here.
+    """
+
+    pace: Pace
+    progress: Progress
+    collector: Collecting
+    experience: Experience
+    #: Does an update on a batch, and returns its metrics.
+    learn: Callable[[Workspace], dict[str, Tensor]]
+    learner: Learner
+    #: Whose weights collectors act with.
+    policy: Agent
+    #: What changes with the number of steps alone, to be logged.
+    schedules: Callable[[int], dict[str, float]]
+    #: Scores the policy as it is now.
+    evaluate: Callable[[], Evaluation]
+    scoring: Scoring
+    selection: Selection
+    logs: Logs
+    checkpoints: Checkpointing
+
+    def run(self, stop: StopRequest, checkpoint: Checkpoint | None = None) -> None:
+        """Go on up to `total_steps`, or until `stop` is requested; nothing that was learned or measured is lost.
+
+        Args:
+            stop: listens for ctrl-C.
+            checkpoint: holds the experience so far of a run that goes on.
+        """
+        try:
+            self._begin(checkpoint)
+            while self.progress.steps < self.pace.total_steps and not stop.requested:
+                self._collect()
+                self._learn()
+                self._log()
+                self._score()
+                self._save()
+            if not stop.requested:
+                self._end()
+        except Stopped:
+            pass  # what was being collected or scored is left undone
+        except WorkspaceRLError as error:
+            raise self._explained(error)  # noqa: B904 - it is the error itself, or has it as its cause
+        finally:
+            with contextlib.ExitStack() as last:
+                if self.progress.steps > self.progress.evaluated_at:
+                    last.callback(self.selection.keep_latest, None)
+                last.callback(self.logs.close)
+                last.callback(self.logs.flush)
+
+    def _begin(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None:
+            self.experience.restore(checkpoint.state["buffer"], checkpoint.rows())
+        if checkpoint is not None or self.scoring.took_over:
+            self.renew()
+
+    def _collect(self) -> None:
+        random = self.progress.steps < self.pace.random_steps
+        fragment = self.collector.collect(self.pace.n_steps, random=random)
+        self.experience.put(fragment)
+        self.progress.steps += fragment.n_transitions
+        self.logs.fragment(fragment)
+
+    def _learn(self) -> None:
+        if self.experience.ready(self.progress.steps):
+            for batch in self.experience.batches():
+                stop_if_requested()
+                self.logs.update(self.learn(batch))
+            self.collector.load_policy(self.policy, self.learner.n_updates)
+
+    def _log(self) -> None:
+        if self.progress.steps >= self.progress.due.log:
+            self.logs.scalars(self.schedules(self.progress.steps))
+            self._flush()
+
+    def _score(self) -> None:
+        if self.pace.scores and self.progress.steps >= self.progress.due.evaluation:
+            self._evaluate()
+            self.progress.due.evaluation = self.progress.steps + self.pace.eval_interval
+            if self.scoring.took_over:
+                self.experience.end_episodes()
+                self.renew()
+
+    def _save(self) -> None:
+        if self.progress.steps >= self.progress.due.checkpoint:
+            self.progress.due.checkpoint = self.checkpoints.next()
+            self._write_checkpoint()
+            self.renew()
+
+    def _end(self) -> None:
+        if self.progress.steps > self.progress.evaluated_at:
+            if self.pace.scores:
+                self._evaluate()
+            else:  # nothing chooses among policies
+                self.selection.keep_best(None)
+        self._write_checkpoint()
+
+    def renew(self) -> None:
+        """Begin new episodes in new environments: those of a resumed run are new, too."""
+        self.collector.renew(self.progress.steps)
+        # Whatever acting has changed in the collector's copy is not in the checkpoint.
+        self.collector.load_policy(self.policy, self.learner.n_updates)
+        self.scoring.took_over = False
+        self.scoring.close()
+
+    def _evaluate(self) -> None:
+        evaluation = self.evaluate()
+        self.logs.evaluation(evaluation)
+        self.logs.flush(averages=False)  # which go on being collected until the next log is due
+        self.learner.check()
+        self.selection.consider(evaluation)
+        self.logs.scored(evaluation)
+
+    def _write_checkpoint(self) -> None:
+        if self.checkpoints.wanted:
+            self._flush()
+            self.checkpoints.save()
+
+    def _flush(self) -> None:
+        self.logs.flush()
+        self.learner.check()
+        self.progress.due.log = self.progress.steps + self.pace.log_interval
+
+    def _explained(self, error: WorkspaceRLError) -> WorkspaceRLError:
+        """Return what an error began with, which may have been an update that nobody waited for."""
+        if not isinstance(error, DivergedError):
+            try:
+                self.learner.check_updates()
+            except DivergedError as earlier:
+                earlier.__cause__ = error
+                error = earlier
+        if isinstance(error, DivergedError):
+            explain(error, self.progress.steps, self.checkpoints.run)
+        return error

@@ -1,0 +1,80 @@
+"""Runs that go on: what may be taken up, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import torch
+
+from workspace_rl.config import RunConfig
+from workspace_rl.errors import CheckpointError, RunFolderError
+from workspace_rl.runs.checkpoints import Checkpoint
+from workspace_rl.runs.other_machines import this_machine, what_changed
+from workspace_rl.runs.run import Run
+
+#: From here to the line of the user's program that calls `restore`.
+_CALLERS = 4
+
+
+def conditions(config: RunConfig, device: torch.device) -> dict[str, object]:
+    """Return what a run is made by, and what decides how its numbers are rounded: what checkpoints keep of it."""
+    return {"config": dataclasses.asdict(config), "machine": this_machine(device)}
+
+
+def newest_checkpoint(run: Run, config: RunConfig, device: torch.device, interval: int | None) -> Checkpoint | None:
+    """Return the checkpoint that a run goes on from; None if it starts again, since it had not got to its first one.
+
+    Warnings tell of checkpoints that are damaged, and of a machine or settings that are not those of the run.
+
+    Raises:
+        RunFolderError: the run keeps no checkpoints.
+        ConfigError: its configuration is not that of the checkpoint.
+        CheckpointError: all checkpoints are damaged, or gone.
+    """
+    if interval is None:
+        raise RunFolderError(f"{run.path} keeps no checkpoints (algorithm.checkpoint_interval is null): train anew.")
+    checkpoint = run.checkpoints.newest()
+    if checkpoint is None:
+        _start_again(run, interval)
+        return None
+    for text in checkpoint.skipped:
+        warnings.warn(f"{text} The run goes on from step {checkpoint.step:,}.", stacklevel=_CALLERS)
+    run.check_same_course(checkpoint.state["config"])
+    ours = conditions(config, device)
+    changed = what_changed(
+        checkpoint.state["config"],
+        ours["config"],
+        checkpoint.state.get("machine"),
+        ours["machine"],  # type: ignore[arg-type]
+    )
+    if changed:
+        warnings.warn(
+            f"{run.path} goes on from step {checkpoint.step:,} under other conditions ({'; '.join(changed)}). It "
+            "learns the same, but rounds differently from here on: it will not be bit-identical to a run that was "
+            "never stopped. matmul_precision=auto and compile=auto choose anew what suits this machine.",
+            stacklevel=_CALLERS,
+        )
+    _put_in_place(checkpoint)
+    return checkpoint
+
+
+def _start_again(run: Run, interval: int) -> None:
+    if run.measured_until() >= 2 * interval or "final" in run.scores():
+        raise CheckpointError(
+            f"{run.path} has got further than its first checkpoint, but there is none in "
+            f"{run.checkpoints.folder}: it cannot be resumed. Train again, into another base_dir."
+        )
+    run.start_again()
+    warnings.warn(f"{run.path} has no checkpoint yet and starts from the beginning.", stacklevel=_CALLERS + 1)
+
+
+def _put_in_place(checkpoint: Checkpoint) -> None:
+    """Put what older versions kept elsewhere to where it is looked for now."""
+    state = checkpoint.state
+    try:
+        due = state["loop"]["due"]
+        if "updates" in due:
+            state["buffer"]["owed"] = due.pop("updates")
+    except (KeyError, TypeError):
+        pass  # told when it is taken up
