@@ -46,7 +46,7 @@ from workspace_rl.algos import SAC
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.config.training_config import OffPolicyConfig
-from workspace_rl.envs.facts import LONG_EPISODE, LONGEST_EPISODE
+from workspace_rl.envs.long_episodes import LONG_EPISODE, LONGEST_EPISODE
 from workspace_rl.errors import (
     CompositionError,
     ConfigError,

@@ -13,8 +13,9 @@ from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.seeding import RandomState, checked_seeds
 from workspace_rl.composition import Agents, TemporalAgent
-from workspace_rl.envs.facts import LongEpisodes, warn_of_memory
+from workspace_rl.envs.facts import warn_of_memory
 from workspace_rl.envs.gym_agent import GymAgent
+from workspace_rl.envs.long_episodes import LongEpisodes
 from workspace_rl.errors import CompositionError
 from workspace_rl.learning.modes import acting
 from workspace_rl.policies.spaces import require_fitting

@@ -14,8 +14,8 @@ from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.seeding import RandomState, checked_seeds
 from workspace_rl.composition import Agents
-from workspace_rl.envs.facts import LONG_EPISODE, LongEpisodes
 from workspace_rl.envs.gym_agent import GymAgent
+from workspace_rl.envs.long_episodes import LONG_EPISODE, LongEpisodes
 from workspace_rl.errors import CompositionError, RenderingError
 from workspace_rl.films.pictures import Pictures
 from workspace_rl.learning.modes import acting
