@@ -30,7 +30,7 @@ from workspace_rl.algos import SAC
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.errors import CheckpointError, CompositionError
-from workspace_rl.learning.training_state import load_state, read_state
+from workspace_rl.learning.state.training_state import load_state, read_state
 from workspace_rl.plots import episode_values, policy_map
 
 

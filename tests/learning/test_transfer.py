@@ -10,7 +10,7 @@ from tests.toys import CountingEnv
 from workspace_rl import Agent, Collector, GymAgent, Workspace, minimise, setup_optimizer, soft_update
 from workspace_rl.errors import CompositionError, ConfigError
 from workspace_rl.learning.compiled.update import CompiledUpdate, keep_in_place
-from workspace_rl.learning.optimization import copy_parameters
+from workspace_rl.learning.target_networks import copy_parameters
 
 
 class Stateful(Agent):

@@ -21,7 +21,7 @@ from workspace_rl import Agent, Agents, GymAgent, ReplayBuffer, TemporalAgent, W
 from workspace_rl.agents import ContinuousQAgent, SquashedGaussianActor
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import SAC
-from workspace_rl.learning.optimization import minimise, setup_optimizer
+from workspace_rl.learning import minimise, setup_optimizer
 from workspace_rl.plots import critic_map, episode_values, policy_map, value_plot
 
 LOOKS = (check, describe, diagram)

@@ -26,7 +26,7 @@ from workspace_rl.agents import DiscreteQAgent, GreedyAgent, SquashedGaussianAct
 from workspace_rl.algos.sac import SACConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.errors import CheckpointError, PolicyFileError, WorkspaceRLError
-from workspace_rl.learning.training_state import read_state
+from workspace_rl.learning.state.training_state import read_state
 from workspace_rl.policies.files import checksum_of
 from workspace_rl.runs.checkpoints import Checkpoints
 

@@ -15,7 +15,7 @@ from workspace_rl.config import RunConfig, TrainingConfig
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.experience.collector import Collecting, Collector
 from workspace_rl.experience.experience import Experience
-from workspace_rl.learning.training_state import Part
+from workspace_rl.learning.state.training_state import Part
 
 Config = TypeVar("Config", bound=RunConfig)
 Member = TypeVar("Member")

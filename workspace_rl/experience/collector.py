@@ -18,7 +18,7 @@ from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.errors import CompositionError
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.learning.modes import evaluation_mode
-from workspace_rl.learning.transfer import Transfer
+from workspace_rl.learning.state.transfer import Transfer
 from workspace_rl.workspace import Workspace
 
 

@@ -1,6 +1,20 @@
-"""What learns: gradient steps, target networks, precision, modes, and the state of modules."""
+"""What learns: gradient steps, target networks, precision, modes, and the state of modules.
+
+- `learner`: what does an algorithm's updates, in the form that was chosen, and watches their numbers
+- `metrics`: what an update measures
+- `optimizers`: optimisers from configurations
+- `gradient_steps`: `minimise`, a step down the gradient of a loss
+- `target_networks`: networks that follow others
+- `compiled`: updates as one graph
+- `precision`: how exact matrix products are
+- `watch`: updates watched for NaN and infinity
+- `modes`: evaluation mode, and acting that changes nothing
+- `state`: the state of modules and optimisers, by name and on its way
+"""
 
 from workspace_rl.learning.compiled.update import compile_update
-from workspace_rl.learning.optimization import copy_parameters, minimise, setup_optimizer, soft_update
+from workspace_rl.learning.gradient_steps import minimise
+from workspace_rl.learning.optimizers import setup_optimizer
+from workspace_rl.learning.target_networks import copy_parameters, soft_update
 
 __all__ = ["compile_update", "copy_parameters", "minimise", "setup_optimizer", "soft_update"]

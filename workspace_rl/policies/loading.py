@@ -18,7 +18,7 @@ from workspace_rl.basics.classes import allowed_list
 from workspace_rl.basics.seeding import RandomState
 from workspace_rl.config.plain_yaml import check_yaml
 from workspace_rl.errors import PolicyFileError
-from workspace_rl.learning.module_state import misfits, put_buffers
+from workspace_rl.learning.state.module_state import misfits, put_buffers
 from workspace_rl.policies.construction import build_agent
 from workspace_rl.policies.files import ARCHITECTURE, WEIGHTS, checksum_of, policy_file, policy_folder, read_weights
 from workspace_rl.policies.spaces import PolicySpaces

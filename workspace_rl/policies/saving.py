@@ -14,7 +14,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.config.plain_yaml import MAX_CHARACTERS
 from workspace_rl.errors import PolicyFileError
-from workspace_rl.learning.module_state import require_created, state_by_name
+from workspace_rl.learning.state.module_state import require_created, state_by_name
 from workspace_rl.machine.files import absolute, whole_file, write_text
 from workspace_rl.policies.construction import describe_agent
 from workspace_rl.policies.files import ARCHITECTURE, WEIGHTS, checksum_of, read_weights

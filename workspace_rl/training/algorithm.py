@@ -26,8 +26,8 @@ from workspace_rl.inspection.diagrams import diagram_of
 from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.learning.compiled.update import WORTH_COMPILING
 from workspace_rl.learning.learner import Learner
-from workspace_rl.learning.module_state import require_created
 from workspace_rl.learning.precision import choose_matmul_precision, layer_shapes
+from workspace_rl.learning.state.module_state import require_created
 from workspace_rl.machine.devices import torch_device
 from workspace_rl.machine.files import back_home, working_directory
 from workspace_rl.machine.interrupts import StopRequest

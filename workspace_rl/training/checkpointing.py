@@ -11,7 +11,7 @@ from workspace_rl.basics.seeding import RandomState
 from workspace_rl.errors import CheckpointError, WorkspaceRLError
 from workspace_rl.experience.experience import Experience
 from workspace_rl.learning.learner import Learner
-from workspace_rl.learning.training_state import Part, check_classes, classes_of, load_state, read_state
+from workspace_rl.learning.state.training_state import Part, check_classes, classes_of, load_state, read_state
 from workspace_rl.runs.checkpoints import Checkpoint
 from workspace_rl.runs.run import Run
 from workspace_rl.training.progress import Progress, next_checkpoint

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from workspace_rl.basics.arguments import checked
 from workspace_rl.learning.compiled.cuda_graph import CudaGraph
 from workspace_rl.learning.compiled.failures import reason_of, why_not_compile
+from workspace_rl.learning.compiled.graph_step import attach_graph_step
 from workspace_rl.learning.compiled.python_state import changed_values, plain_values
-from workspace_rl.learning.optimization import attach_graph_step
 from workspace_rl.messages.installation import PACKAGE
 from workspace_rl.workspace import Workspace
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.errors import CheckpointError
-from workspace_rl.learning.module_state import buffer_places, put_buffers, state_by_name
+from workspace_rl.learning.state.module_state import buffer_places, put_buffers, state_by_name
 
 Part = nn.Module | torch.optim.Optimizer
 
