@@ -20,7 +20,7 @@ from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.config.plain_yaml import read_yaml
 from workspace_rl.config.schema import flatten, resolve_config
 from workspace_rl.config.sources import load_config, shipped_configs
-from workspace_rl.runs.record import WITHOUT_EFFECT
+from workspace_rl.runs.groups import WITHOUT_EFFECT
 
 ROOT = Path(__file__).parent.parent
 SCORES = ROOT / "benchmarks" / "scores"

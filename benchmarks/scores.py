@@ -40,7 +40,7 @@ from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.sources import apply_overrides, load_config
 from workspace_rl.evaluation.evaluation import evaluate
 from workspace_rl.machine.provenance import installed_versions
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 ROOT = Path(__file__).parent.parent
 

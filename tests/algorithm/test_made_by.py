@@ -23,7 +23,8 @@ from workspace_rl.algos.sac import SACConfig
 from workspace_rl.basics.classes import class_name, find_allowed
 from workspace_rl.cli import main
 from workspace_rl.errors import CheckpointError, ConfigError, PolicyFileError, RunFolderError
-from workspace_rl.runs.record import RunRecord, group_runs
+from workspace_rl.runs.groups import group_runs
+from workspace_rl.runs.record import RunRecord
 
 
 class MaxSAC(SAC):

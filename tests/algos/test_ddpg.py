@@ -11,7 +11,7 @@ from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbec
 from workspace_rl.algos import DDPG
 from workspace_rl.algos.ddpg import actor_loss, critic_loss
 from workspace_rl.errors import ConfigError, UnsupportedSpaceError
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 
 def test_a_deterministic_actor_reads_and_writes_what_it_says():

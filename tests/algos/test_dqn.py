@@ -16,7 +16,7 @@ from workspace_rl.algos.dqn import clip_rewards, critic_loss, critic_target
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.config.sources import load_config
 from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 OBS, ACTIONS, BATCH = 5, 3, 64
 

@@ -16,7 +16,7 @@ from workspace_rl.agents import ContinuousQAgent
 from workspace_rl.algos import DDPG, TD3, sac
 from workspace_rl.algos.ddpg import actor_loss, critic_loss
 from workspace_rl.errors import UnsupportedSpaceError
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 
 def close(ours, theirs):

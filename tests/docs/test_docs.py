@@ -16,7 +16,7 @@ from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.config.sources import apply_overrides, load_config
 from workspace_rl.config.training_config import OffPolicyConfig
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 #: "bbrl" and "here" are programs of docs/from-bbrl.md, which tests/compat/test_guide.py runs.
 PROGRAMS = [(path, name) for path in PAGES for name in Page(path).programs() if name not in ("bbrl", "here")]

@@ -58,7 +58,7 @@ from workspace_rl.errors import (
     VariableMismatchError,
 )
 from workspace_rl.learning.compiled.update import WORTH_COMPILING
-from workspace_rl.runs.logger import read_frame
+from workspace_rl.runs.metrics_file import read_frame
 
 
 class Nothing(Agent):

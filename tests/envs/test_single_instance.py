@@ -12,7 +12,7 @@ from workspace_rl import Run, inspection
 from workspace_rl.algos import SAC
 from workspace_rl.errors import ConfigError, EnvironmentFailedError
 from workspace_rl.report import write_report
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 
 class Exclusive(gym.Env):

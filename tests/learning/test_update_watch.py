@@ -12,7 +12,7 @@ from workspace_rl.errors import NonFiniteError
 from workspace_rl.learning.watch import Steps, UpdateWatch
 from workspace_rl.plots import learning_curves
 from workspace_rl.report import write_report
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 
 def spoil(algorithm, n):

@@ -14,7 +14,7 @@ from workspace_rl.cli import main
 from workspace_rl.errors import ConfigError
 from workspace_rl.machine import devices
 from workspace_rl.runs.checkpoints import Checkpoints, _checksum
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 LONGER = "algorithm.total_steps=90"
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")

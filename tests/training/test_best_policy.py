@@ -10,7 +10,7 @@ from workspace_rl.algos import SAC
 from workspace_rl.errors import PolicyFileError
 from workspace_rl.plots import learning_curves
 from workspace_rl.report import write_report
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 from workspace_rl.runs.record import RunRecord
 
 NAN, INF = math.nan, math.inf

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from workspace_rl import Run, Workspace, load_policy
 from workspace_rl.algos import SAC
 from workspace_rl.errors import RunFolderError
-from workspace_rl.runs.logger import read_metrics
+from workspace_rl.runs.metrics_file import read_metrics
 
 
 def weights(algorithm):

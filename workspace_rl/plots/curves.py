@@ -15,7 +15,8 @@ from workspace_rl.drawing.figures import new_figure
 from workspace_rl.drawing.text import plain_text
 from workspace_rl.errors import ConfigError, did_you_mean
 from workspace_rl.evaluation.intervals import bootstrap_interval, interquartile_mean
-from workspace_rl.runs.record import RunRecord, group_runs, open_runs
+from workspace_rl.runs.groups import group_runs
+from workspace_rl.runs.record import RunRecord, open_runs
 from workspace_rl.runs.run import Run
 
 if TYPE_CHECKING:

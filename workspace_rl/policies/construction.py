@@ -9,14 +9,7 @@ import numpy as np
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from workspace_rl.agent import Agent
-from workspace_rl.basics.classes import (
-    class_path,
-    find_allowed,
-    find_class,
-    is_called,
-    is_within,
-    stood_in_a_program,
-)
+from workspace_rl.basics.classes import class_path, find_allowed, find_class, is_called, is_within, stood_in_a_program
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.errors import ConfigError, PolicyFileError
 

@@ -18,8 +18,8 @@ from workspace_rl.machine.files import absolute, write_text
 from workspace_rl.report.figures import Metrics, Picture, return_figure, score_figure, training_figure
 from workspace_rl.report.options import default_options, option_tables, written_name
 from workspace_rl.report.scores import CONFIDENCE, Score, read_scores
+from workspace_rl.runs.folder import COMPOSITION
 from workspace_rl.runs.record import RunRecord
-from workspace_rl.runs.run import COMPOSITION
 
 #: A longer film is named, not embedded.
 MOST_VIDEO_BYTES = 64_000_000

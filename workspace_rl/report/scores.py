@@ -10,8 +10,8 @@ import numpy as np
 
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.evaluation.intervals import bootstrap_interval, interquartile_mean, mean
+from workspace_rl.runs.folder import Which
 from workspace_rl.runs.record import RunRecord
-from workspace_rl.runs.run import Which
 
 CONFIDENCE = 0.95
 

@@ -37,8 +37,9 @@ from workspace_rl.messages.printing import say
 from workspace_rl.policies.saving import check_savable
 from workspace_rl.policies.spaces import spaces_of
 from workspace_rl.runs.checkpoints import Checkpoint
+from workspace_rl.runs.folder import COMPOSITION
 from workspace_rl.runs.logger import Logger
-from workspace_rl.runs.run import COMPOSITION, Run
+from workspace_rl.runs.run import Run
 from workspace_rl.training.checkpointing import Checkpointing, TrainingState
 from workspace_rl.training.finishing import TrainingResult, finish, say_ways_on
 from workspace_rl.training.logs import Logs
