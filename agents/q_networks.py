@@ -125,13 +125,8 @@ class DiscreteQAgent(Agent):
         """
         super().__init__(name)
         self.with_prefix("q/")
-        if network not in DEFAULT_HIDDEN_SIZES:
-            known = " or ".join(repr(one) for one in DEFAULT_HIDDEN_SIZES)
-            raise CompositionError(
-                f"{self.description()} knows the networks {known}, {network!r} was given."
-                f"{did_you_mean(network, DEFAULT_HIDDEN_SIZES)}"
-            )
-        sizes = list(DEFAULT_HIDDEN_SIZES[network] if hidden_sizes is None else hidden_sizes)
+        default_sizes = _default_hidden_sizes(network, self.description())
+        sizes = list(default_sizes if hidden_sizes is None else hidden_sizes)
         self.body: nn.Module
         self.one_hot: OneHot | None = None
         self._takes_images = network == "nature_cnn"
@@ -161,6 +156,15 @@ class DiscreteQAgent(Agent):
             observation = network_input(observation, self.one_hot, self, first_weight(body, head))
         q_values = head(body(observation))
         self.set((f"{self.prefix}q_values", t), full_precision(q_values))
+
+
+def _default_hidden_sizes(network: str, who: str) -> tuple[int, ...]:
+    if network not in DEFAULT_HIDDEN_SIZES:
+        known = " or ".join(repr(one) for one in DEFAULT_HIDDEN_SIZES)
+        raise CompositionError(
+            f"{who} knows the networks {known}, {network!r} was given.{did_you_mean(network, DEFAULT_HIDDEN_SIZES)}"
+        )
+    return DEFAULT_HIDDEN_SIZES[network]
 
 
 def _size_after_convolutions(image_shape: Sequence[int]) -> tuple[int, int]:

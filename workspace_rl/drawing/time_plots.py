@@ -11,6 +11,7 @@ from workspace_rl.drawing.figures import new_figure
 from workspace_rl.errors import VariableMismatchError
 
 if TYPE_CHECKING:  # imported where a picture is made: it is optional, and slow
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: So many batch elements have a line each, and a colour of their own.
@@ -73,19 +74,8 @@ def plot_variable(
     values = np.where(done & ~ends, np.nan, values)
     figure = new_figure(8, 3.6)
     axes = figure.add_subplot()
-    steps = np.arange(len(values), dtype=float)
     for element in chosen:
-        xs, ys = _interrupted(steps, values[:, element], ends[:, element])
-        (line,) = axes.plot(
-            xs,
-            ys,
-            label=str(element % n_elements),
-            linewidth=1.4,
-            marker="" if len(steps) > 1 else "o",
-            drawstyle="steps-mid" if whole_numbers else "default",
-        )
-        finished = ends[:, element].nonzero()[0]
-        axes.plot(finished, values[finished, element], "o", color=line.get_color(), markersize=5)
+        _draw_element(axes, values[:, element], ends[:, element], str(element % n_elements), whole_numbers)
     axes.set(xlabel="time step", ylabel=name if component is None else f"{name}, component {component}")
     axes.set_title(title or name)
     axes.locator_params(axis="both" if whole_numbers else "x", integer=True)
@@ -94,6 +84,20 @@ def plot_variable(
         legend = "batch element" + (" (dots: ends of episodes)" if ends.any() else "")
         axes.legend(title=legend, ncols=min(5, len(chosen)), fontsize="small", title_fontsize="small")
     return figure
+
+
+def _draw_element(axes: Axes, values: np.ndarray, ends: np.ndarray, label: str, whole_numbers: bool) -> None:
+    """Draw the line of a batch element, `[T]`, with a gap and a dot where episodes end."""
+    steps, gaps = np.arange(len(values), dtype=float), ends.nonzero()[0] + 1
+    (line,) = axes.plot(
+        np.insert(steps, gaps, steps[gaps - 1]),
+        np.insert(values.astype(float), gaps, np.nan),
+        label=label,
+        linewidth=1.4,
+        marker="" if len(steps) > 1 else "o",
+        drawstyle="steps-mid" if whole_numbers else "default",
+    )
+    axes.plot(gaps - 1, values[gaps - 1], "o", color=line.get_color(), markersize=5)
 
 
 def _component(values: np.ndarray, name: str, component: int | tuple[int, ...] | None) -> np.ndarray:
@@ -121,9 +125,3 @@ def _done(workspace: Variables, done_variable: str, shape: tuple[int, ...]) -> n
         if known.ndim == 2 and known.shape[1] == shape[1]:
             done[: len(known)] = known
     return done
-
-
-def _interrupted(steps: np.ndarray, values: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put a gap after each end of an episode."""
-    gaps = ends.nonzero()[0] + 1
-    return np.insert(steps, gaps, steps[gaps - 1]), np.insert(values.astype(float), gaps, np.nan)

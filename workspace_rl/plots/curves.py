@@ -90,22 +90,12 @@ def learning_curves(
             environment has no scores to normalise by.
     """
     panels = _panels(_groups(runs), [metrics] if isinstance(metrics, str) else metrics, normalise)
-    if columns is None:
-        environments = len(panels) // len({panel.metric for panel in panels})
-        columns = environments if 1 < environments < len(panels) and environments <= 4 else 3
-    columns = min(columns, len(panels))
-    rows = math.ceil(len(panels) / columns)
     labels = list(dict.fromkeys(label for panel in panels for label in panel.lines))
-    size = (7.2, 4.2) if len(panels) == 1 else (3.9 * columns, 2.7 * rows)
-    figure = new_figure(size[0], size[1] + (0.25 if len(labels) > 1 else 0))
-    figure.set_layout_engine("constrained", hspace=0.08)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, panel in zip(grid, panels, strict=False):
+    figure, grid = _grid(panels, columns, legend=len(labels) > 1)
+    for axes, panel in zip(grid, panels, strict=True):
         for label, strata in panel.lines.items():
             _draw_line(axes, strata, labels.index(label), confidence, show_runs)
         _finish_panel(axes, panel)
-    for axes in grid[len(panels) :]:
-        axes.remove()
     _add_legend(figure, panels, labels)
     if title:
         figure.suptitle(plain_text(title))
@@ -238,6 +228,22 @@ def align(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
 
 
 # ---- drawing ------------------------------------------------------------------------------------------------------
+
+
+def _grid(panels: Sequence[Panel], columns: int | None, legend: bool) -> tuple[Figure, list[Axes]]:
+    """Return a figure with axes for each panel, row by row, and room for a legend."""
+    if columns is None:
+        environments = len(panels) // len({panel.metric for panel in panels})
+        columns = environments if 1 < environments < len(panels) and environments <= 4 else 3
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    size = (7.2, 4.2) if len(panels) == 1 else (3.9 * columns, 2.7 * rows)
+    figure = new_figure(size[0], size[1] + (0.25 if legend else 0))
+    figure.set_layout_engine("constrained", hspace=0.08)
+    grid = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    return figure, grid[: len(panels)]
 
 
 def _style(index: int) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def policy_map(
 
         policy_map(actor, env_agent.observation_space, axes=(0, 2), stochastic=False)
 
-    The policy runs once, in evaluation mode, without gradients and with random numbers of its own.
+    The policy runs once, in evaluation mode, without gradients and with random numbers of its own. The figure that is
+    returned does not belong to pyplot; see `save_figure` and `show_figure`.
 
     Args:
         policy: reads `observation_variable` (`[B, observation_size]`), writes `action_variable` (`[B]` or `[B, A]`).
@@ -65,9 +66,6 @@ def policy_map(
         title: the picture's title.
         **kwargs: given to the policy.
 
-    Returns:
-        The figure, which does not belong to pyplot; see `save_figure` and `show_figure`.
-
     Raises:
         MissingDependencyError: matplotlib is not installed.
         UnsupportedSpaceError: the space is none of vectors of floating-point numbers.
@@ -79,15 +77,17 @@ def policy_map(
     section = Section(observation_space, axes, ranges, fixed, names, resolution)
     workspace = run_agents([policy], {observation_variable: section.observations()}, kwargs)
     actions = read_rows(workspace, action_variable, policy)
-    n = actions.shape[1]
-    if not 0 <= action_index < n:
-        raise ConfigError(
-            f"action_index: 0 to {n - 1} expected for variable {action_variable!r}, {action_index} found."
-        )
-    values = as_numpy(actions[:, action_index])
+    values, label = _component(actions, action_index, action_variable)
     scale = signed_scale(values) if actions.is_floating_point() else discrete_scale(values, n_actions)
-    label = f"{action_variable}[{action_index}]" if n > 1 else action_variable
     return _draw(figure, section, values, scale, label, title or "Policy")
+
+
+def _component(actions: Tensor, index: int, variable: str) -> tuple[np.ndarray, str]:
+    """Return a component (`[B]`) of actions (`[B, A]`), and what it is called."""
+    n = actions.shape[1]
+    if not 0 <= index < n:
+        raise ConfigError(f"action_index: 0 to {n - 1} expected for variable {variable!r}, {index} found.")
+    return as_numpy(actions[:, index]), f"{variable}[{index}]" if n > 1 else variable
 
 
 def critic_map(
@@ -135,9 +135,6 @@ def critic_map(
         title: the picture's title.
         **kwargs: given to the policy and to the critic.
 
-    Returns:
-        The figure, which does not belong to pyplot; see `save_figure` and `show_figure`.
-
     Raises:
         MissingDependencyError: matplotlib is not installed.
         UnsupportedSpaceError: the space is none of vectors of floating-point numbers.
@@ -151,16 +148,31 @@ def critic_map(
     figure = new_figure()
     section = Section(observation_space, axes, ranges, fixed, names, resolution)
     given = {observation_variable: section.observations()}
-    n_points = given[observation_variable].shape[1]
+    values, label = _values(critic, policy, action, given, (value_variable, action_variable), kwargs)
+    return _draw(figure, section, values, plain_scale(values), label, title or "Critic")
+
+
+def _values(
+    critic: Runnable,
+    policy: Runnable | None,
+    action: int | Sequence[float] | np.ndarray | Tensor | None,
+    given: dict[str, Tensor],
+    variables: tuple[str, str],
+    kwargs: Mapping[str, Any],
+) -> tuple[np.ndarray, str]:
+    """Return the values (`[B]`) of `action`, of the policy's or of the best one, and what they are called.
+
+    `given` holds the observations, `variables` says where the values and the actions are written.
+    """
+    value_variable, action_variable = variables
     label, index = value_variable, None
     if isinstance(action, int | np.integer):
+        n_points = next(iter(given.values())).shape[1]
         label, index = f"{label} of action {action}", torch.full((n_points, 1), int(action))
     elif action is not None:
-        vector = torch.as_tensor(action, dtype=torch.float32)
-        if vector.ndim != 1 or not bool(vector.isfinite().all()):
-            raise ConfigError(f"action: an index or a vector of finite numbers expected, {action!r} found.")
+        vector = _finite_vector(action)
         label += f" of action [{', '.join(f'{one:.4g}' for one in vector.tolist())}]"
-        given[action_variable] = vector.expand(1, n_points, -1)
+        given[action_variable] = vector.expand(1, next(iter(given.values())).shape[1], -1)
     workspace = run_agents([critic] if policy is None else [policy, critic], given, kwargs)
     if policy is not None:
         label += " of the policy's action"
@@ -169,18 +181,26 @@ def critic_map(
     values = read_rows(workspace, value_variable, critic)
     n = values.shape[1]
     if index is not None:
-        if index.shape[1] != 1 or int(index.min()) < 0 or int(index.max()) >= n:
-            found = sorted(set(index.flatten().tolist()))
-            raise ConfigError(f"variable {value_variable!r} has the values of actions 0 to {n - 1}, not of {found}.")
-        values = values.gather(1, index.long().to(values.device))
-    elif action is None and policy is None:
-        label += " of the best action" if n > 1 else ""
-        values = values.amax(1)
-    else:
-        label += f", least of {n} critics" if n > 1 else ""
-        values = values.amin(1)
-    shown = as_numpy(values.flatten())
-    return _draw(figure, section, shown, plain_scale(shown), label, title or "Critic")
+        return as_numpy(_of_actions(values, index, value_variable).flatten()), label
+    if action is None and policy is None:
+        return as_numpy(values.amax(1)), label + (" of the best action" if n > 1 else "")
+    return as_numpy(values.amin(1)), label + (f", least of {n} critics" if n > 1 else "")
+
+
+def _finite_vector(action: Sequence[float] | np.ndarray | Tensor) -> Tensor:
+    vector = torch.as_tensor(action, dtype=torch.float32)
+    if vector.ndim != 1 or not bool(vector.isfinite().all()):
+        raise ConfigError(f"action: an index or a vector of finite numbers expected, {action!r} found.")
+    return vector
+
+
+def _of_actions(values: Tensor, index: Tensor, variable: str) -> Tensor:
+    """Return of the values (`[B, n_actions]`) of all discrete actions those of the actions `index` (`[B, 1]`)."""
+    n = values.shape[1]
+    if index.shape[1] != 1 or int(index.min()) < 0 or int(index.max()) >= n:
+        found = sorted(set(index.flatten().tolist()))
+        raise ConfigError(f"variable {variable!r} has the values of actions 0 to {n - 1}, not of {found}.")
+    return values.gather(1, index.long().to(values.device))
 
 
 def _draw(figure: Figure, section: Section, values: np.ndarray, scale: Scale, label: str, title: str) -> Figure:

@@ -36,44 +36,18 @@ class Section:
         names: Sequence[str] | None,
         resolution: int,
     ) -> None:
-        if not (
-            isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating)
-        ):
-            raise UnsupportedSpaceError(
-                f"a map needs observations that are vectors of floating-point numbers, but the space is {space}. Give "
-                "the space of one environment; gymnasium.wrappers.FlattenObservation makes vectors of others."
-            )
-        size = space.shape[0]
-        if names is not None and len(names) != size:
-            raise ConfigError(f"names: {size} expected, one for each coordinate; {len(names)} found.")
-        if not isinstance(resolution, int) or resolution < 2:
-            raise ConfigError(f"resolution: a whole number of at least 2 expected, {resolution!r} found.")
+        box = _vectors(space)
+        size = box.shape[0]
         ranges, fixed = ranges or {}, fixed or {}
-        for what, given in (("ranges", ranges), ("fixed", fixed)):
-            for index, value in given.items():
-                if index not in range(size) or not np.isfinite(value).all():
-                    raise ConfigError(
-                        f"{what}: finite numbers for coordinates 0 to {size - 1} expected, {value} for {index!r} found."
-                    )
+        _check(size, ranges, fixed, names, resolution)
+        names = [f"observation[{index}]" for index in range(size)] if names is None else names
         self.resolution = resolution
         self.axes = _check_axes(axes, size)
         # What the observations will be: float64 becomes float32, as in GymAgent.
-        self.dtype = np.dtype(np.float32) if space.dtype == np.float64 else space.dtype
-
-        low, high = (
-            np.where(np.abs(bound) > LARGEST_BOUND, np.copysign(np.inf, bound), bound)
-            for bound in (space.low.astype(np.float64), space.high.astype(np.float64))
-        )
-        bounded = np.isfinite(low) & np.isfinite(high)
-        first = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1))
-        last = np.where(np.isfinite(high), high, first + 2)
-        self.values = np.where(bounded, (first + last) / 2, np.clip(0, low, high))
+        self.dtype = np.dtype(np.float32) if box.dtype == np.float64 else box.dtype
+        first, last, self.values, bounded = _shown(box)
         for index, value in fixed.items():
             self.values[index] = value
-        constant = first == last
-        first, last = first - constant, last + constant
-
-        names = [f"observation[{index}]" for index in range(size)] if names is None else names
         self.ranges: list[tuple[float, float]] = []
         self.labels: list[str] = []
         for index in self.axes:
@@ -83,12 +57,15 @@ class Section:
             self.ranges.append((float(least), float(most)))
             note = "" if index in ranges or bounded[index] else f" (unbounded, shown from {least:g} to {most:g})"
             self.labels.append(names[index] + note)
-        others = [index for index in range(size) if index not in self.axes]
+        self.subtitle = self._subtitle(names, fixed)
+
+    def _subtitle(self, names: Sequence[str], fixed: Mapping[int, float]) -> str:
+        others = [index for index in range(len(names)) if index not in self.axes]
         named = others if len(others) <= MOST_NAMED else [index for index in others if index in fixed][:MOST_NAMED]
         parts = [f"{names[index]} = {self.values[index]:.4g}" for index in named]
         if len(named) < len(others):
             parts.append(f"{len(others) - len(named)} {'more' if named else 'coordinates'}")
-        self.subtitle = f"fixed: {', '.join(parts)}" if others else ""
+        return f"fixed: {', '.join(parts)}" if others else ""
 
     def points(self, axis: int) -> np.ndarray:
         """Return the values (`[resolution]`) along an axis: the centres of pixels, or the points of a line."""
@@ -104,6 +81,42 @@ class Section:
         for index, coordinate in zip(self.axes, coordinates, strict=True):
             grid[:, index] = coordinate.ravel()
         return torch.from_numpy(grid.astype(self.dtype)).unsqueeze(0)
+
+
+def _vectors(space: gym.Space[Any]) -> gym.spaces.Box:
+    if not (isinstance(space, gym.spaces.Box) and len(space.shape) == 1 and np.issubdtype(space.dtype, np.floating)):
+        raise UnsupportedSpaceError(
+            f"a map needs observations that are vectors of floating-point numbers, but the space is {space}. Give "
+            "the space of one environment; gymnasium.wrappers.FlattenObservation makes vectors of others."
+        )
+    return space
+
+
+def _check(size: int, ranges: Ranges, fixed: Mapping[int, float], names: Sequence[str] | None, resolution: int) -> None:
+    if names is not None and len(names) != size:
+        raise ConfigError(f"names: {size} expected, one for each coordinate; {len(names)} found.")
+    if not isinstance(resolution, int) or resolution < 2:
+        raise ConfigError(f"resolution: a whole number of at least 2 expected, {resolution!r} found.")
+    for what, given in (("ranges", ranges), ("fixed", fixed)):
+        for index, value in given.items():
+            if index not in range(size) or not np.isfinite(value).all():
+                raise ConfigError(
+                    f"{what}: finite numbers for coordinates 0 to {size - 1} expected, {value} for {index!r} found."
+                )
+
+
+def _shown(space: gym.spaces.Box) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each coordinate (`[size]`) where it is shown from and to, its middle, and whether it is bounded."""
+    low, high = (
+        np.where(np.abs(bound) > LARGEST_BOUND, np.copysign(np.inf, bound), bound)
+        for bound in (space.low.astype(np.float64), space.high.astype(np.float64))
+    )
+    bounded = np.isfinite(low) & np.isfinite(high)
+    first = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2, -1))
+    last = np.where(np.isfinite(high), high, first + 2)
+    middle = np.where(bounded, (first + last) / 2, np.clip(0, low, high))
+    constant = first == last
+    return first - constant, last + constant, middle, bounded
 
 
 def _check_axes(axes: Sequence[int] | None, size: int) -> tuple[int, ...]:
