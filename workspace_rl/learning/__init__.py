@@ -1,15 +1,15 @@
 """What learns: gradient steps, target networks, precision, modes, and the state of modules.
 
-- `learner`: what does an algorithm's updates, in the form that was chosen, and watches their numbers
-- `metrics`: what an update measures
-- `optimizers`: optimisers from configurations
-- `gradient_steps`: `minimise`, a step down the gradient of a loss
-- `target_networks`: networks that follow others
-- `compiled`: updates as one graph
-- `precision`: how exact matrix products are
-- `watch`: updates watched for NaN and infinity
-- `modes`: evaluation mode, and acting that changes nothing
-- `state`: the state of modules and optimisers, by name and on its way
+- `learner`: what does an algorithm's updates, in the form that was chosen, and watches their numbers.
+- `metrics`: what an update measures.
+- `optimizers`: optimisers from configurations.
+- `gradient_steps`: `minimise`, a step down the gradient of a loss.
+- `target_networks`: networks that follow others.
+- `compiled`: updates as one graph.
+- `precision`: how exact matrix products are.
+- `watch`: updates watched for NaN and infinity.
+- `modes`: evaluation mode, and acting that changes nothing.
+- `state`: the state of modules and optimisers, by name and on its way.
 """
 
 from workspace_rl.learning.compiled.update import compile_update

@@ -1,4 +1,11 @@
-"""Pictures of training, policies and critics."""
+"""Pictures of training, policies and critics.
+
+- `curves`: learning curves, losses, and all the rest that runs measured.
+- `maps`: heat-maps of policies and critics.
+- `section`: the cut through the observations that a map shows.
+- `values`: what a critic expects of an episode, beside what came of it.
+- `running`: running the agents that are drawn, without a trace on them.
+"""
 
 from workspace_rl.drawing.figures import new_figure, save_figure, show_figure
 from workspace_rl.plots.curves import learning_curves, loss_curves

@@ -1,6 +1,6 @@
 """The state of modules and optimisers: by name, as files keep it, and on its way between modules.
 
-- `module_state`: all of a module's state by name, and buffers put back
-- `training_state`: modules and optimisers as named tensors and plain data, for checkpoints
-- `transfer`: parameters and buffers from one module to another that is built alike
+- `module_state`: all of a module's state by name, and buffers put back.
+- `training_state`: modules and optimisers as named tensors and plain data, for checkpoints.
+- `transfer`: parameters and buffers from one module to another that is built alike.
 """
