@@ -7,8 +7,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.plain_data import whole_number
@@ -120,7 +118,7 @@ class Collector:
             agent(workspace, t=0, n_steps=n_steps + 1, step=self.n_transitions)
         else:
             workspace, first = self._last_frame, 1
-            n_running = _n_running(workspace.get("env/done", 0))
+            n_running = _n_running(workspace.get("env/done", 0).numpy(force=True))
             agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
         self.env_agent.returns_log = None
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
@@ -128,13 +126,13 @@ class Collector:
         return self._fragment(workspace.subtime(first), n_running)
 
     def _fragment(self, frames: Workspace, n_running: int) -> Fragment:
-        done = frames.get_full("env/done")
+        done = frames.get_full("env/done").numpy(force=True)
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
         n_transitions = n_running + _n_running(done[:-1])
         returns = lengths = None
         if done.any():
-            returns = torch.from_numpy(np.stack(self._returns)[done.numpy(force=True)])
-            lengths = frames["env/timestep"][done].float()
+            returns = torch.from_numpy(np.stack(self._returns)[done])
+            lengths = frames.get_full("env/timestep")[torch.from_numpy(done)].float()
         fragment = Fragment(
             frames,
             n_transitions=n_transitions,
@@ -148,7 +146,6 @@ class Collector:
         return fragment
 
 
-def _n_running(done: Tensor) -> int:
+def _n_running(done: np.ndarray) -> int:
     # By NumPy, which counts a few numbers several times as fast as torch.
-    flags = done.numpy(force=True)
-    return flags.size - int(np.count_nonzero(flags))
+    return done.size - int(np.count_nonzero(done))

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from workspace_rl.workspace import Workspace
 
+_NONE = torch.empty(0)
+
 
 class Fragment(Workspace):
     """The frames that are new of one collector's environments, `[T, B, ...]`: a workspace that knows its origin.
@@ -29,7 +31,7 @@ class Fragment(Workspace):
         episode_lengths: Tensor | None = None,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Say where `frames` come from; their tensors are shared.
+        """Say where `frames` come from, and take over their variables: what is written here stands there, too.
 
         Args:
             frames: the frames, `[T, B, ...]`.
@@ -41,9 +43,11 @@ class Fragment(Workspace):
             episode_lengths: their lengths in steps, `[n]`.
             state: the policy's state before the first frame, for policies that have one.
         """
-        super().__init__(frames)
+        super().__init__()
+        if frames is not None:
+            self._variables = frames._variables
         self.n_transitions = n_transitions
         self.collector, self.number, self.version = collector, number, version
-        self.episode_returns = torch.empty(0) if episode_returns is None else episode_returns
-        self.episode_lengths = torch.empty(0) if episode_lengths is None else episode_lengths
+        self.episode_returns = _NONE if episode_returns is None else episode_returns
+        self.episode_lengths = _NONE if episode_lengths is None else episode_lengths
         self.state = dict(state or {})
