@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+
 from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.plain_data import whole_number
