@@ -148,7 +148,7 @@ def test_returns_are_summed_in_float64(rewards):
     found = []
     for _ in range(3):
         fragment = collector.collect(len(rewards) + 1)
-        found += fragment.episode_returns.tolist()
+        found += fragment.episodes.returns.tolist()
     assert found == pytest.approx([expected] * 6, rel=1e-14)
 
 

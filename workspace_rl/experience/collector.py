@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
@@ -15,7 +17,7 @@ from workspace_rl.basics.seeding import RENEWAL, TRAINING_EPISODES, RandomState,
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.errors import CompositionError
-from workspace_rl.experience.fragment import Fragment
+from workspace_rl.experience.fragment import Episodes, Fragment
 from workspace_rl.learning.modes import evaluation_mode
 from workspace_rl.learning.state.transfer import Transfer
 from workspace_rl.workspace import Workspace
@@ -65,7 +67,6 @@ class Collector:
         self._random_agent = None if random_policy is None else TemporalAgent(Agents(env_agent, random_policy))
         self._last_frame: Workspace | None = None
         self._weights = Transfer(self.policy)
-        self._returns: list[np.ndarray] = []
         self._version = self._n_fragments = 0
         #: Transitions collected so far, summed over environments.
         self.n_transitions = 0
@@ -111,42 +112,46 @@ class Collector:
         return self._collect(self._agent, n_steps)
 
     def _collect(self, agent: TemporalAgent, n_steps: int) -> Fragment:
-        self._returns.clear()
-        self.env_agent.returns_log = self._returns
+        returns: list[np.ndarray] = []
+        self.env_agent.returns_log = returns
         n_running = 0  # environments whose episode goes on after the last frame
         if self._last_frame is None:
             workspace, first = Workspace(), 0
             agent(workspace, t=0, n_steps=n_steps + 1, step=self.n_transitions)
         else:
             workspace, first = self._last_frame, 1
-            n_running = _n_running(workspace.get("env/done", 0).numpy(force=True))
+            n_running = _n_running(workspace.get("env/done", 0))
             agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
         self.env_agent.returns_log = None
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
         self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
-        return self._fragment(workspace.subtime(first), n_running)
+        return self._fragment(workspace.subtime(first), n_running, returns)
 
-    def _fragment(self, frames: Workspace, n_running: int) -> Fragment:
-        done = frames.get_full("env/done").numpy(force=True)
+    def _fragment(self, frames: Workspace, n_running: int, returns: list[np.ndarray]) -> Fragment:
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
-        n_transitions = n_running + _n_running(done[:-1])
-        returns = lengths = None
-        if done.any():
-            returns = torch.from_numpy(np.stack(self._returns)[done])
-            lengths = frames.get_full("env/timestep")[torch.from_numpy(done)].float()
+        n_transitions = n_running + _n_running(frames.get_full("env/done")[:-1])
         fragment = Fragment(
             frames,
             n_transitions=n_transitions,
             number=self._n_fragments,
             version=self._version,
-            episode_returns=returns,
-            episode_lengths=lengths,
+            episodes=functools.partial(_episodes, frames, returns),
         )
         self.n_transitions += n_transitions
         self._n_fragments += 1
         return fragment
 
 
-def _n_running(done: np.ndarray) -> int:
+def _episodes(frames: Workspace, returns: list[np.ndarray]) -> Episodes:
+    """Return the episodes that ended in frames; `returns` holds those so far of each frame, `[B]`."""
+    done = frames.get_full("env/done")
+    if not done.any():
+        return Episodes(torch.empty(0), torch.empty(0))
+    ended = torch.from_numpy(np.stack(returns)[done.numpy(force=True)])
+    return Episodes(ended, frames.get_full("env/timestep")[done].float())
+
+
+def _n_running(done: Tensor) -> int:
     # By NumPy, which counts a few numbers several times as fast as torch.
-    return done.size - int(np.count_nonzero(done))
+    flags = done.numpy(force=True)
+    return flags.size - int(np.count_nonzero(flags))

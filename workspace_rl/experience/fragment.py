@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from workspace_rl.workspace import Workspace
 
-_NONE = torch.empty(0)
+
+class Episodes(NamedTuple):
+    """Episodes that are over."""
+
+    #: Undiscounted sums of rewards, `[n]` float64.
+    returns: Tensor
+    #: In steps, `[n]`.
+    lengths: Tensor
 
 
 class Fragment(Workspace):
@@ -27,8 +36,7 @@ class Fragment(Workspace):
         collector: int = 0,
         number: int = 0,
         version: int = 0,
-        episode_returns: Tensor | None = None,
-        episode_lengths: Tensor | None = None,
+        episodes: Callable[[], Episodes] | None = None,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Say where `frames` come from, and take over their variables: what is written here stands there, too.
@@ -39,8 +47,7 @@ class Fragment(Workspace):
             collector: the number of the collector.
             number: how many fragments it has handed over before.
             version: the number of the update that made the weights which acted.
-            episode_returns: those of the episodes that ended in the frames, `[n]` float64.
-            episode_lengths: their lengths in steps, `[n]`.
+            episodes: returns what is known of the episodes that ended in the frames, if somebody asks.
             state: the policy's state before the first frame, for policies that have one.
         """
         super().__init__()
@@ -48,6 +55,10 @@ class Fragment(Workspace):
             self._variables = frames._variables
         self.n_transitions = n_transitions
         self.collector, self.number, self.version = collector, number, version
-        self.episode_returns = _NONE if episode_returns is None else episode_returns
-        self.episode_lengths = _NONE if episode_lengths is None else episode_lengths
+        self._episodes = episodes
         self.state = dict(state or {})
+
+    @functools.cached_property
+    def episodes(self) -> Episodes:
+        """The episodes that ended in the frames."""
+        return Episodes(torch.empty(0), torch.empty(0)) if self._episodes is None else self._episodes()

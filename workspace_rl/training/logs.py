@@ -39,8 +39,8 @@ class Logs:
     def fragment(self, fragment: Fragment) -> None:
         """Note the episodes that have ended, and how far the run has got."""
         self._bar.update(min(self._progress.steps, self._total) - self._bar.n)
-        if len(fragment.episode_returns):
-            returns, lengths = fragment.episode_returns, fragment.episode_lengths
+        returns, lengths = fragment.episodes
+        if len(returns):
             self._logger.average({"train/episode_return": returns, "train/episode_length": lengths})
 
     def update(self, metrics: Mapping[str, Tensor]) -> None:
