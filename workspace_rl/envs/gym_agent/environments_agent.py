@@ -92,8 +92,8 @@ class EnvironmentsAgent(Agent):
             failed.append(failure(error, 0 if n_envs == 1 else None))
         while failed:
             one = failed.pop(0)
-            place = self._place(one.index, n_envs)
-            warnings.warn(f"{place}, while it was closed: {one}", RuntimeWarning, stacklevel=2)
+            where = self._place(one.index, n_envs)
+            warnings.warn(f"{where}, while it was closed: {one}", RuntimeWarning, stacklevel=2)
 
     def _place(self, index: int | None, n_envs: int | None = None) -> str:
         return place(self.description(), self.label, n_envs or self.n_envs, index)
