@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.learning.test_transfer import assert_updated_alike, updated
+from tests.learning.state.test_transfer import assert_updated_alike, updated
 from tests.robustness.killed_runs import differences
 from tests.runs.test_checkpoint import train_until
 from workspace_rl import Run, load_policy

@@ -147,7 +147,7 @@ def test_what_cannot_be_traced_runs_eagerly_after_one_warning():
             eager(batch)
             compiled(batch)
     (warning,) = [str(one.message) for one in caught if "runs eagerly" in str(one.message)]
-    assert "Could not guard on" in warning and 'test_compilation.py", line ' in warning
+    assert "Could not guard on" in warning and 'test_update.py", line ' in warning
     assert warning.endswith("in forward.")
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
