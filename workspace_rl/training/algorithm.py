@@ -193,7 +193,7 @@ class Algorithm(AlgorithmDefinition[Config]):
                 checkpoint, self._checkpoint = self._checkpoint, None
                 if checkpoint is not None:
                     self.run.put_back(checkpoint.copies)
-                loop = self.loop(self.run, resumed_at=checkpoint and checkpoint.step, show=show)
+                loop = self.loop(self.run, resumed_at=None if checkpoint is None else checkpoint.step, show=show)
                 with self.random_state, torch_threads(self.config.torch_threads):
                     loop.run(stop, checkpoint)
                 self._close_environments()

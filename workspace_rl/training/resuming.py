@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from workspace_rl.runs.run import Run
 _CALLERS = 4
 
 
-def conditions(config: RunConfig, device: torch.device) -> dict[str, object]:
+def conditions(config: RunConfig, device: torch.device) -> dict[str, dict[str, Any]]:
     """Return what a run is made by, and what decides how its numbers are rounded: what checkpoints keep of it."""
     return {"config": dataclasses.asdict(config), "machine": this_machine(device)}
 
@@ -41,13 +42,8 @@ def newest_checkpoint(run: Run, config: RunConfig, device: torch.device, interva
     for text in checkpoint.skipped:
         warnings.warn(f"{text} The run goes on from step {checkpoint.step:,}.", stacklevel=_CALLERS)
     run.check_same_course(checkpoint.state["config"])
-    ours = conditions(config, device)
-    changed = what_changed(
-        checkpoint.state["config"],
-        ours["config"],
-        checkpoint.state.get("machine"),
-        ours["machine"],  # type: ignore[arg-type]
-    )
+    before, now = checkpoint.state, conditions(config, device)
+    changed = what_changed(before["config"], now["config"], before.get("machine"), now["machine"])
     if changed:
         warnings.warn(
             f"{run.path} goes on from step {checkpoint.step:,} under other conditions ({'; '.join(changed)}). It "
