@@ -20,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from workspace_rl.errors import MetricError
 from workspace_rl.runs import logger as library
+from workspace_rl.runs.metrics_file import read_frame
 
 
 class TFLogger(SummaryWriter):
@@ -193,7 +194,7 @@ class WandbLogger(TFLogger):
 
 def read_directories(directories: Iterable[str | Path], use_bz2: bool = True) -> Any:
     """Return all logs in several folders and those inside them as one `pandas.DataFrame`: see `read_frame`."""
-    return library.read_frame(directories)
+    return read_frame(directories)
 
 
 def read_directory(directory: str | Path, use_bz2: bool = True) -> Any:
