@@ -45,7 +45,7 @@ def add_to(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print whether the final scores of two groups of runs differ."""
-    from workspace_rl.report.run_comparison import compare_runs  # scipy is slow, and optional
+    from workspace_rl.comparison import compare_runs  # scipy is slow, and optional
 
     if options.runs.count(VERSUS) != 1:
         raise ConfigError("compare: two groups of runs expected, with one -- between them: RUN... -- RUN...")

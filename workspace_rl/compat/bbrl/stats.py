@@ -1,13 +1,13 @@
-"""`bbrl.stats`: the names of the tests in `workspace_rl.report.comparison`."""
+"""`bbrl.stats`: the names of the tests in `workspace_rl.comparison`."""
 
 from typing import Any
 
+from workspace_rl import comparison
 from workspace_rl.compat.bbrl.visu.common import finish
-from workspace_rl.report import comparison
 
 
 def compute_central_tendency_and_error(id_central: str, id_error: Any, sample: Any) -> tuple[Any, Any, Any]:
-    """Return the middle and the limits of an error band: see `workspace_rl.report.comparison.middle_and_band`."""
+    """Return the middle and the limits of an error band: see `workspace_rl.comparison.middle_and_band`."""
     return comparison.middle_and_band(sample, id_central, id_error)
 
 
@@ -29,7 +29,7 @@ class Test:
         save: bool = True,
         downsampling_fact: int = 5,
     ) -> None:
-        """Show two sets of learning curves: see `report.comparison.compare_curves`. `save` writes ./plot.png."""
+        """Show two sets of learning curves: see `workspace_rl.comparison.compare_curves`. `save` writes ./plot.png."""
         options: dict[str, Any] = {"test": self.name, "alpha": confidence_level, "central": id_central}
         options |= {"error": id_error, "labels": legends.split("/"), "xlabel": xlabel}
         options |= {"point_every": point_every, "use_every": downsampling_fact}
@@ -41,7 +41,7 @@ class Test:
 
 
 def _named(name: str, test: str) -> type[Test]:
-    return type(name, (Test,), {"name": test, "__doc__": f"The test {test!r} of `workspace_rl.report.comparison`."})
+    return type(name, (Test,), {"name": test, "__doc__": f"The test {test!r} of `workspace_rl.comparison`."})
 
 
 TTest = _named("TTest", "t")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from workspace_rl.comparison.difference import Difference, differ
 from workspace_rl.errors import ConfigError
 from workspace_rl.messages.text_table import aligned
 from workspace_rl.plots.curves import OneRun, paths_of
-from workspace_rl.report.comparison import Difference, differ
 from workspace_rl.runs.record import RunRecord, open_runs
 
 
