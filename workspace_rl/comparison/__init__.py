@@ -1,10 +1,8 @@
 """Whether one algorithm does better than another: samples, groups of runs, and learning curves compared.
 
-| file | what it holds |
-|---|---|
-| `difference` | `differ`: whether two samples differ, by one of several tests |
-| `runs` | `compare_runs`: whether the runs of one configuration score better than those of another |
-| `curves` | `compare_curves`: two sets of learning curves in one figure |
+- `difference`: `differ`: whether two samples differ, by one of several tests.
+- `runs`: `compare_runs`: whether the runs of one configuration score better than those of another.
+- `curves`: `compare_curves`: two sets of learning curves in one figure.
 """
 
 from workspace_rl.comparison.curves import compare_curves, middle_and_band

@@ -1,15 +1,13 @@
 """Configurations: what runs can be told, and where it comes from.
 
-| file | what it holds |
-|---|---|
-| `run_config` | what a run can be told, whatever its algorithm: `RunConfig` |
-| `environment_config` | its section `gym_env`: `EnvironmentConfig` |
-| `training_config` | its section `algorithm`: `TrainingConfig`, `OffPolicyConfig` |
-| `sources` | dictionaries, YAML files, ones that come with the library, overrides `key=value` |
-| `schema` | dataclasses as schemas: every key known, every value of its type and within its limits |
-| `unknown_keys` | keys that a schema does not have, and what was meant |
-| `plain_yaml` | YAML 1.2 to and from plain data |
-| `make_env_agent` | environments as configured |
+- `run_config`: what a run can be told, whatever its algorithm: `RunConfig`.
+- `environment_config`: its section `gym_env`: `EnvironmentConfig`.
+- `training_config`: its section `algorithm`: `TrainingConfig`, `OffPolicyConfig`.
+- `sources`: dictionaries, YAML files, ones that come with the library, overrides `key=value`.
+- `schema`: dataclasses as schemas: every key known, every value of its type and within its limits.
+- `unknown_keys`: keys that a schema does not have, and what was meant.
+- `plain_yaml`: YAML 1.2 to and from plain data.
+- `make_env_agent`: environments as configured.
 """
 
 from workspace_rl.config.run_config import RunConfig

@@ -1,4 +1,8 @@
-"""Films of policies."""
+"""Films of policies.
+
+- `video`: `record_video`: a policy's episodes, one after the other, as an mp4 file.
+- `pictures`: pictures as environments draw them, made into those that a film is made of.
+"""
 
 from workspace_rl.films.video import record_video
 

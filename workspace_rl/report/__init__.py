@@ -1,12 +1,10 @@
 """One page that tells all of a run: what was trained, how it went, how good it is, and how it looks.
 
-| file | what it holds |
-|---|---|
-| `page` | what stands in the page, and how it is put together: `write_report` |
-| `page.html`, `page.css` | its template, and how it looks |
-| `figures` | its pictures |
-| `options` | configurations as tables, in which one sees what differs from the defaults |
-| `scores` | what evaluations say of the run's policies, with intervals |
+- `page`: what stands in the page, and how it is put together: `write_report`.
+- `page.html`, `page.css`: its template, and how it looks.
+- `figures`: its pictures.
+- `options`: configurations as tables, in which one sees what differs from the defaults.
+- `scores`: what evaluations say of the run's policies, with intervals.
 """
 
 from workspace_rl.report.page import report_page, write_report
