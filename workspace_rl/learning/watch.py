@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from safetensors.torch import save
@@ -20,11 +20,12 @@ from workspace_rl.workspace import Workspace
 #: How many numbers of the first bad update are kept.
 _ROOM = 64
 
+#: The values of those who collect, the innermost last. A list: not every torch can trace what is written to a class.
+_COLLECTING: list[list[Tensor]] = []
+
 
 class Steps:
     """Collects the losses and gradient norms of each `minimise` within `with steps:`, in `steps.values`."""
-
-    _running: ClassVar[Steps | None] = None
 
     def __init__(self) -> None:
         """Collect nothing yet."""
@@ -33,18 +34,18 @@ class Steps:
 
     def __enter__(self) -> Self:
         """Begin to collect."""
-        Steps._running = self
+        _COLLECTING.append(self.values)
         return self
 
     def __exit__(self, *error: object) -> None:
         """Stop collecting."""
-        Steps._running = None
+        _COLLECTING.pop()
 
     @staticmethod
     def note(loss: Tensor, norm: Tensor) -> None:
         """Add a step's loss and gradient norm, if anybody collects them."""
-        if Steps._running is not None:
-            Steps._running.values += [loss.detach(), norm.detach()]
+        if _COLLECTING:
+            _COLLECTING[-1].extend((loss.detach(), norm.detach()))
 
     def stacked(self) -> Tensor:
         """Return the numbers collected, `[n]`."""
