@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.plain_data import told
 from workspace_rl.errors import MetricError
 from workspace_rl.machine.files import absolute, told_errors
@@ -28,6 +29,7 @@ class Logger:
     equal files. Any text is a name: one with commas, quotes or line breaks stands in quotes there, escaped as in JSON.
     """
 
+    @checked()
     def __init__(
         self,
         csv_path: str | Path,
@@ -49,6 +51,7 @@ class Logger:
             flush_size: `add_scalar` writes everything as soon as more than so many scalars are waiting.
 
         Raises:
+            ConfigError: an argument is of a wrong kind.
             RunFolderError: the file cannot be written.
         """
         self._path = absolute(csv_path)
