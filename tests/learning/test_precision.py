@@ -51,7 +51,7 @@ def test_shapes_of_layers():
 
 
 def test_the_choice_is_kept_in_the_run(tiny_sac, monkeypatch):
-    monkeypatch.setattr("workspace_rl.training.algorithm.choose_matmul_precision", lambda shapes, device: "medium")
+    monkeypatch.setattr("workspace_rl.training.building.choose_matmul_precision", lambda shapes, device: "medium")
     seen = []
     sac = SAC(tiny_sac)
     monkeypatch.setattr(sac, "update", lambda batch: seen.append(torch.get_float32_matmul_precision()) or {})

@@ -219,7 +219,7 @@ def test_the_folder_is_locked_until_the_final_score_is_written_and_free_after_a_
     run, _ = stopped
     learner = SAC.restore(run)
     with monkeypatch.context() as broken:
-        broken.setattr("workspace_rl.training.algorithm.Logger", lambda *args, **kwargs: 1 / 0)
+        broken.setattr("workspace_rl.training.recipe.Logger", lambda *args, **kwargs: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             learner.train(progress=False)
     assert learner.train_env.vector_env.closed

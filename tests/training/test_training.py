@@ -190,7 +190,7 @@ def test_random_steps_come_first(tiny_sac, monkeypatch):
     monkeypatch.setattr(
         collector.Collector,
         "collect",
-        lambda self, n, *, random: seen.append((self.n_transitions, random)) or original(self, n, random=random),
+        lambda self, n, **kwargs: seen.append((self.n_transitions, kwargs["random"])) or original(self, n, **kwargs),
     )
     tiny_sac["algorithm"]["random_steps"] = 40
     SAC(tiny_sac).train(progress=False)

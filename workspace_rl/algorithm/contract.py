@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from workspace_rl.agent import is_agent
@@ -13,6 +14,33 @@ POLICIES = {
     "policy": "acts while training, and explores",
     "random_policy": "acts in the first random_steps, for instance RandomAgent(self.train_env.action_space)",
     "eval_policy": "is scored and saved, for instance the actor without noise",
+}
+#: What the loop asks of the parts that an algorithm makes: how it is called, and what for.
+PARTS: dict[str, tuple[str, dict[str, str]]] = {
+    "make_collector": (
+        "a collector (see workspace_rl.experience.Collecting)",
+        {
+            "collect(n_steps, step=, random=)": "runs the environments and returns a Fragment",
+            "load_policy(learner_policy, version)": "takes the weights that it acts with",
+            "renew(n_transitions)": "begins new episodes in new environments, as after a checkpoint",
+            "close()": "closes the environments at the end",
+        },
+    ),
+    "make_experience": (
+        "an experience, of a class derived from workspace_rl.experience.Experience",
+        {
+            "put(fragment)": "takes what was collected",
+            "ready(n_transitions)": "says whether there is something to learn from",
+            "batches()": "yields a batch for each update",
+            "end_episodes()": "cuts off the episodes that are running",
+            "variables": "names what its batches have",
+            "window": "is the number of steps of a batch",
+            "rows": "is the range of rows that checkpoints keep",
+            "read_rows(start, stop)": "returns some of them for a checkpoint",
+            "describe()": "returns what checkpoints keep besides",
+            "restore(description, pieces)": "takes all of that up again",
+        },
+    ),
 }
 #: What there is for the actions of an environment.
 _FOR_ACTIONS = {
@@ -75,3 +103,39 @@ def require_policies(algorithm: Any) -> None:
         if not is_agent(found):
             what = "nothing" if found is None else type(found).__name__
             raise CompositionError(f"{who}.build sets no self.{name}, the agent that {POLICIES[name]}: {what} found.")
+
+
+def require_part(algorithm: type, maker: str, part: Any) -> None:
+    """Look whether what a method of `PARTS` has returned can do what the loop asks of it.
+
+    Raises:
+        CompositionError: it cannot.
+    """
+    expected, members = PARTS[maker]
+    who = f"{algorithm.__name__}.{maker} returns"
+    if part is None or isinstance(part, type):
+        what = "nothing" if part is None else f"the class {part.__name__}, not an object of it"
+        raise CompositionError(f"{who} {what}; {expected} is expected.")
+    for usage, purpose in members.items():
+        name, is_method, arguments = usage.partition("(")
+        found = getattr(part, name, None)
+        if found is None or (is_method and not callable(found)):
+            raise CompositionError(f"{who} {type(part).__name__}, which lacks {usage}: it {purpose}.")
+        if is_method and not _takes(found, arguments.rstrip(")")):
+            raise CompositionError(
+                f"{who} {type(part).__name__}, whose {name}{inspect.signature(found)} cannot be called as {usage}: it "
+                f"{purpose}."
+            )
+
+
+def _takes(function: Any, arguments: str) -> bool:
+    """Return whether a function takes arguments such as "n_steps, step=": those with "=" are given by name."""
+    names = [name for name in arguments.split(", ") if name]
+    by_name = [name.rstrip("=") for name in names if name.endswith("=")]
+    try:
+        inspect.signature(function).bind(*names[: len(names) - len(by_name)], **dict.fromkeys(by_name))
+    except TypeError:
+        return False
+    except ValueError:  # a function that does not say what it takes
+        return True
+    return True

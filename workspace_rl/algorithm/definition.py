@@ -82,10 +82,17 @@ class AlgorithmDefinition(ABC, Generic[Config]):
 
     @abstractmethod
     def make_experience(self) -> Experience:
-        """Return what fragments go into, and batches come from."""
+        """Return a new one of what fragments go into, and batches come from.
+
+        An own one is of a class derived from `Experience`, or goes around the usual one:
+        `MyExperienceWrapper(super().make_experience())`.
+        """
 
     def make_collector(self) -> Collecting:
-        """Return what collects fragments by `policy`, in this process unless a subclass does otherwise."""
+        """Return a new one of what collects fragments by `policy`: in this process, from `train_env`.
+
+        An own one has the methods of `Collecting`; it may go around the usual one, `super().make_collector()`.
+        """
         return Collector(
             self.train_env,
             self.policy,

@@ -1,16 +1,33 @@
 """What environments and policies go through together: collected, kept, sampled, and summed up as returns.
 
-- `collector`: runs environments with a policy of its own, and gives fragments.
+- `collector`: runs environments with a policy of its own, and gives fragments; what the loop asks of a collector.
 - `fragment`: what a collector hands over: new frames, and where they come from.
 - `experience`: what fragments go into and batches come from.
 - `replay`: experience of off-policy algorithms: all that the ring still holds.
 - `rollout`: experience of on-policy algorithms: what was collected last.
+- `wrapper`: experience around another one, for what is done otherwise than by these.
 - `replay_buffer`: the ring of frames, and the windows that are drawn from it.
 - `returns`: targets and advantages over several steps.
 """
 
-from workspace_rl.experience.collector import Collector
+from workspace_rl.experience.collector import Collecting, Collector
+from workspace_rl.experience.experience import Experience
+from workspace_rl.experience.fragment import Fragment
+from workspace_rl.experience.replay import Replay
 from workspace_rl.experience.replay_buffer import ReplayBuffer
 from workspace_rl.experience.returns import gae, n_step_transitions
+from workspace_rl.experience.rollout import Rollout
+from workspace_rl.experience.wrapper import ExperienceWrapper
 
-__all__ = ["Collector", "ReplayBuffer", "gae", "n_step_transitions"]
+__all__ = [
+    "Collecting",
+    "Collector",
+    "Experience",
+    "ExperienceWrapper",
+    "Fragment",
+    "Replay",
+    "ReplayBuffer",
+    "Rollout",
+    "gae",
+    "n_step_transitions",
+]

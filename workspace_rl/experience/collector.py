@@ -24,16 +24,28 @@ from workspace_rl.workspace import Workspace
 
 
 class Collecting(Protocol):
-    """What the loop asks of a collector, wherever its environments are."""
+    """What the loop asks of a collector, wherever its environments are: these four methods, and nothing else.
 
-    def collect(self, n_steps: int, *, random: bool = False) -> Fragment:
-        """Run each environment for `n_steps` steps, with random actions if asked to, and return what is new."""
+    Whatever it counts or remembers besides is not in checkpoints, after which a run goes on with `renew`.
+    """
+
+    def collect(self, n_steps: int, *, step: int, random: bool) -> Fragment:
+        """Run each environment for `n_steps` steps and return what is new.
+
+        Args:
+            n_steps: steps of each environment.
+            step: transitions of the run so far, which agents are given for their schedules.
+            random: whether actions shall be random.
+        """
 
     def load_policy(self, learner_policy: Agent, version: int) -> None:
         """Act with the weights of `learner_policy` from now on, which update number `version` has made."""
 
     def renew(self, n_transitions: int) -> None:
-        """Begin new episodes in new environments, after `n_transitions` transitions in all."""
+        """Begin new episodes in new environments: always the same ones after `n_transitions` transitions in all."""
+
+    def close(self) -> None:
+        """Close the environments; the run is over, or has failed."""
 
 
 class Collector:
@@ -68,7 +80,7 @@ class Collector:
         self._last_frame: Workspace | None = None
         self._weights = Transfer(self.policy)
         self._version = self._n_fragments = 0
-        #: Transitions collected so far, summed over environments.
+        #: Transitions so far, summed over environments.
         self.n_transitions = 0
 
     def load_policy(self, learner_policy: Agent, version: int = 0) -> None:
@@ -96,15 +108,21 @@ class Collector:
             self.env_agent.renew(episode_seeds(self._seed, TRAINING_EPISODES, n_transitions, n=n_envs))
         self.restart(n_transitions)
 
+    def close(self) -> None:
+        """Close the environments."""
+        self.env_agent.close()
+
     @torch.no_grad()
-    def collect(self, n_steps: int, *, random: bool = False) -> Fragment:
+    def collect(self, n_steps: int, *, step: int | None = None, random: bool = False) -> Fragment:
         """Run `n_steps` steps and return the frames that are new, `[T, B, ...]`.
 
         T is `n_steps`, plus 1 for the frame of the reset at the first call and at the first one after `restart`. The
         last frame has its action already: the next call goes on from there. All agents get the keyword argument `step`,
-        the number of transitions collected before this call, for schedules.
+        for schedules: the number of transitions before this call, `n_transitions` unless others collect, too.
         """
         n_steps = whole_number(n_steps, "n_steps", least=1)
+        if step is not None:
+            self.n_transitions = step
         if random and self._random_agent is not None:
             # It is no copy, and may share modules with the learner, which keep their modes.
             with contextlib.nullcontext() if self._keep_modes else evaluation_mode(self._random_agent):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
+from workspace_rl.errors import CompositionError
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.workspace import Workspace
 
@@ -23,6 +24,20 @@ class Experience(ABC):
     variables: Sequence[str]
     #: Steps of a batch, T.
     window: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Create the object, if its class is complete.
+
+        Raises:
+            CompositionError: it is not.
+        """
+        missing = sorted(cls.__abstractmethods__)
+        if missing:
+            raise CompositionError(
+                f"{cls.__name__} does not implement {' and '.join(missing)}: an experience takes fragments in "
+                "put(self, fragment), and yields what is learned from in batches(self)."
+            )
+        return super().__new__(cls)
 
     @abstractmethod
     def put(self, fragment: Fragment) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from workspace_rl.errors import CompositionError
 from workspace_rl.workspace import Workspace
 
 
@@ -32,7 +33,7 @@ class Fragment(Workspace):
         self,
         frames: Workspace | None = None,
         *,
-        n_transitions: int = 0,
+        n_transitions: int = -1,
         collector: int = 0,
         number: int = 0,
         version: int = 0,
@@ -43,7 +44,7 @@ class Fragment(Workspace):
 
         Args:
             frames: the frames, `[T, B, ...]`.
-            n_transitions: how many transitions lead to them, summed over environments.
+            n_transitions: how many transitions lead to them, summed over environments; -1 where nobody has counted.
             collector: the number of the collector.
             number: how many fragments it has handed over before.
             version: the number of the update that made the weights which acted.
@@ -62,3 +63,25 @@ class Fragment(Workspace):
     def episodes(self) -> Episodes:
         """The episodes that ended in the frames."""
         return Episodes(torch.empty(0), torch.empty(0)) if self._episodes is None else self._episodes()
+
+    @staticmethod
+    def side_by_side(fragments: Iterable[Fragment]) -> Fragment:
+        """Return the fragments of several environments, all of the same steps, as one whose batch is theirs in a row.
+
+        Its number and its version are those of the first one.
+
+        Raises:
+            CompositionError: there is none.
+            VariableMismatchError: they do not hold the same variables, or these differ in more than B.
+        """
+        parts = list(fragments)
+        if not parts:
+            raise CompositionError("side_by_side joins the fragments of several environments; there is none.")
+        return Fragment(
+            Workspace.cat_batch(parts),
+            n_transitions=sum(one.n_transitions for one in parts),
+            collector=parts[0].collector,
+            number=parts[0].number,
+            version=parts[0].version,
+            episodes=lambda: Episodes(*map(torch.cat, zip(*(one.episodes for one in parts), strict=True))),
+        )

@@ -1,4 +1,14 @@
-"""Training: the base class of algorithms, the loop that they share, and its parts."""
+"""Training: the base class of algorithms, the loop that they share, and its parts.
+
+- `algorithm`: the base class: trains into a run folder, and goes on from there.
+- `off_policy`: the base class of algorithms that learn from a replay buffer.
+- `building`: makes environments, agents, learner and scoring as configured.
+- `recipe`: puts the parts of the loop together.
+- `loop`: collect, learn, log, score, save.
+- `parts`: what the loop asks for the last three.
+- `resuming`: which checkpoint a run goes on from, and what is said of it.
+- `finishing`: the end of a run: its best policy's score and film.
+"""
 
 from workspace_rl.training.algorithm import Algorithm
 from workspace_rl.training.finishing import TrainingResult

@@ -17,7 +17,7 @@ from workspace_rl.messages.notebook import was_printed_here
 from workspace_rl.messages.printing import say
 from workspace_rl.runs.run import Run
 from workspace_rl.runs.tensorboard_run import add_run
-from workspace_rl.training.progress import Progress
+from workspace_rl.training.parts.progress import Progress
 
 
 @dataclass(frozen=True)

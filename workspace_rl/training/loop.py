@@ -11,19 +11,20 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.config import RunConfig, TrainingConfig
-from workspace_rl.errors import DivergedError, WorkspaceRLError
+from workspace_rl.errors import CompositionError, DivergedError, WorkspaceRLError
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.experience.collector import Collecting
 from workspace_rl.experience.experience import Experience
+from workspace_rl.experience.fragment import Fragment
 from workspace_rl.learning.learner import Learner
 from workspace_rl.machine.interrupts import Stopped, StopRequest, stop_if_requested
 from workspace_rl.runs.checkpoints import Checkpoint
-from workspace_rl.training.bad_numbers import explain
-from workspace_rl.training.checkpointing import Checkpointing
-from workspace_rl.training.logs import Logs
-from workspace_rl.training.progress import Progress
-from workspace_rl.training.scoring import Scoring
-from workspace_rl.training.selection import Selection
+from workspace_rl.training.parts.bad_numbers import explain
+from workspace_rl.training.parts.checkpointing import Checkpointing
+from workspace_rl.training.parts.logs import Logs
+from workspace_rl.training.parts.progress import Progress
+from workspace_rl.training.parts.scoring import Scoring
+from workspace_rl.training.parts.selection import Selection
 from workspace_rl.workspace import Workspace
 
 
@@ -115,7 +116,12 @@ class Loop:
 
     def _collect(self) -> None:
         random = self.progress.steps < self.pace.random_steps
-        fragment = self.collector.collect(self.pace.n_steps, random=random)
+        fragment = self.collector.collect(self.pace.n_steps, step=self.progress.steps, random=random)
+        if not isinstance(fragment, Fragment) or fragment.n_transitions < 0:
+            raise CompositionError(
+                f"{type(self.collector).__name__}.collect returns a {type(fragment).__name__} of which nobody has "
+                "counted the transitions: Fragment(frames, n_transitions=...) is expected."
+            )
         self.experience.put(fragment)
         self.progress.steps += fragment.n_transitions
         self.logs.fragment(fragment)

@@ -14,7 +14,7 @@ from workspace_rl.evaluation import Evaluation
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.machine.files import told_errors
 from workspace_rl.runs.logger import Logger
-from workspace_rl.training.progress import Progress
+from workspace_rl.training.parts.progress import Progress
 
 
 class Logs:

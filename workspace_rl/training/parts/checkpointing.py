@@ -14,7 +14,7 @@ from workspace_rl.learning.learner import Learner
 from workspace_rl.learning.state.training_state import Part, check_classes, classes_of, load_state, read_state
 from workspace_rl.runs.checkpoints import Checkpoint
 from workspace_rl.runs.run import Run
-from workspace_rl.training.progress import Progress, next_checkpoint
+from workspace_rl.training.parts.progress import Progress, next_checkpoint
 
 #: Put before the names of the random generators' states.
 _RANDOM = "random."

@@ -6,7 +6,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.policies import save_policy
 from workspace_rl.runs.run import Run
-from workspace_rl.training.progress import Progress
+from workspace_rl.training.parts.progress import Progress
 
 
 class Selection:

@@ -1,0 +1,61 @@
+"""Experience around another one, which does what its subclass does not do otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from workspace_rl.experience.experience import Experience
+from workspace_rl.experience.fragment import Fragment
+from workspace_rl.workspace import Workspace
+
+
+class ExperienceWrapper(Experience):
+    """Hands everything on to an `inner` experience; a subclass changes what it gets, or what it gives.
+
+        class MyAlgorithm(SAC):
+            def make_experience(self):
+                return MyExperience(super().make_experience())
+
+    A subclass that keeps anything of its own between two fragments adds it to `describe`, and takes it in `restore`.
+    """
+
+    def __init__(self, inner: Experience) -> None:
+        """Wrap `inner`."""
+        self.inner = inner
+        self.variables, self.window = inner.variables, inner.window
+
+    def put(self, fragment: Fragment) -> None:
+        """Hand a fragment on."""
+        self.inner.put(fragment)
+
+    def ready(self, n_transitions: int) -> bool:
+        """Return whether the inner one is."""
+        return self.inner.ready(n_transitions)
+
+    def batches(self) -> Iterator[Workspace]:
+        """Yield the inner one's batches."""
+        yield from self.inner.batches()
+
+    def end_episodes(self) -> None:
+        """Cut off the episodes that are running."""
+        self.inner.end_episodes()
+
+    @property
+    def rows(self) -> range:
+        """The rows that the inner one keeps."""
+        return self.inner.rows
+
+    def read_rows(self, start: int, stop: int) -> dict[str, Tensor]:
+        """Return some of them."""
+        return self.inner.read_rows(start, stop)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the inner one's description."""
+        return self.inner.describe()
+
+    def restore(self, description: Mapping[str, Any], pieces: Iterable[tuple[int, Mapping[str, Tensor]]]) -> None:
+        """Let the inner one take over what another one held."""
+        self.inner.restore(description, pieces)

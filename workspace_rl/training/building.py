@@ -1,0 +1,174 @@
+"""Building an algorithm from its configuration: environments, agents, and what learns and scores them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from workspace_rl.algorithm.contract import require_actions, require_part, require_policies
+from workspace_rl.algorithm.definition import AlgorithmDefinition, Config
+from workspace_rl.algorithm.names import resolve_run_config
+from workspace_rl.basics.seeding import PARTS, TRAINING, RandomState
+from workspace_rl.config.make_env_agent import make_env_agent
+from workspace_rl.config.sources import read_config
+from workspace_rl.envs.facts import warn_of_memory
+from workspace_rl.errors import ConfigError
+from workspace_rl.evaluation import Evaluation
+from workspace_rl.experience.collector import Collecting
+from workspace_rl.experience.experience import Experience
+from workspace_rl.learning.compiled.update import WORTH_COMPILING
+from workspace_rl.learning.learner import Learner
+from workspace_rl.learning.precision import choose_matmul_precision, layer_shapes
+from workspace_rl.learning.state.module_state import require_created
+from workspace_rl.machine.devices import torch_device
+from workspace_rl.machine.files import working_directory
+from workspace_rl.machine.threads import torch_threads
+from workspace_rl.policies.saving import check_savable
+from workspace_rl.policies.spaces import spaces_of
+from workspace_rl.training.parts.checkpointing import TrainingState
+from workspace_rl.training.parts.progress import Progress
+from workspace_rl.training.parts.scoring import Scoring
+from workspace_rl.workspace import Workspace
+
+
+class BuiltAlgorithm(AlgorithmDefinition[Config]):
+    """An algorithm that is built, learns and can be scored: everything of a run that needs no folder."""
+
+    def __init__(self, config: str | Path | Mapping[str, Any] | DictConfig, overrides: Sequence[str] = ()) -> None:
+        """Check the configuration, build the environments and the agents. Nothing is written yet.
+
+        Args:
+            config: a dictionary, a YAML file, or the name of a configuration that comes with the library, such as
+                "sac/pendulum".
+            overrides: `["algorithm.seed=2", ...]`, as behind a configuration in the command line.
+
+        Raises:
+            ConfigError: the configuration has an unknown key, a wrong type or an impossible value.
+            UnknownEnvironmentError, MissingDependencyError: the environment cannot be made.
+            UnsupportedSpaceError: the algorithm cannot handle the environment's spaces.
+            CompositionError: a class of your own lacks what the loop needs of it.
+        """
+        # Where the program is, and where environments have gone to while they were made.
+        self._home = self._away = working_directory()
+        self.config: Config = resolve_run_config(type(self), read_config(config, overrides))  # type: ignore[assignment]
+        self.parameters = self.config.algorithm  # type: ignore[attr-defined]
+        if self.config.gym_env.single_instance and self.parameters.n_envs != 1:
+            raise ConfigError(
+                f"algorithm.n_envs: 1 expected with gym_env.single_instance, {self.parameters.n_envs} found."
+            )
+        self.total_steps = self.parameters.run_length
+        self.device = torch_device(self.config.device)
+        self.random_state = RandomState(self.parameters.seed, TRAINING)
+        self.progress = Progress.of(self.parameters, log=self.first_log)
+        with self.random_state, torch_threads(self.config.torch_threads), contextlib.ExitStack() as if_it_fails:
+            self.train_env = make_env_agent(
+                self.config.gym_env,
+                self.parameters.n_envs,
+                auto_reset=True,
+                seed=self.parameters.seed,
+                device=self.device,
+            )
+            if_it_fails.callback(self.train_env.close)
+            self._away = working_directory()
+            self._build()
+            if_it_fails.pop_all()
+
+    def _build(self) -> None:
+        """Build the agents, and what learns and scores them."""
+        warn_of_memory(self.train_env.facts(), self.train_env.label)
+        require_actions(type(self), self.train_env, self.config.gym_env.env_name)
+        self.build()
+        require_policies(self)
+        for name, module in self.members(torch.nn.Module).items():
+            require_created(module, name)
+        check_savable(self.eval_policy)
+        self.eval_policy.policy_spaces = spaces_of(self.train_env)
+        # What is chosen here is kept in the run's configuration.
+        self.config.matmul_precision = self._chosen_precision()
+        if self.config.compile == "auto":
+            self.config.compile = self.planned_updates() >= WORTH_COMPILING
+        self.learner = Learner(
+            self._update,
+            flags=self.update_flags,
+            modules=functools.partial(self.members, torch.nn.Module),
+            optimizers=self.optimizers(),
+            device=self.device,
+            compiled=bool(self.config.compile),
+            precision=self.config.precision,
+            matmul_precision=self.config.matmul_precision,
+        )
+        self.scoring = Scoring(
+            self.config.gym_env,
+            self.parameters,
+            self.device,
+            threads=self.config.torch_threads,
+            close_training=self.train_env.close,
+        )
+
+    def _chosen_precision(self) -> str:
+        if self.config.matmul_precision != "auto":
+            return self.config.matmul_precision
+        modules = self.members(torch.nn.Module).values()
+        return choose_matmul_precision(layer_shapes(modules, self.batch_size), self.device)
+
+    def _update(self, batch: Workspace, **flags: Any) -> dict[str, Tensor]:
+        # Looked up at each update: it may be replaced on the object.
+        return self.update(batch, **flags)
+
+    def make_parts(self) -> tuple[Experience, Collecting]:
+        """Return a new experience and a new collector for a run, which can do what the loop asks of them.
+
+        Random numbers that are drawn meanwhile are the same ones in each run with this seed, and in resumed ones.
+
+        Raises:
+            CompositionError: one of them cannot.
+        """
+        with RandomState(self.parameters.seed, PARTS), torch_threads(self.config.torch_threads):
+            experience = self.make_experience()
+            require_part(type(self), "make_experience", experience)
+            collector = self.make_collector()
+            require_part(type(self), "make_collector", collector)
+        return experience, collector
+
+    def training_state(self) -> TrainingState:
+        """Return what reads and puts back all that decides how training goes on, except the experience."""
+        return TrainingState(self.parts, self.random_state, self.learner, self.progress)
+
+    # ---- learning and scoring -------------------------------------------------------------------------------------
+
+    def learn(self, batch: Workspace) -> dict[str, Tensor]:
+        """Do the next update, compiled if the run is configured so; return metrics, scalar tensors."""
+        return self.learner.learn(batch)
+
+    @property
+    def n_updates(self) -> int:
+        """Updates so far."""
+        return self.learner.n_updates
+
+    @property
+    def steps(self) -> int:
+        """Environment steps so far."""
+        return self.progress.steps
+
+    def evaluate(self) -> Evaluation:
+        """Score the current policy: one whole episode in each of `nb_evals` environments, the same seeds every time.
+
+        With `gym_env.single_instance` all of them in one, and the environment of training is closed meanwhile: its
+        running episode ends.
+
+        Raises:
+            ConfigError: `nb_evals` is 0.
+        """
+        return self.scoring(self.eval_policy)
+
+    def _close_environments(self) -> None:
+        with contextlib.ExitStack() as both:
+            both.callback(self.scoring.close)
+            both.callback(self.train_env.close)

@@ -1,0 +1,63 @@
+"""The recipe of a run: which parts there are, and what each of them is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workspace_rl.experience.collector import Collecting
+from workspace_rl.experience.experience import Experience
+from workspace_rl.runs.logger import Logger
+from workspace_rl.runs.run import Run
+from workspace_rl.training.building import BuiltAlgorithm
+from workspace_rl.training.loop import Loop, Pace
+from workspace_rl.training.parts.checkpointing import Checkpointing
+from workspace_rl.training.parts.logs import Logs
+from workspace_rl.training.parts.selection import Selection
+from workspace_rl.training.resuming import conditions
+
+
+def put_together(
+    algorithm: BuiltAlgorithm[Any],
+    run: Run,
+    experience: Experience,
+    collector: Collecting,
+    *,
+    resumed_at: int | None = None,
+    show: bool = False,
+) -> Loop:
+    """Return the loop that trains an algorithm into the folder of `run`.
+
+    Args:
+        algorithm: what learns, and the configuration.
+        run: the folder.
+        experience: what fragments go into, and batches come from.
+        collector: what fragments come from.
+        resumed_at: the step of the checkpoint that the run goes on from, if it does.
+        show: whether to show a progress bar.
+    """
+    config, parameters, progress = algorithm.config, algorithm.parameters, algorithm.progress
+    tensorboard = run.tensorboard_folder if config.logger.save_tensorboard else None
+    logger = Logger(run.path / "metrics.csv", tensorboard, verbose=config.logger.verbose, resumed_at=resumed_at)
+    returns_file = run.path / "eval_returns.csv" if config.collect_stats else None
+    return Loop(
+        Pace.of(config, parameters, random_steps=algorithm.random_steps),
+        progress,
+        collector=collector,
+        experience=experience,
+        learn=algorithm.learn,
+        learner=algorithm.learner,
+        policy=algorithm.policy,
+        schedules=algorithm.schedules,
+        evaluate=algorithm.evaluate,
+        scoring=algorithm.scoring,
+        selection=Selection(run, algorithm.eval_policy, progress, save_best=config.save_best),
+        logs=Logs(logger, algorithm.total_steps, progress, returns_file=returns_file, show=show),
+        checkpoints=Checkpointing(
+            run,
+            algorithm.training_state(),
+            experience,
+            progress,
+            interval=parameters.checkpoint_interval,
+            conditions=conditions(config, algorithm.device),
+        ),
+    )
