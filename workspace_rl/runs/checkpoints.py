@@ -137,7 +137,7 @@ class Checkpoints:
                 for name, _ in manifest["rows"]:
                     self._read(manifest, name)
                 rows = [(str(name), int(start)) for name, start in manifest["rows"]]
-                n_rows = int(manifest["state"]["buffer"].get("rows", 0))
+                n_rows = max((self._stop(name) for name, _ in rows), default=0)
             except (CheckpointError, RunFolderError, SafetensorError, OSError) as error:
                 skipped.append(f"the checkpoint of step {step:,} is damaged and not used: {error}")
                 continue
