@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workspace_rl.algorithm.names import find_algorithm
+from workspace_rl.algorithm import names
 from workspace_rl.basics.old_names import present_name
 from workspace_rl.config.sources import read_config
 from workspace_rl.errors import ConfigError
 from workspace_rl.messages.installation import PACKAGE, unused_clone
 from workspace_rl.runs.run import Run
-from workspace_rl.training.off_policy import OffPolicyAlgorithm
+from workspace_rl.training.algorithm import Algorithm
 
 
-def algorithm_of(options: argparse.Namespace) -> OffPolicyAlgorithm[Any]:
+def algorithm_of(options: argparse.Namespace) -> Algorithm[Any]:
     """Return the algorithm that a configuration of the command line describes."""
     # So that an environment of one's own is found in the working directory. Only here, and after everything else: a run
     # that is scored or filmed may be somebody else's, and so may be the folder it lies in.
@@ -33,12 +33,14 @@ def algorithm_of(options: argparse.Namespace) -> OffPolicyAlgorithm[Any]:
             stacklevel=2,
         )
     config = read_config(options.config, options.overrides)
-    return named_algorithm(config.get("algo"))(config)
+    named: Any = named_algorithm(config.get("algo"))
+    algorithm: Algorithm[Any] = named(config)
+    return algorithm
 
 
-def named_algorithm(name: Any) -> type[OffPolicyAlgorithm[Any]]:
+def named_algorithm(name: Any) -> names.Algorithm:
     """Return the algorithm that the user has named, who trusts it by that."""
-    return find_algorithm(name, [name] if isinstance(name, str) else [])
+    return names.find_algorithm(name, [name] if isinstance(name, str) else [])
 
 
 def run_of(options: argparse.Namespace) -> Run:
