@@ -19,7 +19,7 @@ def test_the_picture_and_the_table_are_those_of_the_code():
 
 def test_the_picture_fits_one_screen():
     width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', HOUSE["draw"]()).groups())
-    assert width <= 1280 and height <= 800
+    assert width <= 1280 and height <= 900
     assert [room for room in HOUSE["rooms"]() if not 10 < len(HOUSE["purpose"](room)) < 117] == []
 
 
