@@ -71,7 +71,7 @@ def find_algorithm(name: object, allow: Sequence[str | type] = ()) -> Algorithm:
         raise ConfigError(_not_allowed(name))
     if not issubclass(found, AlgorithmDefinition):
         raise ConfigError(
-            f"algo: {name} is no algorithm (a subclass of workspace_rl.training.off_policy.OffPolicyAlgorithm)."
+            f"algo: {name} is no algorithm (a subclass of workspace_rl.training.Algorithm or OffPolicyAlgorithm)."
         )
     return found
 

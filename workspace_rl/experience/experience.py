@@ -17,9 +17,13 @@ class Experience(ABC):
     """Takes the fragments that collectors hand over, and gives the batches that are to be learned from.
 
     A subclass says what it keeps (`put`) and when it gives which batches (`ready`, `batches`). One that keeps anything
-    between two fragments writes it to checkpoints (`rows`, `read_rows`, `describe`, `restore`).
+    between two fragments writes it to checkpoints (`rows`, `read_rows`, `describe`, `restore`). Making one is cheap: it
+    is also done to ask what batches look like.
     """
 
+    #: What it is called, and what its batches are, in diagrams and messages.
+    kind: str = "experience"
+    batch_kind: str = "a batch of experience"
     #: The variables that its batches have, besides the one that ends episodes.
     variables: Sequence[str]
     #: Steps of a batch, T.

@@ -16,6 +16,8 @@ from workspace_rl.workspace import Workspace
 class Replay(Experience):
     """A replay buffer, from which so many batches are drawn for each fragment."""
 
+    kind, batch_kind = "replay buffer", "a replayed batch of transitions"
+
     def __init__(
         self,
         buffer: ReplayBuffer,

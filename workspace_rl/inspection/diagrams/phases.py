@@ -140,7 +140,7 @@ def _title(traced: Trace, part: str, group: Sequence[Access]) -> str:
     flags = "" if always else part.removeprefix("update")
     which = ", ".join(losses) or "the agents"
     trains = f" {'train' if len(losses) > 1 else 'trains'} {' and '.join(trained)}" if losses and trained else ""
-    return f"Update{flags}: {which}{trains}, on a replayed batch of transitions"
+    return f"Update{flags}: {which}{trains}, on {traced.batch_kind}"
 
 
 def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access], used: set[str]) -> None:
@@ -183,4 +183,4 @@ def _kind(traced: Trace, access: Access) -> str:
 def _add_storing(phase: Phase, traced: Trace) -> None:
     kinds = {mark.value: mark.kind for step in phase.steps for mark in step.marks if mark.writes}
     marks = [Mark((name, 0), False, kinds[name, 0]) for name in [*traced.stored, "env/done"] if (name, 0) in kinds]
-    phase.steps.append(Step("replay buffer", "keeps the frame at t", marks, True, "stores"))
+    phase.steps.append(Step(traced.kept_in, "keeps the frame at t", marks, True, "stores"))

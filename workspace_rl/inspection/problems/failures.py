@@ -73,7 +73,7 @@ def _missing(traced: Trace, failure: Failure, later: Call | None) -> Problem:
     known = dict.fromkeys(one.variable for one in accesses)
     hint = did_you_mean(variable, [one for one in known if one != variable])
     if call.part.startswith("update") and traced.stored:
-        way_out = f"Run the agent that writes it, or store it: stored_variables has {', '.join(traced.stored)}."
+        way_out = f"Run the agent that writes it, or store it: {traced.stored_by} has {', '.join(traced.stored)}."
     else:
         way_out = "Add the agent that writes it before, or name it in inputs= if it comes from outside."
     return Problem("never written", f"{what}, which nobody writes.{hint} {way_out}", True)

@@ -25,7 +25,7 @@ def missing_stored(traced: Trace) -> Iterator[Problem]:
             if name not in written:
                 yield Problem(
                     "never written",
-                    f"stored_variables names {name!r}, which no agent writes when {part}."
+                    f"{traced.stored_by} names {name!r}, which no agent writes when {part}."
                     f"{did_you_mean(name, written)} It can store {', '.join(written)}.",
                     True,
                 )

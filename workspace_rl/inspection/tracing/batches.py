@@ -12,7 +12,11 @@ from workspace_rl.inspection.tracing.layouts import BATCH, Layout, Layouts
 class ExampleBatch:
     """What the batches of an algorithm look like."""
 
-    #: The variables that are stored of what is collected.
+    #: What keeps what is collected, and what its batches are, in words.
+    kind: str
+    batch_kind: str
+    #: What names the variables that are kept, in words, and these.
+    stored_by: str
     stored: list[str]
     #: The number of frames, T.
     window: int
@@ -25,17 +29,19 @@ class ExampleBatch:
 def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
     """Return what the update of `algorithm` is given, where its environment agent and policy have written `collected`.
 
-    These are windows out of a replay buffer, of which each variable has `n_step_return + 1` steps. The rest of a trace
-    asks for nothing else: batches of another kind, a rollout say, are told apart here.
+    The rest of a trace asks for nothing else: windows out of a replay buffer, rollouts and others are told apart here.
 
     Args:
-        algorithm: its `stored_variables` and `parameters` say what is stored, and how long windows are.
+        algorithm: its `make_experience` says what is kept, and how long batches are.
         collected: the layouts of all variables after some steps of collecting, `[T, n_envs, ...]`.
     """
-    stored, window = [*algorithm.stored_variables], algorithm.parameters.n_step_return + 1
+    experience = algorithm.make_experience()
+    stored, window = [*experience.variables], experience.window
+    stored_by = "stored_variables" if hasattr(algorithm, "stored_variables") else f"the {experience.kind}"
     names = [*stored, "env/done"]
     layouts = {
         name: Layout((window, BATCH, *one.shape[2:]), one.dtype, one.device)
         for name, one in ((name, collected[name]) for name in names if name in collected)
     }
-    return ExampleBatch(stored, window, layouts, [name for name in names if name not in collected])
+    missing = [name for name in names if name not in collected]
+    return ExampleBatch(experience.kind, experience.batch_kind, stored_by, stored, window, layouts, missing)

@@ -67,9 +67,13 @@ class Trace:
     notes: list[str] = field(default_factory=list)
     #: The parts, in order.
     parts: list[str] = field(default_factory=list)
-    #: The number of frames of a replayed batch, 0 where nothing is replayed.
+    #: What keeps what is collected, what its batches are, and what names the variables that are kept: in words.
+    kept_in: str = "replay buffer"
+    batch_kind: str = "a replayed batch of transitions"
+    stored_by: str = "stored_variables"
+    #: The number of frames of a batch, 0 where nothing is learned from.
     window: int = 0
-    #: The variables that are stored to be replayed.
+    #: The variables that are kept to be learned from.
     stored: list[str] = field(default_factory=list)
 
     def begin(self, part: str) -> None:

@@ -153,7 +153,7 @@ class _Tracer:
         self.trace.begin("collecting")
         collected = Workspace()
         self.agents.run(TemporalAgent(Agents(env, algorithm.policy)), collected, {"step": 0})
-        if algorithm.parameters.random_steps:
+        if algorithm.random_steps and hasattr(algorithm, "random_policy"):
             self.trace.begin("collecting at random")
             self.agents.run(TemporalAgent(Agents(env, algorithm.random_policy)), Workspace(), {"step": 0})
         self.trace.begin("evaluating")
@@ -163,7 +163,8 @@ class _Tracer:
     def _learn(self, algorithm: Any, collected: Layouts) -> None:
         """Run the updates of an algorithm, one for each set of flags."""
         example = example_batch(algorithm, collected)
-        self.trace.stored, self.trace.window = example.stored, example.window
+        self.trace.kept_in, self.trace.batch_kind = example.kind, example.batch_kind
+        self.trace.stored_by, self.trace.stored, self.trace.window = example.stored_by, example.stored, example.window
         for name, optimizer in algorithm.members(torch.optim.Optimizer).items():
             self.updates.watch_optimizer(optimizer, name)
         if "update" in vars(self.target):
