@@ -4,6 +4,7 @@ import gymnasium as gym
 import pytest
 
 gym.register("Target-v0", entry_point="tests.toys:TargetEnv")
+gym.register("Matching-v0", entry_point="tests.toys:MatchingEnv")
 gym.register("Drawing-v0", entry_point="tests.toys:DrawingEnv")
 gym.register("Paying-v0", entry_point="tests.toys:PayingEnv")
 

@@ -77,6 +77,23 @@ class TargetEnv(gym.Env):
         return np.zeros(1, np.float32), -float((action[0] - 0.5) ** 2), True, False, {}
 
 
+class MatchingEnv(gym.Env):
+    """Three steps long: 1 is paid for each action that is the number observed, so that the best return is 3."""
+
+    def __init__(self):
+        self.observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+        self.action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.k, self.number = 0, int(self.np_random.integers(2))
+        return np.array([self.number], np.float32), {}
+
+    def step(self, action):
+        self.k, reward, self.number = self.k + 1, float(action == self.number), int(self.np_random.integers(2))
+        return np.array([self.number], np.float32), reward, self.k == 3, False, {}
+
+
 class DrawingEnv(TargetEnv):
     """Draws from NumPy's global generator when it is made."""
 

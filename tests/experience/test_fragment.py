@@ -1,8 +1,10 @@
 """A fragment is a workspace that knows where its frames come from."""
 
+import pytest
 import torch
 
 from workspace_rl import Workspace
+from workspace_rl.errors import CompositionError
 from workspace_rl.experience.fragment import Episodes, Fragment
 
 
@@ -36,7 +38,7 @@ def test_episodes_are_summed_up_once_and_only_if_somebody_asks():
 
 def test_nothing_is_known_unless_it_is_said():
     fragment = Fragment(frames())
-    assert (fragment.n_transitions, fragment.collector, fragment.number, fragment.version) == (0, 0, 0, 0)
+    assert (fragment.n_transitions, fragment.collector, fragment.number, fragment.version) == (-1, 0, 0, 0)
     assert len(fragment.episodes.returns) == len(fragment.episodes.lengths) == 0 and fragment.state == {}
     assert not Fragment()
 
@@ -44,4 +46,23 @@ def test_nothing_is_known_unless_it_is_said():
 def test_what_is_cut_out_of_it_has_no_origin():
     part = Fragment(frames(), n_transitions=4, number=3, version=2, state={"memory": torch.ones(2)}).subtime(1)
     assert part["x"].tolist() == [[2, 3], [4, 5]]
-    assert (part.n_transitions, part.number, part.version, part.state) == (0, 0, 0, {})
+    assert (part.n_transitions, part.number, part.version, part.state) == (-1, 0, 0, {})
+
+
+def test_fragments_of_several_environments_stand_side_by_side():
+    parts = [
+        Fragment(
+            frames(n_envs=n),
+            n_transitions=n,
+            number=5,
+            version=6,
+            episodes=lambda n=n: Episodes(torch.full((n,), 2.0), torch.full((n,), 3.0)),
+        )
+        for n in (1, 2)
+    ]
+    both = Fragment.side_by_side(parts)
+    assert both["x"].tolist() == [[0, 0, 1], [1, 2, 3], [2, 4, 5]]
+    assert (both.n_transitions, both.number, both.version) == (3, 5, 6)
+    assert both.episodes.returns.tolist() == [2, 2, 2] and both.episodes.lengths.tolist() == [3, 3, 3]
+    with pytest.raises(CompositionError, match="there is none"):
+        Fragment.side_by_side([])

@@ -25,6 +25,7 @@ class ExperienceWrapper(Experience):
     def __init__(self, inner: Experience) -> None:
         """Wrap `inner`."""
         self.inner = inner
+        self.kind, self.batch_kind = inner.kind, inner.batch_kind
         self.variables, self.window = inner.variables, inner.window
 
     def put(self, fragment: Fragment) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from workspace_rl.experience.experience import Experience
 from workspace_rl.inspection.tracing.layouts import BATCH, Layout, Layouts
 
 
@@ -37,11 +38,13 @@ def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
     """
     experience = algorithm.make_experience()
     stored, window = [*experience.variables], experience.window
-    stored_by = "stored_variables" if hasattr(algorithm, "stored_variables") else f"the {experience.kind}"
+    # An experience of a class of its own need not derive from the library's.
+    kind, batch_kind = (getattr(experience, name, getattr(Experience, name)) for name in ("kind", "batch_kind"))
+    stored_by = "stored_variables" if hasattr(algorithm, "stored_variables") else f"the {kind}"
     names = [*stored, "env/done"]
     layouts = {
         name: Layout((window, BATCH, *one.shape[2:]), one.dtype, one.device)
         for name, one in ((name, collected[name]) for name in names if name in collected)
     }
     missing = [name for name in names if name not in collected]
-    return ExampleBatch(experience.kind, experience.batch_kind, stored_by, stored, window, layouts, missing)
+    return ExampleBatch(kind, batch_kind, stored_by, stored, window, layouts, missing)
