@@ -1,0 +1,84 @@
+"""What is written of fragments, updates and evaluations, and when."""
+
+import pytest
+import torch
+
+from workspace_rl import Workspace
+from workspace_rl.evaluation.evaluation import Evaluation
+from workspace_rl.experience.fragment import Episodes, Fragment
+from workspace_rl.runs.logger import Logger
+from workspace_rl.runs.metrics_file import read_metrics
+from workspace_rl.training.parts.logs import Logs
+from workspace_rl.training.parts.progress import Due, Progress
+
+
+@pytest.fixture
+def progress():
+    return Progress(Due(0, 0, 0))
+
+
+@pytest.fixture
+def logs(tmp_path, progress):
+    return Logs(
+        Logger(tmp_path / "metrics.csv", None), 100, progress, returns_file=tmp_path / "returns.csv", show=False
+    )
+
+
+def fragment(*returns):
+    returns = torch.tensor(returns, dtype=torch.float64)
+    return Fragment(Workspace(), n_transitions=1, episodes=lambda: Episodes(returns, 2 * returns))
+
+
+def test_episodes_and_metrics_are_averaged_between_two_flushes(logs, progress, tmp_path):
+    for value, *returns in ((1.0, 10.0, 20.0), (2.0,), (6.0, 60.0)):
+        progress.steps += 10
+        logs.fragment(fragment(*returns))
+        logs.update({"loss": torch.tensor(value)})
+    logs.scalars({"epsilon": 0.5})
+    logs.flush()
+    assert read_metrics(tmp_path) == {
+        "train/episode_return": [(30, 30.0)],
+        "train/episode_length": [(30, 60.0)],
+        "loss": [(30, 3.0)],
+        "epsilon": [(30, 0.5)],
+    }
+
+
+def test_a_score_is_written_at_once_and_leaves_averages_to_be_collected(logs, progress, tmp_path):
+    progress.steps = 10
+    logs.update({"loss": torch.tensor(1.0)})
+    logs.evaluation(Evaluation([1.0, 3.0], [4, 8], [5, 6]))
+    logs.flush(averages=False)
+    assert read_metrics(tmp_path) == {
+        "eval/return_mean": [(10, 2.0)], "eval/return_std": [(10, 1.0)], "eval/length_mean": [(10, 6.0)],
+    }  # fmt: skip
+    progress.steps = 20
+    logs.update({"loss": torch.tensor(2.0)})
+    logs.flush()
+    assert read_metrics(tmp_path)["loss"] == [(20, 1.5)]
+
+
+def test_each_return_of_an_evaluation_has_its_place_in_a_line(logs, progress, tmp_path):
+    for step in (10, 20):
+        progress.steps = step
+        logs.scored(Evaluation([0.1, step / 3], [1, 1], [1, 2]))
+    logs.close()
+    assert (tmp_path / "returns.csv").read_text() == f"10,0.1,{10 / 3!r}\n20,0.1,{20 / 3!r}\n"
+
+
+def test_no_such_file_is_written_unless_it_is_asked_for(tmp_path, progress):
+    logs = Logs(Logger(tmp_path / "metrics.csv", None), 100, progress, returns_file=None, show=False)
+    logs.scored(Evaluation([1.0], [1], [1]))
+    logs.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_the_bar_shows_steps_and_scores_and_stops_at_the_end(tmp_path, progress, capsys):
+    progress.steps = 90
+    logs = Logs(Logger(tmp_path / "metrics.csv", None), 100, progress, returns_file=None, show=True)
+    progress.steps = 104
+    progress.best = (90, Evaluation([7.0], [1], [1]))
+    logs.fragment(fragment())
+    logs.scored(Evaluation([5.0], [1], [1]))
+    logs.close()
+    assert "100/100" in capsys.readouterr().err
