@@ -96,7 +96,11 @@ def work(kind: str, arguments: str) -> None:
 
 def commit_of(name: str) -> str:
     return subprocess.run(
-        ["git", "rev-parse", "--verify", f"{name}^{{commit}}"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "rev-parse", "--verify", f"{name}^{{commit}}"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
     ).stdout.strip()
 
 
@@ -113,7 +117,7 @@ def install(commit: str, folder: Path) -> dict[str, str]:
     environment = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     origins = "import workspace_rl, speed_contenders; print(workspace_rl.__file__, speed_contenders.__file__)"
     found = subprocess.run(
-        [sys.executable, "-c", origins], check=True, capture_output=True, text=True, env=os.environ | environment
+        [sys.executable, "-c", origins], check=True, capture_output=True, encoding="utf-8", env=os.environ | environment
     ).stdout.split()
     if not all(Path(one).is_relative_to(folder) for one in found):
         raise SystemExit(f"{commit} would be measured by {found}, which are not of its folder {folder}")

@@ -35,7 +35,7 @@ def findings(source):
             # `write_text(path, text)` of workspace_rl.machine.files is UTF-8, and the metadata of packages too.
             own = isinstance(call.func, ast.Name) or (name == "read_text" and call.args)
             found += [] if own else [call.lineno]
-        elif (name in OPENING and module not in ("os", "webbrowser", "zipfile")) or name == "fdopen":
+        elif (name in OPENING and module not in ("os", "webbrowser", "zipfile", "tarfile")) or name == "fdopen":
             place = OPENING[name]
             if isinstance(call.func, ast.Attribute) and name == "open" and module not in ("io", "codecs", "builtins"):
                 place = 0  # of a path

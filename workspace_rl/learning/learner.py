@@ -37,6 +37,7 @@ class Learner:
         compiled: bool,
         precision: str = "float32",
         matmul_precision: str = "highest",
+        n_updates: int = 0,
     ) -> None:
         """Do updates by `update(batch, **flags(n))`, which returns metrics, scalar tensors.
 
@@ -49,11 +50,12 @@ class Learner:
             compiled: whether it is compiled into one graph.
             precision: of the products within the update, "float32" or "bf16".
             matmul_precision: of float32 products, "highest", "high" or "medium".
+            n_updates: updates that were done before.
         """
         self._flags, self._modules, self._device = flags, modules, device
         self._matmul_precision = matmul_precision
         #: Updates so far.
-        self.n_updates = 0
+        self.n_updates = n_updates
         # On a device that is not waited for: the watch, the number of its first update, names of metrics by flags.
         self.watch: UpdateWatch | None = None
         self._watched_from = 0

@@ -94,7 +94,18 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
         self.config.matmul_precision = self._chosen_precision()
         if self.config.compile == "auto":
             self.config.compile = self.planned_updates() >= WORTH_COMPILING
-        self.learner = Learner(
+        self.scoring = Scoring(
+            self.config.gym_env,
+            self.parameters,
+            self.device,
+            threads=self.config.torch_threads,
+            close_training=self.train_env.close,
+        )
+
+    @functools.cached_property
+    def learner(self) -> Learner:
+        """Does the updates; made when it is first needed, since it holds on to `update`, and so to this object."""
+        return Learner(
             self._update,
             flags=self.update_flags,
             modules=functools.partial(self.members, torch.nn.Module),
@@ -103,13 +114,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             compiled=bool(self.config.compile),
             precision=self.config.precision,
             matmul_precision=self.config.matmul_precision,
-        )
-        self.scoring = Scoring(
-            self.config.gym_env,
-            self.parameters,
-            self.device,
-            threads=self.config.torch_threads,
-            close_training=self.train_env.close,
+            n_updates=self.progress.n_updates,
         )
 
     def _chosen_precision(self) -> str:
@@ -139,7 +144,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
 
     def training_state(self) -> TrainingState:
         """Return what reads and puts back all that decides how training goes on, except the experience."""
-        return TrainingState(self.parts, self.random_state, self.learner, self.progress)
+        return TrainingState(self.parts, self.random_state, self.progress)
 
     # ---- learning and scoring -------------------------------------------------------------------------------------
 

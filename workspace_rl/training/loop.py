@@ -131,7 +131,8 @@ class Loop:
             for batch in self.experience.batches():
                 stop_if_requested()
                 self.logs.update(self.learn(batch))
-            self.collector.load_policy(self.policy, self.learner.n_updates)
+                self.progress.n_updates = self.learner.n_updates
+            self.collector.load_policy(self.policy, self.progress.n_updates)
 
     def _log(self) -> None:
         if self.progress.steps >= self.progress.due.log:
@@ -164,7 +165,7 @@ class Loop:
         """Begin new episodes in new environments: those of a resumed run are new, too."""
         self.collector.renew(self.progress.steps)
         # Whatever acting has changed in the collector's copy is not in the checkpoint.
-        self.collector.load_policy(self.policy, self.learner.n_updates)
+        self.collector.load_policy(self.policy, self.progress.n_updates)
         self.scoring.took_over = False
         self.scoring.close()
 

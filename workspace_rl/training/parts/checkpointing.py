@@ -10,7 +10,6 @@ from torch import Tensor
 from workspace_rl.basics.seeding import RandomState
 from workspace_rl.errors import CheckpointError, WorkspaceRLError
 from workspace_rl.experience.experience import Experience
-from workspace_rl.learning.learner import Learner
 from workspace_rl.learning.state.training_state import Part, check_classes, classes_of, load_state, read_state
 from workspace_rl.runs.checkpoints import Checkpoint
 from workspace_rl.runs.run import Run
@@ -23,26 +22,24 @@ _RANDOM = "random."
 class TrainingState:
     """All that decides how training goes on, except the experience: a checkpoint's state, in both directions.
 
-    These are modules and optimisers, random numbers, the number of updates, and where the run stands.
+    These are modules and optimisers, random numbers, and where the run stands.
     """
 
     def __init__(
         self,
         parts: Callable[[], Mapping[str, Part]],
         random_state: RandomState,
-        learner: Learner,
         progress: Progress,
     ) -> None:
         """Read from, and write to, these; `parts` returns modules and optimisers by name."""
-        self._parts, self._random_state, self._learner, self._progress = parts, random_state, learner, progress
+        self._parts, self._random_state, self._progress = parts, random_state, progress
 
     def read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the state as plain data and as tensors."""
         parts = self._parts()
         tensors, plain = read_state(parts)
         tensors |= {_RANDOM + name: one.clone() for name, one in self._random_state.capture().items()}
-        loop = {**self._progress.describe(), "n_updates": self._learner.n_updates}
-        return {"loop": loop, "parts": plain, "classes": classes_of(parts)}, tensors
+        return {"loop": self._progress.describe(), "parts": plain, "classes": classes_of(parts)}, tensors
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Put back what a checkpoint holds.
@@ -57,7 +54,6 @@ class TrainingState:
             self._random_state.restore(
                 {name.removeprefix(_RANDOM): one for name, one in tensors.items() if name.startswith(_RANDOM)}
             )
-            self._learner.n_updates = int(state["loop"]["n_updates"])
             self._progress.restore(state["loop"])
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, WorkspaceRLError):

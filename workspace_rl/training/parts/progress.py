@@ -28,6 +28,8 @@ class Progress:
     due: Due
     #: Steps so far.
     steps: int = 0
+    #: Updates so far.
+    n_updates: int = 0
     #: The step at which the policy was scored last; -1 before.
     evaluated_at: int = -1
     #: The step of the best policy, and the score that chose it if one did; None before there is one.
@@ -47,12 +49,14 @@ class Progress:
         """Return everything as plain data."""
         best = self.best and (self.best[0], self.best[1] and dataclasses.asdict(self.best[1]))
         due = dataclasses.asdict(self.due)
-        return {"steps": self.steps, "evaluated_at": self.evaluated_at, "best": best, "due": due}
+        counters = {"steps": self.steps, "n_updates": self.n_updates, "evaluated_at": self.evaluated_at}
+        return {**counters, "best": best, "due": due}
 
     def restore(self, described: Mapping[str, Any]) -> None:
         """Take over what another one's `describe` returned."""
         best = described["best"]
-        self.steps, self.evaluated_at = int(described["steps"]), int(described["evaluated_at"])
+        self.steps, self.n_updates = int(described["steps"]), int(described["n_updates"])
+        self.evaluated_at = int(described["evaluated_at"])
         self.best = best and (int(best[0]), best[1] and Evaluation(**best[1]))
         self.due = Due(**described["due"])
 
