@@ -88,7 +88,7 @@ def test_errors_are_a_few_lines_of_the_user_s_own(cell, lines, shown):
 
 
 def test_everything_is_shown_on_demand(shown):
-    assert len(shown["whole"].splitlines()) > 40 and "workspace_rl/envs/gym_agent.py" in shown["whole"]
+    assert len(shown["whole"].splitlines()) > 40 and "workspace_rl/envs/gym_agent/agent.py" in shown["whole"]
     assert "no such level" in shown["whole"]
 
 

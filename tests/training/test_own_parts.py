@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.robustness.killed_runs import differences
-from workspace_rl import GymAgent
+from workspace_rl import GymAgent, check
 from workspace_rl.algos import SAC
 from workspace_rl.errors import CompositionError, RunFolderError
 from workspace_rl.experience import Collector, Experience, ExperienceWrapper, Fragment
@@ -161,12 +161,38 @@ def test_a_collector_around_another_one_changes_nothing(config, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(counting.actor.parameters(), plain.actor.parameters(), strict=True))
 
 
+class Weighing(ExperienceWrapper):
+    """Adds a weight to each window."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.added = {"weight": ((), torch.float32)}
+
+    def batches(self):
+        for batch in self.inner.batches():
+            batch.set_full("weight", torch.full_like(batch["env/reward"], 0.5))
+            yield batch
+
+
+def test_what_an_own_experience_adds_to_its_batches_is_known_to_checks(config):
+    class Weighed(SAC):
+        def make_experience(self):
+            return Weighing(super().make_experience())
+
+        def update(self, batch):
+            batch.set_full("env/reward", batch["weight"] * batch["env/reward"])
+            return super().update(batch)
+
+    assert not check(Weighed(config), strict=True)
+    Weighed(config).train(progress=False)
+
+
 def test_batches_of_an_own_experience_are_learned_from(config):
     sac = CombinedSAC(config)
     learn, make_experience, made, seen = sac.learn, sac.make_experience, [], []
 
     def learning(batch):
-        buffer = made[-1].inner.buffer
+        buffer = made[0].inner.buffer
         newest = buffer.read_rows(buffer.rows.stop - 2, buffer.rows.stop)
         goes_on = ~newest["env/done"][0]
         seen.append(torch.equal(batch["env/env_obs"][:, :2][:, goes_on], newest["env/env_obs"][:, goes_on]))

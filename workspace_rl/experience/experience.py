@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from workspace_rl.errors import CompositionError
@@ -24,10 +25,13 @@ class Experience(ABC):
     #: What it is called, and what its batches are, in diagrams and messages.
     kind: str = "experience"
     batch_kind: str = "a batch of experience"
-    #: The variables that its batches have, besides the one that ends episodes.
+    #: The variables of fragments that its batches have, besides the one that ends episodes.
     variables: Sequence[str]
     #: Steps of a batch, T.
     window: int
+    #: The variables that its batches have and fragments have not, `{"weight": ((), torch.float32)}`: each with the
+    #: shape of what stands at one step for one sample, and the dtype.
+    added: Mapping[str, tuple[Sequence[int], torch.dtype]] = {}
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the object, if its class is complete.

@@ -19,14 +19,16 @@ class ExperienceWrapper(Experience):
             def make_experience(self):
                 return MyExperience(super().make_experience())
 
-    A subclass that keeps anything of its own between two fragments adds it to `describe`, and takes it in `restore`.
+    A subclass that keeps anything of its own between two fragments adds it to `describe`, and takes it in `restore`;
+    one that gives batches more variables than they have names them in `added`.
     """
 
     def __init__(self, inner: Experience) -> None:
         """Wrap `inner`."""
         self.inner = inner
         self.kind, self.batch_kind = inner.kind, inner.batch_kind
-        self.variables, self.window = inner.variables, inner.window
+        self.variables, self.window, self.added = inner.variables, inner.window, inner.added
+        self.kind, self.batch_kind = inner.kind, inner.batch_kind
 
     def put(self, fragment: Fragment) -> None:
         """Hand a fragment on."""

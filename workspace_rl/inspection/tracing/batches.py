@@ -46,5 +46,9 @@ def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
         name: Layout((window, BATCH, *one.shape[2:]), one.dtype, one.device)
         for name, one in ((name, collected[name]) for name in names if name in collected)
     }
+    layouts |= {
+        name: Layout((window, BATCH, *shape), dtype, algorithm.device)
+        for name, (shape, dtype) in getattr(experience, "added", {}).items()
+    }
     missing = [name for name in names if name not in collected]
     return ExampleBatch(kind, batch_kind, stored_by, stored, window, layouts, missing)
