@@ -44,6 +44,16 @@ def test_code_runs_and_prints_what_the_page_says(path, name, tmp_path):
             assert "\n".join(block.lines) in "\n".join(line.rstrip() for line in printed.splitlines())
 
 
+def test_code_that_is_quoted_from_a_file_stands_there():
+    quoted = [block for path in PAGES for block in Page(path).blocks("py") if block.name]
+    assert quoted
+    for block in quoted:
+        indented = [
+            "\n".join(f"{margin}{line}" for line in block.lines) for margin in ("", *(" " * 4 * n for n in (1, 2, 3)))
+        ]
+        assert any(one in (ROOT / block.name).read_text() for one in indented), block
+
+
 def test_the_blocks_of_the_readme_run_one_after_the_other_as_they_stand(tmp_path):
     page = Page(ROOT / "README.md")
     assert page.programs() == [""]

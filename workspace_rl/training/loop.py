@@ -112,7 +112,7 @@ class Loop:
         if checkpoint is not None:
             self.experience.restore(checkpoint.state["buffer"], checkpoint.rows())
         if checkpoint is not None or self.scoring.took_over:
-            self.renew()
+            self._renew()
 
     def _collect(self) -> None:
         random = self.progress.steps < self.pace.random_steps
@@ -145,13 +145,13 @@ class Loop:
             self.progress.due.evaluation = self.progress.steps + self.pace.eval_interval
             if self.scoring.took_over:
                 self.experience.end_episodes()
-                self.renew()
+                self._renew()
 
     def _save(self) -> None:
         if self.progress.steps >= self.progress.due.checkpoint:
             self.progress.due.checkpoint = self.checkpoints.next()
             self._write_checkpoint()
-            self.renew()
+            self._renew()
 
     def _end(self) -> None:
         if self.progress.steps > self.progress.evaluated_at:
@@ -161,7 +161,7 @@ class Loop:
                 self.selection.keep_best(None)
         self._write_checkpoint()
 
-    def renew(self) -> None:
+    def _renew(self) -> None:
         """Begin new episodes in new environments: those of a resumed run are new, too."""
         self.collector.renew(self.progress.steps)
         # Whatever acting has changed in the collector's copy is not in the checkpoint.
