@@ -161,6 +161,23 @@ def test_a_collector_around_another_one_changes_nothing(config, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(counting.actor.parameters(), plain.actor.parameters(), strict=True))
 
 
+def test_what_parts_draw_when_they_are_made_is_the_runs_own(config):
+    drawn = []
+
+    class Drawing(SAC):
+        def make_collector(self):
+            drawn.append(torch.rand(3).tolist())
+            return super().make_collector()
+
+    for n in range(2):
+        torch.manual_seed(n)
+        before, algorithm = torch.get_rng_state(), Drawing(config)
+        _, collector = algorithm.make_parts()
+        collector.close()
+        assert torch.equal(torch.get_rng_state(), before)
+    assert drawn[0] == drawn[1]
+
+
 class Weighing(ExperienceWrapper):
     """Adds a weight to each window."""
 

@@ -5,7 +5,7 @@
 - `building`: makes environments, agents, learner and scoring as configured.
 - `recipe`: puts the parts of the loop together.
 - `loop`: collect, learn, log, score, save.
-- `parts`: what the loop asks for the last three.
+- `parts`: logs, scoring, selection and checkpoints, which the loop asks for the last three.
 - `resuming`: which checkpoint a run goes on from, and what is said of it.
 - `finishing`: the end of a run: its best policy's score and film.
 """

@@ -66,14 +66,14 @@ class Loop:
     progress: Progress
     collector: Collecting
     experience: Experience
-    #: Does an update on a batch, and returns its metrics.
+    #: Does an update on a batch, and returns its metrics: the learner, unless somebody has replaced that.
     learn: Callable[[Workspace], dict[str, Tensor]]
     learner: Learner
     #: Whose weights collectors act with.
     policy: Agent
     #: What changes with the number of steps alone, to be logged.
     schedules: Callable[[int], dict[str, float]]
-    #: Scores the policy as it is now.
+    #: Scores the policy as it is now: by `scoring`, unless somebody has replaced that.
     evaluate: Callable[[], Evaluation]
     scoring: Scoring
     selection: Selection
