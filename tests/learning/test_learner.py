@@ -59,8 +59,7 @@ def test_updates_are_counted_from_one_and_get_their_flags():
 def test_a_run_that_goes_on_counts_on():
     one, given = Regression(), []
     one.update = lambda batch, **flags: given.append(flags) or {}
-    learner = one.learner()
-    learner.n_updates = 3
+    learner = one.learner(n_updates=3)
     learner.learn(batch())
     assert learner.n_updates == 4 and given == [{"slowly": True}]
 

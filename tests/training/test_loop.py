@@ -127,7 +127,7 @@ def test_a_round_collects_keeps_learns_and_hands_the_weights_over(tmp_path):
         "collector.collect", "experience.put", "logs.fragment", "experience.ready", "experience.batches",
         "learn", "logs.update", "learn", "logs.update",
     ]  # fmt: skip
-    assert events[9] == ("collector.load_policy", "policy", 2)
+    assert events[9] == ("collector.load_policy", "policy", 2) and loop.progress.n_updates == 2
     assert events[0] == ("collector.collect", 5, 0, False) and loop.progress.steps == 10
 
 
@@ -188,7 +188,7 @@ def test_no_checkpoint_is_written_that_nobody_wants(tmp_path):
 
 def test_a_run_that_goes_on_takes_up_the_experience_and_begins_new_episodes(tmp_path):
     loop, events = a_loop(tmp_path, total=40)
-    loop.progress.steps, loop.learner.n_updates = 30, 7
+    loop.progress.steps, loop.progress.n_updates = 30, 7
     loop.run(GOING, SimpleNamespace(state={"buffer": "described"}, rows=lambda: "rows"))
     assert events[:4] == [
         ("experience.restore", "described", "rows"), ("collector.renew", 30), ("collector.load_policy", "policy", 7),

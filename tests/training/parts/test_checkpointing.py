@@ -23,10 +23,9 @@ class Everything:
         self.net = layer(2, 3)
         self.optimizer = torch.optim.Adam(self.net.parameters(), 0.1)
         self.random_state = RandomState(seed)
-        self.learner = SimpleNamespace(n_updates=0)
         self.progress = Progress(Due(10, 20, 30))
         self.state = TrainingState(
-            lambda: {"net": self.net, "optimizer": self.optimizer}, self.random_state, self.learner, self.progress
+            lambda: {"net": self.net, "optimizer": self.optimizer}, self.random_state, self.progress
         )
 
     def go_on(self, n=1):
@@ -36,7 +35,7 @@ class Everything:
                 self.optimizer.zero_grad()
                 (self.net(torch.randn(4, 2)).square().mean() * np.random.rand()).backward()
                 self.optimizer.step()
-                self.learner.n_updates += 1
+                self.progress.n_updates += 1
                 self.progress.steps += 10
 
     def read(self):
@@ -58,7 +57,7 @@ def test_what_is_put_back_goes_on_bit_for_bit():
     first.go_on(3)
     second.go_on(1)
     second.state.load(checkpoint_of(first))
-    assert second.learner.n_updates == 3 and second.progress == first.progress
+    assert second.progress.n_updates == 3 and second.progress == first.progress
     for one in (first, second):
         one.go_on(2)
     (plain, tensors), (other_plain, other_tensors) = first.read(), second.read()

@@ -20,12 +20,15 @@ def test_checkpoints_are_due_at_multiples_of_the_interval(steps, interval, expec
 
 def test_a_run_begins_with_nothing_done():
     progress = Progress.of(TrainingConfig(eval_interval=50, checkpoint_interval=70), log=20)
-    assert progress == Progress(Due(20, 50, 70), steps=0, evaluated_at=-1, best=None) and progress.best_score is None
+    assert (
+        progress == Progress(Due(20, 50, 70), steps=0, n_updates=0, evaluated_at=-1, best=None)
+        and progress.best_score is None
+    )
 
 
 @pytest.mark.parametrize("best", [None, (40, None), (40, Evaluation([1.5, math.inf], [3, 4], [5, 6]))])
 def test_it_is_taken_up_from_plain_data(best):
-    progress = Progress(Due(10, 20, math.inf), steps=45, evaluated_at=40, best=best)
+    progress = Progress(Due(10, 20, math.inf), steps=45, n_updates=7, evaluated_at=40, best=best)
     other = Progress(Due(0, 0, 0))
     other.restore(json.loads(json.dumps(progress.describe())))
     assert other == progress and other.best_score == (best and best[1])
