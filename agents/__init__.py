@@ -1,4 +1,14 @@
-"""Ready-made agents: actors, critics, exploration, and the networks they are made of."""
+"""Ready-made agents: actors, critics, exploration, and the networks they are made of.
+
+- `actors`: policies for continuous actions.
+- `critics`: action values for continuous actions.
+- `q_networks`: action values for discrete actions.
+- `discrete_policies`: policies that choose among discrete actions by their values.
+- `exploration`: actions chosen without looking, and noise on those of a policy.
+- `entropy`: the entropy coefficient.
+- `networks`: the networks that agents are made of.
+- `observations`: what networks are given of observations that are no numbers.
+"""
 
 from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor, squashed_gaussian_log_prob
 from workspace_rl.agents.critics import ContinuousQAgent

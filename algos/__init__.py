@@ -1,4 +1,10 @@
-"""Algorithms, one file each."""
+"""Algorithms, one file each.
+
+- `sac`: soft actor-critic.
+- `td3`: twin delayed deep deterministic policy gradient.
+- `ddpg`: deep deterministic policy gradient.
+- `dqn`: deep Q-networks, double and dueling.
+"""
 
 from workspace_rl.algos.ddpg import DDPG
 from workspace_rl.algos.dqn import DQN

@@ -2,7 +2,14 @@
 
     from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace
 
-The algorithms are in `workspace_rl.algos`, ready-made agents in `workspace_rl.agents`.
+The algorithms are in `workspace_rl.algos`, ready-made agents in `workspace_rl.agents`. What the files at the top do not
+hold stands in a room for each concern, whose first lines say what is in it (all of them: docs/architecture.md):
+
+- what an algorithm of one's own is made of: `training`, `algorithm`, `experience`, `learning`, `config`, `envs`;
+- what comes of training: `runs`, `policies`, `evaluation`, `films`, `report`, `comparison`, `plots`;
+- what looks at a composition before it runs: `inspection`;
+- what all are built on: `variables`, `basics`, `drawing`, `machine`, `messages`;
+- how people come in: `cli`, and `compat` for programs written for BBRL.
 """
 
 from importlib.metadata import PackageNotFoundError, version

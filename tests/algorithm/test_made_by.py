@@ -17,7 +17,7 @@ from tests.robustness.killed_runs import differences
 from workspace_rl import GymAgent, Run, load_policy, save_policy
 from workspace_rl.agents import SquashedGaussianActor
 from workspace_rl.algorithm.names import algorithm_name, find_algorithm, resolve_run_config
-from workspace_rl.algorithm.own import ways_on
+from workspace_rl.algorithm.own_algorithms import ways_on
 from workspace_rl.algos import SAC, TD3
 from workspace_rl.algos.sac import SACConfig
 from workspace_rl.basics.classes import class_name, find_allowed

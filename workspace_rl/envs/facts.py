@@ -43,7 +43,7 @@ def _names(value: Any) -> set[str]:
     return {name.strip("_") for name in getattr(value, "__dict__", {})}
 
 
-def warn_of_memory(facts: EnvironmentFacts, environment: str) -> None:
+def warn_of_statistics(facts: EnvironmentFacts, environment: str) -> None:
     """Warn if an environment has wrappers whose statistics are lost wherever environments are made anew."""
     for name in facts.with_memory:
         # From here, so that Python says it once, whoever asks.

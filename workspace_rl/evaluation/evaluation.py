@@ -13,7 +13,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.seeding import RandomState, checked_seeds
 from workspace_rl.composition import Agents, TemporalAgent
-from workspace_rl.envs.facts import warn_of_memory
+from workspace_rl.envs.facts import warn_of_statistics
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.envs.long_episodes import LongEpisodes
 from workspace_rl.errors import CompositionError
@@ -111,7 +111,7 @@ def evaluate(env_agent: GymAgent, policy: Agent, seeds: Sequence[int], **kwargs:
                     if long_episodes is None:
                         facts = env_agent.facts()
                         long_episodes = LongEpisodes(facts, env_agent.label)
-                        warn_of_memory(facts, env_agent.label)
+                        warn_of_statistics(facts, env_agent.label)
                     if bool(workspace.get("env/done", 0).all()):
                         break
                     if long_episodes.is_too_long(int(workspace.get("env/timestep", 0).max())):

@@ -5,19 +5,19 @@
 - `experience`: what fragments go into and batches come from.
 - `replay`: experience of off-policy algorithms: all that the ring still holds.
 - `rollout`: experience of on-policy algorithms: what was collected last.
-- `wrapper`: experience around another one, for what is done otherwise than by these.
+- `experience_wrapper`: experience around another one, for what is done otherwise than by these.
 - `replay_buffer`: the ring of frames, and the windows that are drawn from it.
 - `returns`: targets and advantages over several steps.
 """
 
 from workspace_rl.experience.collector import Collecting, Collector
 from workspace_rl.experience.experience import Experience
+from workspace_rl.experience.experience_wrapper import ExperienceWrapper
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.experience.replay import Replay
 from workspace_rl.experience.replay_buffer import ReplayBuffer
 from workspace_rl.experience.returns import gae, n_step_transitions
 from workspace_rl.experience.rollout import Rollout
-from workspace_rl.experience.wrapper import ExperienceWrapper
 
 __all__ = [
     "Collecting",

@@ -5,7 +5,7 @@ What users call:
 - `problems`: `check`, what is wrong.
 - `tables`: `describe`, who reads and writes what.
 - `diagrams`: `diagram`, the same as a picture.
-- `shown`: what tables and pictures have in common.
+- `wording`: what tables and pictures have in common.
 
 What these rest on, each on those below it:
 

@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Any
 
 from workspace_rl.inspection.recording.accesses import Access
-from workspace_rl.inspection.shown import notes_of, shown_parts, step_name
 from workspace_rl.inspection.tracing.inputs import Inputs
 from workspace_rl.inspection.tracing.tracer import trace
+from workspace_rl.inspection.wording import notes_of, shown_parts, step_name
 from workspace_rl.messages.text_table import aligned
 
 COLUMNS = ("agent", "", "variable", "at", "shape", "dtype", "where from")

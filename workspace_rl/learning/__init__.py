@@ -7,7 +7,7 @@
 - `target_networks`: networks that follow others.
 - `compiled`: updates as one graph.
 - `precision`: how exact matrix products are.
-- `watch`: updates watched for NaN and infinity.
+- `finite_watch`: updates watched for NaN and infinity.
 - `modes`: evaluation mode, and acting that changes nothing.
 - `state`: the state of modules and optimisers, by name and on its way.
 """

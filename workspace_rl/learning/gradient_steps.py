@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from workspace_rl.basics.arguments import require
 from workspace_rl.errors import ConfigError
-from workspace_rl.learning.watch import Steps
+from workspace_rl.learning.finite_watch import Steps
 
 
 def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: float | None = None) -> Tensor:

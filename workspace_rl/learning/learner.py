@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from workspace_rl.errors import DivergedError
 from workspace_rl.learning.compiled.update import CompiledUpdate, compile_update
+from workspace_rl.learning.finite_watch import Steps, UpdateWatch, non_finite_tensors
 from workspace_rl.learning.metrics import FINITE, STEPS, require_metrics
 from workspace_rl.learning.precision import matmul_precision
-from workspace_rl.learning.watch import Steps, UpdateWatch, non_finite_tensors
 from workspace_rl.workspace import Workspace
 
 Update = Callable[..., dict[str, Tensor]]
@@ -22,8 +22,8 @@ Update = Callable[..., dict[str, Tensor]]
 class Learner:
     """Does the updates of an algorithm, one for each batch.
 
-    What decides whether an update went wrong are its losses and gradient norms (see `learning.watch`). On a CPU it is
-    told at once; on other devices, which are not waited for, when `check` is called.
+    What decides whether an update went wrong are its losses and gradient norms (see `learning.finite_watch`). On a CPU
+    it is told at once; on other devices, which are not waited for, when `check` is called.
     """
 
     def __init__(

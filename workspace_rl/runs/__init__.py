@@ -2,10 +2,10 @@
 
 - `folder`: which files stand in the folder of a run, and how they are written and read.
 - `run`: `Run`: what can be done with one: go on with it, load its policies, score and film them.
-- `checkpoints`: what a run needs in order to go on as if it had never been stopped.
+- `checkpoints`: checkpoints on disk (what they hold: `training.parts.checkpointing`).
 - `other_machines`: what may change where a run goes on, and what is said of it.
 - `logger`: `Logger`: measurements over a run, into `metrics.csv` and TensorBoard.
-- `metrics_file`: `metrics.csv`: how names are written in it, and how it is read.
+- `metrics_file`: `metrics.csv`: how its lines are written, and how it is read.
 - `tensorboard_run`: what TensorBoard is told of a whole run.
 - `record`: what the folder of a run says, read as mere data: a stranger may have written it.
 - `groups`: runs that differ in their seeds alone, together.

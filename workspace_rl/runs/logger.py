@@ -15,7 +15,7 @@ from workspace_rl.basics.plain_data import told
 from workspace_rl.errors import MetricError
 from workspace_rl.machine.files import absolute, told_errors
 from workspace_rl.messages.printing import say
-from workspace_rl.runs.metrics_file import written_name
+from workspace_rl.runs.metrics_file import HEADER, line, written_name
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -66,7 +66,7 @@ class Logger:
         with told_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if not self._path.exists():
-                self._path.write_text("step,name,value\n", encoding="utf-8", newline="\n")
+                self._path.write_text(HEADER, encoding="utf-8", newline="\n")
 
     def add_scalar(self, name: str, value: float | Tensor, step: int, *, csv: bool = True) -> None:
         """Record a scalar at `step`; with `csv=False` for TensorBoard only (times, speeds).
@@ -113,7 +113,7 @@ class Logger:
         for at, name, value, csv in self._pending:
             number = float(value)
             if csv:
-                lines.append(f"{at},{written_name(name)},{number!r}\n")
+                lines.append(line(at, name, number))
             if self._folder is not None:
                 with told_errors(self._folder):
                     self.tensorboard().add_scalar(_tag(name), number, at)

@@ -1,4 +1,4 @@
-"""The file `metrics.csv` of a run: how names are written in it, and how it is read."""
+"""The file `metrics.csv` of a run, `step,name,value`: how its lines are written, and how it is read."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from workspace_rl.messages.installation import how_to_install
 if TYPE_CHECKING:
     import pandas as pd
 
+HEADER = "step,name,value\n"
 #: Characters that would end a line of `metrics.csv`, or that no text file can hold.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _QUOTED = re.compile(rf'[",\\]|{_UNWRITABLE.pattern}|^\s|\s$|^$')
+
+
+def line(step: int, name: str, value: float) -> str:
+    """Return the line of a measurement."""
+    return f"{step},{written_name(name)},{value!r}\n"
 
 
 def read_metrics(path: str | Path) -> dict[str, list[tuple[int, float]]]:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.agent import Agent
 from workspace_rl.algorithm.names import Algorithm, check_made_by, find_algorithm, resolve_run_config
-from workspace_rl.algorithm.own import vouched_for
+from workspace_rl.algorithm.own_algorithms import vouched_for
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.classes import allowed_list
 from workspace_rl.basics.plain_data import whole_number

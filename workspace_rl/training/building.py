@@ -18,7 +18,7 @@ from workspace_rl.algorithm.names import resolve_run_config
 from workspace_rl.basics.seeding import PARTS, TRAINING, RandomState
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.sources import read_config
-from workspace_rl.envs.facts import warn_of_memory
+from workspace_rl.envs.facts import warn_of_statistics
 from workspace_rl.errors import ConfigError
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.experience.collector import Collecting
@@ -82,7 +82,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
 
     def _build(self) -> None:
         """Build the agents, and what learns and scores them."""
-        warn_of_memory(self.train_env.facts(), self.train_env.label)
+        warn_of_statistics(self.train_env.facts(), self.train_env.label)
         require_actions(type(self), self.train_env, self.config.gym_env.env_name)
         self.build()
         require_policies(self)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workspace_rl.algorithm.names import Algorithm
-from workspace_rl.algorithm.own import ways_on
+from workspace_rl.algorithm.own_algorithms import ways_on
 from workspace_rl.config import RunConfig
 from workspace_rl.config.schema import flatten
 from workspace_rl.errors import WorkspaceRLError

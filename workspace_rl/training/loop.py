@@ -19,8 +19,8 @@ from workspace_rl.experience.fragment import Fragment
 from workspace_rl.learning.learner import Learner
 from workspace_rl.machine.interrupts import Stopped, StopRequest, stop_if_requested
 from workspace_rl.runs.checkpoints import Checkpoint
-from workspace_rl.training.parts.bad_numbers import explain
 from workspace_rl.training.parts.checkpointing import Checkpointing
+from workspace_rl.training.parts.divergence import explain
 from workspace_rl.training.parts.logs import Logs
 from workspace_rl.training.parts.progress import Progress
 from workspace_rl.training.parts.scoring import Scoring

@@ -9,8 +9,8 @@ from torch import nn
 
 from workspace_rl import ReplayBuffer, Workspace, minimise, setup_optimizer
 from workspace_rl.basics.seeding import RandomState
+from workspace_rl.learning.finite_watch import UpdateWatch
 from workspace_rl.learning.state.training_state import load_state, read_state
-from workspace_rl.learning.watch import UpdateWatch
 
 REFUSED = {"LBFGS", "SparseAdam", "Muon", "Optimizer"}
 OPTIMIZERS = [

@@ -5,5 +5,6 @@
 - `finite`: NaN and infinity.
 - `shared_environments`: environments that should be apart and are the same object.
 - `failures`: the error that says which environment failed.
-- `checked_env`, `checked_vector`: environments that are checked where others step them.
+- `checked_env`: an environment that is checked where others step it.
+- `checked_vector`: the same for vector environments.
 """

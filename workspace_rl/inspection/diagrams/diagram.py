@@ -10,10 +10,10 @@ from workspace_rl.drawing.figures import save_figure
 from workspace_rl.errors import RenderingError
 from workspace_rl.inspection.diagrams.phases import Phase, Step, phases_of
 from workspace_rl.inspection.diagrams.picture import draw
-from workspace_rl.inspection.shown import notes_of, step_name
 from workspace_rl.inspection.tracing.inputs import Inputs
 from workspace_rl.inspection.tracing.trace import Trace
 from workspace_rl.inspection.tracing.tracer import trace
+from workspace_rl.inspection.wording import notes_of, step_name
 from workspace_rl.machine.files import absolute, write_text
 from workspace_rl.messages.text_table import aligned
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from workspace_rl.inspection.recording.accesses import GIVEN, Access, Call
-from workspace_rl.inspection.shown import shown_parts, step_name
 from workspace_rl.inspection.tracing.trace import Trace
+from workspace_rl.inspection.wording import shown_parts, step_name
 
 #: Columns: one value, a variable at a step, None for all of its steps.
 Value = tuple[str, int | None]

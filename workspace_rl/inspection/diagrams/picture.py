@@ -9,7 +9,7 @@ from textwrap import wrap
 from workspace_rl.drawing.svg import Circle, Drawing, Line, Rectangle, Text, text_width
 from workspace_rl.inspection.diagrams.phases import Mark, Phase, Step, Value
 from workspace_rl.inspection.recording.accesses import GIVEN, REPLAYED
-from workspace_rl.inspection.shown import step_name
+from workspace_rl.inspection.wording import step_name
 
 EXPLANATION = "rows: what runs, in order; columns: variables at a step"
 COLOURS = {

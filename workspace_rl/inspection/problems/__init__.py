@@ -5,7 +5,7 @@
 - `failures`: errors that would come up.
 - `stored`: stored values that are missing, stale, or of the wrong step.
 - `written`: values that are written twice, or never.
-- `losses`: targets, masks and gradients.
+- `losses`: targets, masks, gradients, broadcasts, optimisers.
 - `running`: loops, exploration, changes in place.
 - `problem`: one problem, and the list that users get.
 """

@@ -4,6 +4,7 @@ PyBullet ships this environment for the older package ``gym`` only. Its classes 
 depend on ``gym`` and are used here unchanged; the environment around them follows PyBullet's ``minitaur_gym_env.py``.
 
 - `env`: the task: observations, actions, rewards, ends of episodes.
+- `options`: what it can be told.
 - `simulation`: how the robot is simulated: motors, time steps, resets.
 - `randomization`: physical parameters that are drawn anew at every reset.
 - `camera`: pictures.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workspace_rl.errors import DivergedError
-from workspace_rl.learning.watch import save_batch
+from workspace_rl.learning.finite_watch import save_batch
 from workspace_rl.runs.run import Run
 from workspace_rl.workspace import Workspace
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from workspace_rl import Workspace, minimise
 from workspace_rl.algos import SAC, TD3
 from workspace_rl.errors import NonFiniteError
-from workspace_rl.learning.watch import Steps, UpdateWatch
+from workspace_rl.learning.finite_watch import Steps, UpdateWatch
 from workspace_rl.plots import learning_curves
 from workspace_rl.report import write_report
 from workspace_rl.runs.metrics_file import read_metrics
