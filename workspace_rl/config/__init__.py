@@ -12,6 +12,15 @@
 
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import optimizer_option, option
+from workspace_rl.config.sources import load_config
 from workspace_rl.config.training_config import ActorCriticArchitecture, OffPolicyConfig, TrainingConfig
 
-__all__ = ["ActorCriticArchitecture", "OffPolicyConfig", "RunConfig", "TrainingConfig", "optimizer_option", "option"]
+__all__ = [
+    "ActorCriticArchitecture",
+    "OffPolicyConfig",
+    "RunConfig",
+    "TrainingConfig",
+    "load_config",
+    "optimizer_option",
+    "option",
+]
