@@ -204,6 +204,24 @@ def test_what_an_own_experience_adds_to_its_batches_is_known_to_checks(config):
     Weighed(config).train(progress=False)
 
 
+def test_what_it_adds_without_naming_it_is_told_where_to_name(config):
+    class Secretive(Weighing):
+        def __init__(self, inner):
+            super().__init__(inner)
+            self.added = {}
+
+    class Weighed(SAC):
+        def make_experience(self):
+            return Secretive(super().make_experience())
+
+        def update(self, batch):
+            batch.set_full("env/reward", batch["weight"] * batch["env/reward"])
+            return super().update(batch)
+
+    with pytest.raises(CompositionError, match="'weight', which nobody writes.* If Secretive adds it .* `added`"):
+        Weighed(config).train(progress=False)
+
+
 def test_batches_of_an_own_experience_are_learned_from(config):
     sac = CombinedSAC(config)
     learn, make_experience, made, seen = sac.learn, sac.make_experience, [], []
@@ -271,7 +289,7 @@ def making(method, part):
 @pytest.mark.parametrize(
     ("algorithm", "message"),
     [
-        (making("make_experience", lambda self: None), "Mine.make_experience returns nothing; an experience"),
+        (making("make_experience", lambda self: None), "Mine.make_experience returns nothing; an object of"),
         (making("make_experience", lambda self: Endless), "returns the class Endless, not an object of it"),
         (making("make_experience", lambda self: Nothing()), "Nothing does not implement batches: an experience takes"),
         (making("make_experience", lambda self: Endless()), "Endless, which lacks window: it is the number of steps"),
@@ -285,6 +303,11 @@ def test_what_is_no_part_is_told_before_anything_starts(algorithm, message, conf
     with pytest.raises(CompositionError, match=message):
         algorithm(config).train(progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_so_it_is_by_check(config):
+    with pytest.raises(CompositionError, match="Mine.make_experience returns nothing"):
+        check(making("make_experience", lambda self: None)(config))
 
 
 def test_what_is_no_fragment_is_told(config):

@@ -27,7 +27,7 @@ PARTS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "make_experience": (
-        "an experience, of a class derived from workspace_rl.experience.Experience",
+        "an object of a class derived from workspace_rl.experience.Experience",
         {
             "put(fragment)": "takes what was collected",
             "ready(n_transitions)": "says whether there is something to learn from",

@@ -106,9 +106,8 @@ class AlgorithmDefinition(ABC, Generic[Config]):
     #: The step at which the loop first logs.
     first_log: int = 0
 
-    @property
-    def batch_size(self) -> int:
-        """How many rows an update's products have."""
+    def rows_per_update(self) -> int:
+        """Return how many rows an update's products have."""
         return self.parameters.n_envs * self.parameters.n_steps
 
     def planned_updates(self) -> int:

@@ -15,8 +15,7 @@ from workspace_rl.config import RunConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.errors import ConfigError, did_you_mean
 
-Algorithm = type[AlgorithmDefinition[Any]]
-
+AlgorithmClass = type[AlgorithmDefinition[Any]]
 
 #: The library's algorithms by their names in configurations; imported when they are asked for, like a user's own.
 LIBRARY = {
@@ -28,17 +27,17 @@ LIBRARY = {
 
 
 @functools.cache
-def all_algorithms() -> dict[str, Algorithm]:
+def all_algorithms() -> dict[str, AlgorithmClass]:
     """Return the library's algorithms by their names in configurations."""
     return {name: import_class(full_name) for name, full_name in LIBRARY.items()}
 
 
-def algorithm_name(algorithm: Algorithm) -> str:
+def algorithm_name(algorithm: AlgorithmClass) -> str:
     """Return what the runs of an algorithm record: "sac" for the library's own, "module:Class" for others."""
     return next((name for name, one in all_algorithms().items() if one is algorithm), class_name(algorithm))
 
 
-def find_algorithm(name: object, allow: Sequence[str | type] = ()) -> Algorithm:
+def find_algorithm(name: object, allow: Sequence[str | type] = ()) -> AlgorithmClass:
     """Return the algorithm called `name`.
 
     One of the library's ("sac") needs no leave. One of the user's own ("my_module:MyAlgorithm") must be known to the
@@ -76,7 +75,7 @@ def find_algorithm(name: object, allow: Sequence[str | type] = ()) -> Algorithm:
     return found
 
 
-def resolve_run_config(algorithm: Algorithm, given: Mapping[str, Any] | DictConfig) -> RunConfig:
+def resolve_run_config(algorithm: AlgorithmClass, given: Mapping[str, Any] | DictConfig) -> RunConfig:
     """Check and complete a configuration for `algorithm`; its `algo` then is what the algorithm's runs record.
 
     Raises:
@@ -96,7 +95,7 @@ def resolve_run_config(algorithm: Algorithm, given: Mapping[str, Any] | DictConf
     return config
 
 
-def check_made_by(recorded: object, algorithm: Algorithm, run: object) -> None:
+def check_made_by(recorded: object, algorithm: AlgorithmClass, run: object) -> None:
     """Compare the class that a run records with the one that is to go on with it.
 
     Raises:
@@ -117,7 +116,7 @@ def described(name: object) -> str:
     return f"{name} ({class_name(library[name])})" if isinstance(name, str) and name in library else str(name)
 
 
-def _may_be_called(algorithm: Algorithm, asked: object, default: str) -> bool:
+def _may_be_called(algorithm: AlgorithmClass, asked: object, default: str) -> bool:
     """Return whether a configuration that says `asked` may be given to an algorithm."""
     if asked in ("", default, algorithm_name(algorithm)):
         return True
@@ -129,7 +128,7 @@ def _may_be_called(algorithm: Algorithm, asked: object, default: str) -> bool:
     return is_called(algorithm, asked) or _attribute(asked) is algorithm
 
 
-def _own_label(algorithm: Algorithm) -> tuple[str, bool]:
+def _own_label(algorithm: AlgorithmClass) -> tuple[str, bool]:
     """Return what an algorithm's schema calls it, and whether that is a name of its own."""
     default = algorithm.config_class.__dataclass_fields__["algo"]
     name = str(default.default)

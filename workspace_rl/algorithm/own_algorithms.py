@@ -9,12 +9,12 @@ from pathlib import Path
 
 from torch import nn
 
-from workspace_rl.algorithm.names import Algorithm, algorithm_name
+from workspace_rl.algorithm.names import AlgorithmClass, algorithm_name
 from workspace_rl.basics.classes import class_name, is_trusted, stood_in_a_program
 from workspace_rl.envs.gym_agent import GymAgent
 
 
-def vouched_for(algorithm: Algorithm) -> list[type]:
+def vouched_for(algorithm: AlgorithmClass) -> list[type]:
     """Return the agents and layers that the module of a user's own algorithm knows, except environments.
 
     Whoever trusts the algorithm trusts what it is made of. Environments import what their arguments name.
@@ -25,7 +25,7 @@ def vouched_for(algorithm: Algorithm) -> list[type]:
     return [one for one in classes if issubclass(one, nn.Module) and not issubclass(one, GymAgent)]
 
 
-def ways_on(path: Path, name: str, algorithm: Algorithm, which: str, made_of: Sequence[type]) -> list[str]:
+def ways_on(path: Path, name: str, algorithm: AlgorithmClass, which: str, made_of: Sequence[type]) -> list[str]:
     """Return what goes on with a run, scores it and films it, whoever made it.
 
     Args:

@@ -38,7 +38,7 @@ def algorithm_of(options: argparse.Namespace) -> Algorithm[Any]:
     return algorithm
 
 
-def named_algorithm(name: Any) -> names.Algorithm:
+def named_algorithm(name: Any) -> names.AlgorithmClass:
     """Return the algorithm that the user has named, who trusts it by that."""
     return names.find_algorithm(name, [name] if isinstance(name, str) else [])
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from omegaconf import DictConfig, OmegaConf
 
 from workspace_rl.agent import Agent
-from workspace_rl.algorithm.names import Algorithm, check_made_by, find_algorithm, resolve_run_config
+from workspace_rl.algorithm.names import AlgorithmClass, check_made_by, find_algorithm, resolve_run_config
 from workspace_rl.algorithm.own_algorithms import vouched_for
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.classes import allowed_list
@@ -38,12 +38,14 @@ class Run(RunFolder):
     """A run: its folder, whose files `RunFolder` lists, and what can be done with it."""
 
     #: The class that made the run, as far as it was opened rather than created.
-    algorithm: Algorithm | None = None
+    algorithm: AlgorithmClass | None = None
     #: What its policies may be built from, besides the library's own.
     _allow: Sequence[str | type] = ()
 
     @checked(error=RunFolderError, unless=("allow",))
-    def __init__(self, path: str | Path, allow: Sequence[str | type] = (), *, made_by: Algorithm | None = None) -> None:
+    def __init__(
+        self, path: str | Path, allow: Sequence[str | type] = (), *, made_by: AlgorithmClass | None = None
+    ) -> None:
         """Open the run in the folder `path`.
 
         Args:

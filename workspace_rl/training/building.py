@@ -121,7 +121,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
         if self.config.matmul_precision != "auto":
             return self.config.matmul_precision
         modules = self.members(torch.nn.Module).values()
-        return choose_matmul_precision(layer_shapes(modules, self.batch_size), self.device)
+        return choose_matmul_precision(layer_shapes(modules, self.rows_per_update()), self.device)
 
     def _update(self, batch: Workspace, **flags: Any) -> dict[str, Tensor]:
         # Looked up at each update: it may be replaced on the object.

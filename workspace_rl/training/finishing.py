@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workspace_rl.algorithm.names import Algorithm
+from workspace_rl.algorithm.names import AlgorithmClass
 from workspace_rl.algorithm.own_algorithms import ways_on
 from workspace_rl.config import RunConfig
 from workspace_rl.config.schema import flatten
@@ -84,7 +84,7 @@ def finish(
     return TrainingResult(run.path, progress.steps, *outcome)
 
 
-def say_ways_on(run: Run, algorithm: Algorithm, made_of: Sequence[type], *, has_best: bool) -> None:
+def say_ways_on(run: Run, algorithm: AlgorithmClass, made_of: Sequence[type], *, has_best: bool) -> None:
     """Say how to go on with a run that was ended early, and how its policy is scored and filmed."""
     which = "best" if has_best else "latest"
     ways = ways_on(run.path, run.config.algo, algorithm, which, made_of)

@@ -33,9 +33,8 @@ class OffPolicyAlgorithm(Algorithm[Config]):
         """The step at which learning starts."""
         return self.parameters.learning_starts
 
-    @property
-    def batch_size(self) -> int:
-        """Windows in a batch."""
+    def rows_per_update(self) -> int:
+        """Return how many windows a batch has."""
         return self.parameters.batch_size
 
     def make_experience(self) -> Replay:

@@ -34,7 +34,8 @@ def check(target: Any, inputs: Inputs = None, *, strict: bool = False, **kwargs:
         **kwargs: given to the agent or function.
 
     Raises:
-        CompositionError: `strict`, and there are problems; or `target` or `inputs` are nothing that can be traced.
+        CompositionError: `strict`, and there are problems; or `target` or `inputs` are nothing that can be traced, or
+            an algorithm's experience cannot do what the loop asks of it.
     """
     traced = trace(target, inputs, **kwargs)
     problems = _problems_of(traced)

@@ -74,6 +74,8 @@ def _missing(traced: Trace, failure: Failure, later: Call | None) -> Problem:
     hint = did_you_mean(variable, [one for one in known if one != variable])
     if call.part.startswith("update") and traced.stored:
         way_out = f"Run the agent that writes it, or store it: {traced.stored_by} has {', '.join(traced.stored)}."
+        if traced.adder:
+            way_out += f" If {traced.adder} adds it to batches, name it in its attribute `added`."
     else:
         way_out = "Add the agent that writes it before, or name it in inputs= if it comes from outside."
     return Problem("never written", f"{what}, which nobody writes.{hint} {way_out}", True)

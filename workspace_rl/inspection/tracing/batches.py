@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from workspace_rl.algorithm.contract import require_part
+from workspace_rl.basics.classes import is_trusted
 from workspace_rl.experience.experience import Experience
 from workspace_rl.inspection.tracing.layouts import BATCH, Layout, Layouts
 
@@ -25,6 +27,8 @@ class ExampleBatch:
     layouts: Layouts
     #: What collecting should write, and does not: without it there is no batch.
     missing: list[str]
+    #: The class that may add variables to batches, where it is the user's own.
+    adder: str = ""
 
 
 def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
@@ -35,8 +39,12 @@ def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
     Args:
         algorithm: its `make_experience` says what is kept, and how long batches are.
         collected: the layouts of all variables after some steps of collecting, `[T, n_envs, ...]`.
+
+    Raises:
+        CompositionError: `make_experience` returns something that cannot do what the loop asks of it.
     """
     experience = algorithm.make_experience()
+    require_part(type(algorithm), "make_experience", experience)
     stored, window = [*experience.variables], experience.window
     # An experience of a class of its own need not derive from the library's.
     kind, batch_kind = (getattr(experience, name, getattr(Experience, name)) for name in ("kind", "batch_kind"))
@@ -51,4 +59,5 @@ def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
         for name, (shape, dtype) in getattr(experience, "added", {}).items()
     }
     missing = [name for name in names if name not in collected]
-    return ExampleBatch(kind, batch_kind, stored_by, stored, window, layouts, missing)
+    adder = "" if is_trusted(type(experience)) else type(experience).__name__
+    return ExampleBatch(kind, batch_kind, stored_by, stored, window, layouts, missing, adder)

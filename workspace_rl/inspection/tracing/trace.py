@@ -71,6 +71,8 @@ class Trace:
     kept_in: str = "replay buffer"
     batch_kind: str = "a replayed batch of transitions"
     stored_by: str = "stored_variables"
+    #: The class that may add variables to batches, where it is the user's own.
+    adder: str = ""
     #: The number of frames of a batch, 0 where nothing is learned from.
     window: int = 0
     #: The variables that are kept to be learned from.

@@ -41,7 +41,8 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
         **kwargs: given to the agent or function.
 
     Raises:
-        CompositionError: `target` is nothing that could be traced, or `inputs` is none of these.
+        CompositionError: `target` is nothing that could be traced, or `inputs` is none of these; or an algorithm's
+            experience cannot do what the loop asks of it.
     """
     layouts = input_layouts(inputs)
     traced = _Tracer(target, fake=True).run(layouts, kwargs)
@@ -165,6 +166,7 @@ class _Tracer:
         example = example_batch(algorithm, collected)
         self.trace.kept_in, self.trace.batch_kind = example.kind, example.batch_kind
         self.trace.stored_by, self.trace.stored, self.trace.window = example.stored_by, example.stored, example.window
+        self.trace.adder = example.adder
         for name, optimizer in algorithm.members(torch.optim.Optimizer).items():
             self.updates.watch_optimizer(optimizer, name)
         if "update" in vars(self.target):
