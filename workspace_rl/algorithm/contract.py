@@ -98,7 +98,7 @@ def require_policies(algorithm: Any) -> None:
         CompositionError: one is missing, or no agent.
     """
     who = type(algorithm).__name__
-    for name in algorithm.policies:
+    for name in type(algorithm).policies:  # an object may have policies of its own
         found = getattr(algorithm, name, None)
         if not is_agent(found):
             what = "nothing" if found is None else type(found).__name__
