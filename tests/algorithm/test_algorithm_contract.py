@@ -127,6 +127,40 @@ def test_what_a_class_does_not_say_is_told(lacks, message):
         misspelt(PLAIN)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "learner",
+        "members",
+        "n_updates",
+        "parts",
+        "progress",
+        "random_steps",
+        "run",
+        "scoring",
+        "steps",
+        "training_state",
+    ],
+)
+def test_names_that_the_loop_needs_are_told(name):
+    class Naming(Plain):
+        def build(self):
+            super().build()
+            setattr(self, name, [1])
+
+    with pytest.raises(CompositionError, match=f"Naming.build sets self.{name}, which the loop uses .* self.my_{name}"):
+        Naming(PLAIN)
+
+
+def test_attributes_of_one_s_own_and_replaced_methods_are_no_names_of_the_loop():
+    class Naming(Plain):
+        def build(self):
+            super().build()
+            self.batch_size, self.policies, self.update = 3, [self.policy], lambda batch: {}
+
+    assert Naming(PLAIN).batch_size == 3
+
+
 @pytest.mark.parametrize("has", [(), ("build",), ("update",)])
 def test_what_a_class_does_not_do_is_told(has):
     said = {"config_class": PlainConfig, "action_kind": "continuous", **{name: getattr(Plain, name) for name in has}}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from workspace_rl.agent import is_agent
@@ -42,6 +46,8 @@ PARTS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
 }
+#: Attributes of objects that the loop sets and uses.
+_OF_THE_LOOP = ("progress", "run", "scoring")
 #: What there is for the actions of an environment.
 _FOR_ACTIONS = {
     "continuous": "SAC, TD3 and DDPG are for continuous ones; {classname: DiscretizeAction, bins: 5} in "
@@ -89,6 +95,38 @@ def require_actions(algorithm: type, env: GymAgent, env_name: str) -> None:
             f"{algorithm.__name__} needs {needed} actions, but {env_name!r} has {env.action_space}. "
             f"{_FOR_ACTIONS[env.action_kind]}"
         )
+
+
+@contextlib.contextmanager
+def names_kept_free(algorithm: Any) -> Iterator[None]:
+    """Look whether `build`, which runs within the block, gives attributes names that the loop needs.
+
+    Methods may be replaced by others.
+
+    Raises:
+        CompositionError: it does.
+    """
+    before = {name: getattr(algorithm, name, None) for name in _OF_THE_LOOP}
+    try:
+        yield
+    except AttributeError as error:
+        # Python does not say by itself whose property cannot be set.
+        found = re.match(r"property '(\w+)' of '(.*)' object has no setter", str(error))
+        if found is not None and found[2] == type(algorithm).__qualname__:
+            raise _taken(algorithm, found[1]) from error
+        raise
+    for name, value in vars(algorithm).items():
+        known = getattr(type(algorithm), name, None)
+        used = isinstance(known, functools.cached_property) or (inspect.isfunction(known) and not callable(value))
+        if used or (name in before and value is not before[name]):
+            raise _taken(algorithm, name)
+
+
+def _taken(algorithm: Any, name: str) -> CompositionError:
+    return CompositionError(
+        f"{type(algorithm).__name__}.build sets self.{name}, which the loop uses for itself: give it another name, "
+        f"self.my_{name} say."
+    )
 
 
 def require_policies(algorithm: Any) -> None:

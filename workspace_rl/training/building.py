@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from workspace_rl.algorithm.contract import require_actions, require_part, require_policies
+from workspace_rl.algorithm.contract import names_kept_free, require_actions, require_part, require_policies
 from workspace_rl.algorithm.definition import AlgorithmDefinition, Config
 from workspace_rl.algorithm.names import resolve_run_config
 from workspace_rl.basics.seeding import PARTS, TRAINING, RandomState
@@ -84,7 +84,8 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
         """Build the agents, and what learns and scores them."""
         warn_of_statistics(self.train_env.facts(), self.train_env.label)
         require_actions(type(self), self.train_env, self.config.gym_env.env_name)
-        self.build()
+        with names_kept_free(self):
+            self.build()
         require_policies(self)
         for name, module in self.members(torch.nn.Module).items():
             require_created(module, name)
