@@ -57,12 +57,14 @@ def test_fragments_of_several_environments_stand_side_by_side():
             number=5,
             version=6,
             episodes=lambda n=n: Episodes(torch.full((n,), 2.0), torch.full((n,), 3.0)),
+            state={"memory": torch.full((n, 1), float(n))},
         )
         for n in (1, 2)
     ]
     both = Fragment.side_by_side(parts)
     assert both["x"].tolist() == [[0, 0, 1], [1, 2, 3], [2, 4, 5]]
     assert (both.n_transitions, both.number, both.version) == (3, 5, 6)
+    assert both.state["memory"].tolist() == [[1], [2], [2]]
     assert both.episodes.returns.tolist() == [2, 2, 2] and both.episodes.lengths.tolist() == [3, 3, 3]
     with pytest.raises(CompositionError, match="there is none"):
         Fragment.side_by_side([])

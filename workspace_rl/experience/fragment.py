@@ -49,7 +49,7 @@ class Fragment(Workspace):
             number: how many fragments it has handed over before.
             version: the number of the update that made the weights which acted.
             episodes: returns what is known of the episodes that ended in the frames, if somebody asks.
-            state: the policy's state before the first frame, for policies that have one.
+            state: the policy's state before the first frame, `[B, ...]` by name, for policies that have one.
         """
         super().__init__()
         if frames is not None:
@@ -84,4 +84,5 @@ class Fragment(Workspace):
             number=parts[0].number,
             version=parts[0].version,
             episodes=lambda: Episodes(*map(torch.cat, zip(*(one.episodes for one in parts), strict=True))),
+            state={name: torch.cat([one.state[name] for one in parts]) for name in parts[0].state},
         )
