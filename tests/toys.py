@@ -106,6 +106,26 @@ class DrawingEnv(TargetEnv):
         return observation, reward + self.offset, *rest
 
 
+class Endless(gym.Env):
+    """Never ends by itself; a step pays 1."""
+
+    observation_space = gym.spaces.Box(-9, 9, (1,), np.float32)
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 1.0, False, False, {}
+
+    def render(self):
+        return np.zeros((32, 32, 3), np.uint8)
+
+
 class ConstantAgent(Agent):
     """Writes the same action for every environment."""
 

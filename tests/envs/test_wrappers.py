@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from tests.robustness.killed_runs import differences
 from tests.runs.test_checkpoint import train_until
-from tests.toys import SpaceEnv
+from tests.toys import Endless, SpaceEnv
 from workspace_rl import GymAgent, Run, Workspace, inspection
 from workspace_rl.algos import ALGORITHMS, DQN, SAC
 from workspace_rl.cli import main
@@ -30,26 +30,6 @@ class Cards(SpaceEnv):
 
     def __init__(self):
         super().__init__(gym.spaces.Tuple([gym.spaces.Discrete(3), gym.spaces.Discrete(2)]), gym.spaces.Discrete(2))
-
-
-class Endless(gym.Env):
-    """Never ends by itself; a step pays 1."""
-
-    observation_space = gym.spaces.Box(-9, 9, (1,), np.float32)
-    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
-
-    def __init__(self, render_mode=None):
-        self.render_mode = render_mode
-
-    def reset(self, *, seed=None, options=None):
-        return np.zeros(1, np.float32), {}
-
-    def step(self, action):
-        return np.zeros(1, np.float32), 1.0, False, False, {}
-
-    def render(self):
-        return np.zeros((32, 32, 3), np.uint8)
 
 
 class Doubled(gym.Wrapper):
