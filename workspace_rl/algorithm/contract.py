@@ -83,13 +83,13 @@ def require_declared(algorithm: type) -> None:
         )
 
 
-def require_actions(algorithm: type, env: GymAgent, env_name: str) -> None:
+def require_actions(algorithm: Any, env: GymAgent, env_name: str) -> None:
     """Look whether an algorithm is for the actions of an environment.
 
     Raises:
         UnsupportedSpaceError: it is not.
     """
-    needed = algorithm.action_kind  # type: ignore[attr-defined]
+    needed = algorithm.action_kind
     if env.action_kind != needed:
         raise UnsupportedSpaceError(
             f"{algorithm.__name__} needs {needed} actions, but {env_name!r} has {env.action_space}. "

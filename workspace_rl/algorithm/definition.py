@@ -101,10 +101,15 @@ class AlgorithmDefinition(ABC, Generic[Config]):
             seed=self.parameters.seed,
         )
 
-    #: Steps with random actions at the beginning.
-    random_steps: int = 0
-    #: The step at which the loop first logs.
-    first_log: int = 0
+    @property
+    def random_steps(self) -> int:
+        """Steps with random actions at the beginning."""
+        return 0
+
+    @property
+    def first_log(self) -> int:
+        """The step at which the loop first logs."""
+        return 0
 
     def rows_per_update(self) -> int:
         """Return how many rows an update's products have."""

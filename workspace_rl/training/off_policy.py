@@ -24,12 +24,12 @@ class OffPolicyAlgorithm(Algorithm[Config]):
     stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
 
     @property
-    def random_steps(self) -> int:  # type: ignore[override]
+    def random_steps(self) -> int:
         """Steps with random actions at the beginning."""
         return self.parameters.random_steps
 
     @property
-    def first_log(self) -> int:  # type: ignore[override]
+    def first_log(self) -> int:
         """The step at which learning starts."""
         return self.parameters.learning_starts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from workspace_rl.agent import Agent
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.policies import save_policy
+from workspace_rl.runs.folder import Which
 from workspace_rl.runs.run import Run
 from workspace_rl.training.parts.progress import Progress
 
@@ -36,6 +37,6 @@ class Selection:
         save_policy(self._policy, self._run.path / "latest")
         self._save_scores("latest", evaluation)
 
-    def _save_scores(self, which: str, evaluation: Evaluation | None) -> None:
+    def _save_scores(self, which: Which, evaluation: Evaluation | None) -> None:
         selection = evaluation and evaluation.as_dict()
-        self._run.save_scores(which, step=self._progress.steps, selection=selection, final=None)  # type: ignore[arg-type]
+        self._run.save_scores(which, step=self._progress.steps, selection=selection, final=None)
