@@ -32,6 +32,7 @@ def test_fragments_follow_each_other_and_count_their_transitions(ending):
     assert steps_of(second) == [[1, 2], [4, 5]] and second.n_transitions == 2 + 2
     assert steps_of(third) == [[0, 1, 2, 0], [0, 1, 2, 3]] and third.n_transitions == 2 + 3
     assert [one.number for one in (first, second, third)] == [0, 1, 2] and collector.n_transitions == 14
+    assert [one.begins_anew for one in (first, second, third)] == [True, False, False]
     assert first["env/reward"].T.tolist() == [[0, 1, 2, 0], [0, 1, 2, 3]]
 
 
@@ -121,6 +122,7 @@ def test_new_episodes_begin_with_a_frame_of_their_own():
     collector.restart(8)
     fragment = collector.collect(2)
     assert steps_of(fragment) == [[0, 1, 2], [0, 1, 2]] and fragment.n_transitions == 4 and fragment.number == 1
+    assert fragment.begins_anew and not collector.collect(2).begins_anew
 
 
 def test_acting_is_in_evaluation_mode_unless_modes_are_kept():

@@ -38,15 +38,17 @@ def test_episodes_are_summed_up_once_and_only_if_somebody_asks():
 
 def test_nothing_is_known_unless_it_is_said():
     fragment = Fragment(frames())
-    assert (fragment.n_transitions, fragment.collector, fragment.number, fragment.version) == (-1, 0, 0, 0)
+    assert (fragment.n_transitions, fragment.collector, fragment.number, fragment.version) == (-1, 0, None, 0)
+    assert not fragment.begins_anew
     assert len(fragment.episodes.returns) == len(fragment.episodes.lengths) == 0 and fragment.state == {}
     assert not Fragment()
 
 
 def test_what_is_cut_out_of_it_has_no_origin():
-    part = Fragment(frames(), n_transitions=4, number=3, version=2, state={"memory": torch.ones(2)}).subtime(1)
+    whole = Fragment(frames(), n_transitions=4, number=3, version=2, begins_anew=True, state={"h": torch.ones(2)})
+    part = whole.subtime(1)
     assert part["x"].tolist() == [[2, 3], [4, 5]]
-    assert (part.n_transitions, part.number, part.version, part.state) == (-1, 0, 0, {})
+    assert (part.n_transitions, part.number, part.version, part.begins_anew, part.state) == (-1, None, 0, False, {})
 
 
 def test_fragments_of_several_environments_stand_side_by_side():
@@ -56,6 +58,7 @@ def test_fragments_of_several_environments_stand_side_by_side():
             n_transitions=n,
             number=5,
             version=6,
+            begins_anew=n == 2,
             episodes=lambda n=n: Episodes(torch.full((n,), 2.0), torch.full((n,), 3.0)),
             state={"memory": torch.full((n, 1), float(n))},
         )
@@ -63,7 +66,8 @@ def test_fragments_of_several_environments_stand_side_by_side():
     ]
     both = Fragment.side_by_side(parts)
     assert both["x"].tolist() == [[0, 0, 1], [1, 2, 3], [2, 4, 5]]
-    assert (both.n_transitions, both.number, both.version) == (3, 5, 6)
+    assert (both.n_transitions, both.number, both.version, both.begins_anew) == (3, 5, 6, True)
+    assert not Fragment.side_by_side([Fragment(frames()), Fragment(frames())]).begins_anew
     assert both.state["memory"].tolist() == [[1], [2], [2]]
     assert both.episodes.returns.tolist() == [2, 2, 2] and both.episodes.lengths.tolist() == [3, 3, 3]
     with pytest.raises(CompositionError, match="there is none"):

@@ -133,6 +133,7 @@ class Collector:
         returns: list[np.ndarray] = []
         self.env_agent.returns_log = returns
         n_running = 0  # environments whose episode goes on after the last frame
+        begins_anew = self._last_frame is None
         if self._last_frame is None:
             workspace, first = Workspace(), 0
             agent(workspace, t=0, n_steps=n_steps + 1, step=self.n_transitions)
@@ -143,9 +144,9 @@ class Collector:
         self.env_agent.returns_log = None
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
         self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
-        return self._fragment(workspace.subtime(first), n_running, returns)
+        return self._fragment(workspace.subtime(first), n_running, returns, begins_anew)
 
-    def _fragment(self, frames: Workspace, n_running: int, returns: list[np.ndarray]) -> Fragment:
+    def _fragment(self, frames: Workspace, n_running: int, returns: list[np.ndarray], begins_anew: bool) -> Fragment:
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
         n_transitions = n_running + _n_running(frames.get_full("env/done")[:-1])
         fragment = Fragment(
@@ -153,6 +154,7 @@ class Collector:
             n_transitions=n_transitions,
             number=self._n_fragments,
             version=self._version,
+            begins_anew=begins_anew,
             episodes=functools.partial(_episodes, frames, returns),
         )
         self.n_transitions += n_transitions

@@ -26,7 +26,7 @@ class Fragment(Workspace):
     """The frames that are new of one collector's environments, `[T, B, ...]`: a workspace that knows its origin.
 
     Consecutive fragments of a collector belong together: the first frame of one follows the last frame of the one
-    before, unless the environments began anew in between. What is cut out of a fragment has no origin any more.
+    before, unless it `begins_anew`. What is cut out of a fragment has no origin any more.
     """
 
     def __init__(
@@ -35,8 +35,9 @@ class Fragment(Workspace):
         *,
         n_transitions: int = -1,
         collector: int = 0,
-        number: int = 0,
+        number: int | None = None,
         version: int = 0,
+        begins_anew: bool = False,
         episodes: Callable[[], Episodes] | None = None,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -46,8 +47,10 @@ class Fragment(Workspace):
             frames: the frames, `[T, B, ...]`.
             n_transitions: how many transitions lead to them, summed over environments; -1 where nobody has counted.
             collector: the number of the collector.
-            number: how many fragments it has handed over before.
+            number: how many fragments it has handed over before, by which one that comes twice is told from a new
+                one, and one that was lost is missed; None where nobody has counted.
             version: the number of the update that made the weights which acted.
+            begins_anew: whether the first frame follows nothing, as after a reset of all environments.
             episodes: returns what is known of the episodes that ended in the frames, if somebody asks.
             state: the policy's state before the first frame, `[B, ...]` by name, for policies that have one.
         """
@@ -56,6 +59,7 @@ class Fragment(Workspace):
             self._variables = frames._variables
         self.n_transitions = n_transitions
         self.collector, self.number, self.version = collector, number, version
+        self.begins_anew = begins_anew
         self._episodes = episodes
         self.state = dict(state or {})
 
@@ -68,7 +72,7 @@ class Fragment(Workspace):
     def side_by_side(fragments: Iterable[Fragment]) -> Fragment:
         """Return the fragments of several environments, all of the same steps, as one whose batch is theirs in a row.
 
-        Its number and its version are those of the first one.
+        Its number and its version are those of the first one; it begins anew where one of them does.
 
         Raises:
             CompositionError: there is none.
@@ -83,6 +87,7 @@ class Fragment(Workspace):
             collector=parts[0].collector,
             number=parts[0].number,
             version=parts[0].version,
+            begins_anew=any(one.begins_anew for one in parts),
             episodes=lambda: Episodes(*map(torch.cat, zip(*(one.episodes for one in parts), strict=True))),
             state={name: torch.cat([one.state[name] for one in parts]) for name in parts[0].state},
         )
