@@ -114,6 +114,10 @@ class EnvironmentContractError(EnvironmentFailedError, TypeError):
     """An environment returns something else than gymnasium's interface, or its own spaces, promise."""
 
 
+class CollectorError(WorkspaceRLError, RuntimeError):
+    """Collectors cannot be started, or have failed too often; the message names one, where it lived, and its error."""
+
+
 class NonFiniteError(WorkspaceRLError, FloatingPointError):
     """A NaN or an infinity stands where learning needs finite numbers."""
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workspace_rl import Workspace
-from workspace_rl.errors import CompositionError, DivergedError, EnvironmentFailedError
+from workspace_rl.errors import DivergedError, EnvironmentFailedError
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.experience import Fragment
 from workspace_rl.machine.interrupts import Stopped
@@ -46,8 +46,8 @@ class Checkpoints(Part):
         return self._answers["due"]()
 
 
-def ten_steps(n_steps, *, step, random):
-    return Fragment(Workspace(), n_transitions=10)
+def ten_steps(step):
+    return [Fragment(Workspace(), n_transitions=10)]
 
 
 def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkpoints=True, **others):
@@ -56,10 +56,7 @@ def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkp
     `others` are when to do what (`log=30`), and what parts do otherwise (`learner={"check": ...}`).
     """
     events, answers, saved = [], others, []
-    random, log, evaluation, checkpoint = (
-        others.pop(name, usual)
-        for name, usual in (("random", 0), ("log", 1000), ("evaluation", 1000), ("checkpoint", 1000))
-    )
+    log, evaluation, checkpoint = (others.pop(name, 1000) for name in ("log", "evaluation", "checkpoint"))
 
     def part(kind, name, **usual):
         return kind(name, events, **usual | answers.get(name, {}))
@@ -78,9 +75,9 @@ def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkp
     progress = Progress(Due(log, evaluation, checkpoint))
     run = SimpleNamespace(path=tmp_path, checkpoints=SimpleNamespace(steps=lambda: []))
     loop = Loop(
-        Pace(total, 5, random, log, evaluation, scores),
+        Pace(total, log, evaluation, scores),
         progress,
-        collector=part(Part, "collector", collect=ten_steps),
+        collectors=part(Part, "collectors", collect=ten_steps),
         experience=part(
             Part, "experience", ready=lambda steps: steps >= learns_from, batches=lambda: iter([Workspace()] * updates)
         ),
@@ -124,20 +121,30 @@ def test_a_round_collects_keeps_learns_and_hands_the_weights_over(tmp_path):
     loop, events = a_loop(tmp_path, total=10, updates=2, scores=False)
     loop.run(GOING)
     assert names(events)[:9] == [
-        "collector.collect", "experience.put", "logs.fragment", "experience.ready", "experience.batches",
+        "collectors.collect", "experience.put", "logs.fragment", "experience.ready", "experience.batches",
         "learn", "logs.update", "learn", "logs.update",
     ]  # fmt: skip
-    assert events[9] == ("collector.load_policy", "policy", 2) and loop.progress.n_updates == 2
-    assert events[0] == ("collector.collect", 5, 0, False) and loop.progress.steps == 10
+    assert events[9] == ("collectors.load_policy", "policy", 2) and loop.progress.n_updates == 2
+    assert events[0] == ("collectors.collect", 0) and loop.progress.steps == 10
 
 
-def test_actions_are_random_at_first_and_nothing_is_learned_before_the_experience_is_ready(tmp_path):
-    loop, events = a_loop(tmp_path, total=50, random=20, learns_from=30)
+def test_nothing_is_learned_before_the_experience_is_ready(tmp_path):
+    loop, events = a_loop(tmp_path, total=50, learns_from=30)
     loop.run(GOING)
-    assert [one[2:] for one in events if one[0] == "collector.collect"] == [
-        (0, True), (10, True), (20, False), (30, False), (40, False),
-    ]  # fmt: skip
-    assert steps_of(events, "learn") == steps_of(events, "collector.load_policy") == [30, 40, 50]
+    assert [one[1] for one in events if one[0] == "collectors.collect"] == [0, 10, 20, 30, 40]
+    assert steps_of(events, "learn") == steps_of(events, "collectors.load_policy") == [30, 40, 50]
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_each_fragment_brings_its_batches_and_without_any_there_may_be_some_still(n, tmp_path):
+    turns = iter([3, n])
+    loop, events = a_loop(tmp_path, total=40, collectors={"collect": lambda step: ten_steps(step) * next(turns, 1)})
+    loop.run(GOING)
+    puts_and_updates = [one for one in names(events) if one in ("experience.put", "learn")]
+    assert puts_and_updates == (["experience.put"] * 3 + ["learn"] * 3) + (
+        ["learn", "experience.put", "learn"] if n == 0 else ["experience.put"] * 3 + ["learn"] * 3
+    )
+    assert names(events).count("collectors.load_policy") == (3 if n == 0 else 2)
 
 
 def test_logs_scores_and_checkpoints_come_when_they_are_due(tmp_path):
@@ -151,8 +158,8 @@ def test_logs_scores_and_checkpoints_come_when_they_are_due(tmp_path):
     assert steps_of(whole, "logs.flush") == [30, 50, 80, 100, 100]
     # New episodes follow on each checkpoint but the last one, acted with the very weights that it holds.
     saved = names(events).index("checkpoints.save")
-    assert names(events)[saved + 1 : saved + 4] == ["collector.renew", "collector.load_policy", "scoring.close"]
-    assert steps_of(events, "collector.renew") == [50, 100]
+    assert names(events)[saved + 1 : saved + 4] == ["collectors.renew", "collectors.load_policy", "scoring.close"]
+    assert steps_of(events, "collectors.renew") == [50, 100]
 
 
 def test_numbers_are_checked_before_a_policy_is_chosen_or_a_checkpoint_written(tmp_path):
@@ -191,10 +198,10 @@ def test_a_run_that_goes_on_takes_up_the_experience_and_begins_new_episodes(tmp_
     loop.progress.steps, loop.progress.n_updates = 30, 7
     loop.run(GOING, SimpleNamespace(state={"buffer": "described"}, rows=lambda: "rows"))
     assert events[:4] == [
-        ("experience.restore", "described", "rows"), ("collector.renew", 30), ("collector.load_policy", "policy", 7),
-        ("scoring.close",),
+        ("experience.restore", "described", "rows"), ("collectors.renew", 30, True),
+        ("collectors.load_policy", "policy", 7), ("scoring.close",),
     ]  # fmt: skip
-    assert names(events).count("collector.collect") == 1
+    assert names(events).count("collectors.collect") == 1
 
 
 def test_where_scoring_has_closed_the_environments_of_training_new_episodes_begin(tmp_path):
@@ -206,9 +213,9 @@ def test_where_scoring_has_closed_the_environments_of_training_new_episodes_begi
 
     loop.evaluate = evaluate
     loop.run(GOING)
-    renewed = names(events).index("collector.renew")
+    renewed = names(events).index("collectors.renew")
     assert names(events)[renewed - 1] == "experience.end_episodes" and events[renewed][1] == 20
-    assert names(events).count("collector.renew") == 1  # not once more at the end
+    assert names(events).count("collectors.renew") == 1  # not once more at the end
 
 
 def raising(error):
@@ -221,7 +228,7 @@ def raising(error):
 @pytest.mark.parametrize("where", ["collect", "learn", "evaluate"])
 def test_what_is_stopped_is_left_undone_and_nothing_measured_is_lost(where, tmp_path):
     does = raising(Stopped())
-    answers = {"collector": {"collect": does}} if where == "collect" else {where: does}
+    answers = {"collectors": {"collect": does}} if where == "collect" else {where: does}
     loop, events = a_loop(tmp_path, total=20, evaluation=10, **answers)
     loop.progress.steps = 5
     loop.run(GOING)
@@ -251,7 +258,7 @@ def test_an_error_that_a_bad_update_led_to_is_told_as_that(tmp_path):
     bad = DivergedError("update 3 gave NaN.", update=3)
     for found, expected in ((raising(bad), bad), (None, failure)):
         learner = {"check_updates": found} if found else {}
-        loop, events = a_loop(tmp_path, collector={"collect": raising(failure)}, learner=learner)
+        loop, events = a_loop(tmp_path, collectors={"collect": raising(failure)}, learner=learner)
         with pytest.raises(type(expected)) as told:
             loop.run(GOING)
         assert told.value is expected and "logs.close" in names(events)
@@ -264,13 +271,6 @@ def test_other_errors_pass_and_files_are_closed(error, tmp_path):
     with pytest.raises((error, OSError)):
         loop.run(GOING)
     assert names(events)[-3:] == ["logs.flush", "logs.close", "selection.keep_latest"]
-
-
-@pytest.mark.parametrize("found", [Workspace(), None, Fragment(Workspace(), n_transitions=2).subtime(0)])
-def test_what_is_no_fragment_is_told(found, tmp_path):
-    loop, _ = a_loop(tmp_path, collector={"collect": lambda *args, **kwargs: found})
-    with pytest.raises(CompositionError, match="Part.collect returns a .* of which nobody has counted the transitions"):
-        loop.run(GOING)
 
 
 def test_metrics_reach_the_logs(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -129,6 +130,28 @@ class Collector:
                 return self._collect(self._random_agent, n_steps)
         return self._collect(self._agent, n_steps)
 
+    @torch.no_grad()
+    def repeat(self, actions: Tensor) -> Fragment:
+        """Step the environments by actions that were collected before, `[T, B, ...]`, from where they are now.
+
+        Returns:
+            The frames that are new, as many as `actions` has, without what policies write besides.
+        """
+        begins = self._last_frame is None
+        again = _Recorded(actions, self.env_agent.input_name, 0 if begins else 1)
+        return self._collect(TemporalAgent(Agents(self.env_agent, again)), len(actions) - begins)
+
+    def carried(self) -> dict[str, Tensor]:
+        """Return what policies have written at the last frame, `[T, B, ...]`: the next `collect` may read it."""
+        frame, prefix = self._last_frame, self.env_agent.output_prefix
+        return {} if frame is None else {name: frame.get_full(name) for name in frame if not name.startswith(prefix)}
+
+    def carry_on(self, carried: Mapping[str, Tensor]) -> None:
+        """Put what `carried` has returned to the last frame, after environments were brought to where they were."""
+        if self._last_frame is not None:
+            for name, value in carried.items():
+                self._last_frame.set_full(name, value)
+
     def _collect(self, agent: TemporalAgent, n_steps: int) -> Fragment:
         returns: list[np.ndarray] = []
         self.env_agent.returns_log = returns
@@ -160,6 +183,18 @@ class Collector:
         self.n_transitions += n_transitions
         self._n_fragments += 1
         return fragment
+
+
+class _Recorded(Agent):
+    """Writes actions that are known."""
+
+    def __init__(self, actions: Tensor, name: str, first: int) -> None:
+        """Write `actions[0]` (`[T, B, ...]`) to the variable `name` at step `first`, and so on."""
+        super().__init__()
+        self._actions, self._variable, self._first = actions, name, first
+
+    def forward(self, t: int, **kwargs: object) -> None:
+        self.set((self._variable, t), self._actions[t - self._first])
 
 
 def _episodes(frames: Workspace, returns: list[np.ndarray]) -> Episodes:

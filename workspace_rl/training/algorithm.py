@@ -67,8 +67,8 @@ class Algorithm(BuiltAlgorithm[Config]):
             # Closed before the best policy is scored and filmed: of some there may be only one.
             with contextlib.ExitStack() as environments:
                 environments.callback(self._close_environments)
-                experience, collector = self.make_parts()
-                environments.callback(collector.close)
+                experience, collectors = self.make_parts()
+                environments.callback(collectors.close)
                 traced = check_before_training(self)
                 run = self._enter(traced)
                 stop = at_last.enter_context(StopRequest())
@@ -76,7 +76,7 @@ class Algorithm(BuiltAlgorithm[Config]):
                 if checkpoint is not None:
                     run.put_back(checkpoint.copies)
                 resumed_at = None if checkpoint is None else checkpoint.step
-                loop = put_together(self, run, experience, collector, resumed_at=resumed_at, show=show)
+                loop = put_together(self, run, experience, collectors, resumed_at=resumed_at, show=show)
                 with self.random_state, torch_threads(self.config.torch_threads):
                     loop.run(stop, checkpoint)
             return self._finish(run, interrupted=stop.requested, show=show)

@@ -16,12 +16,12 @@ from workspace_rl.algorithm.contract import names_kept_free, require_actions, re
 from workspace_rl.algorithm.definition import AlgorithmDefinition, Config
 from workspace_rl.algorithm.names import resolve_run_config
 from workspace_rl.basics.seeding import PARTS, TRAINING, RandomState
+from workspace_rl.collectors.driver import Collectors, OneCollector
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.sources import read_config
 from workspace_rl.envs.facts import warn_of_statistics
 from workspace_rl.errors import ConfigError
 from workspace_rl.evaluation import Evaluation
-from workspace_rl.experience.collector import Collecting
 from workspace_rl.experience.experience import Experience
 from workspace_rl.learning.compiled.update import WORTH_COMPILING
 from workspace_rl.learning.learner import Learner
@@ -128,8 +128,8 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
         # Looked up at each update: it may be replaced on the object.
         return self.update(batch, **flags)
 
-    def make_parts(self) -> tuple[Experience, Collecting]:
-        """Return a new experience and a new collector for a run, which can do what the loop asks of them.
+    def make_parts(self) -> tuple[Experience, Collectors]:
+        """Return a new experience and new collectors for a run, which can do what the loop asks of them.
 
         Random numbers that are drawn meanwhile are the same ones in each run with this seed, and in resumed ones.
 
@@ -141,7 +141,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             require_part(type(self), "make_experience", experience)
             collector = self.make_collector()
             require_part(type(self), "make_collector", collector)
-        return experience, collector
+        return experience, OneCollector(collector, self.parameters.n_steps, self.random_steps)
 
     def training_state(self) -> TrainingState:
         """Return what reads and puts back all that decides how training goes on, except the experience."""

@@ -10,12 +10,11 @@ from typing import Self
 from torch import Tensor
 
 from workspace_rl.agent import Agent
+from workspace_rl.collectors.driver import Collectors
 from workspace_rl.config import RunConfig, TrainingConfig
-from workspace_rl.errors import CompositionError, DivergedError, WorkspaceRLError
+from workspace_rl.errors import DivergedError, WorkspaceRLError
 from workspace_rl.evaluation import Evaluation
-from workspace_rl.experience.collector import Collecting
 from workspace_rl.experience.experience import Experience
-from workspace_rl.experience.fragment import Fragment
 from workspace_rl.learning.learner import Learner
 from workspace_rl.machine.interrupts import Stopped, StopRequest, stop_if_requested
 from workspace_rl.runs.checkpoints import Checkpoint
@@ -33,22 +32,16 @@ class Pace:
     """How long the loop goes on, and how often it does what. Steps are summed over environments."""
 
     total_steps: int
-    #: Steps of each environment in a fragment.
-    n_steps: int
-    #: Steps with random actions at the beginning.
-    random_steps: int
     log_interval: int
     eval_interval: int
     #: Whether policies are scored at all.
     scores: bool
 
     @classmethod
-    def of(cls, config: RunConfig, parameters: TrainingConfig, *, random_steps: int) -> Self:
+    def of(cls, config: RunConfig, parameters: TrainingConfig) -> Self:
         """Return the pace that a configuration asks for."""
         return cls(
             total_steps=parameters.run_length,
-            n_steps=parameters.n_steps,
-            random_steps=random_steps,
             log_interval=config.logger.log_interval,
             eval_interval=parameters.eval_interval,
             scores=parameters.nb_evals > 0,
@@ -64,7 +57,7 @@ class Loop:
 
     pace: Pace
     progress: Progress
-    collector: Collecting
+    collectors: Collectors
     experience: Experience
     #: Does an update on a batch, and returns its metrics: the learner, unless somebody has replaced that.
     learn: Callable[[Workspace], dict[str, Tensor]]
@@ -90,8 +83,7 @@ class Loop:
         try:
             self._begin(checkpoint)
             while self.progress.steps < self.pace.total_steps and not stop.requested:
-                self._collect()
-                self._learn()
+                self._learn(self._collect())
                 self._log()
                 self._score()
                 self._save()
@@ -112,27 +104,26 @@ class Loop:
         if checkpoint is not None:
             self.experience.restore(checkpoint.state["buffer"], checkpoint.rows())
         if checkpoint is not None or self.scoring.took_over:
-            self._renew()
+            self._renew(resumed=True)
 
-    def _collect(self) -> None:
-        random = self.progress.steps < self.pace.random_steps
-        fragment = self.collector.collect(self.pace.n_steps, step=self.progress.steps, random=random)
-        if not isinstance(fragment, Fragment) or fragment.n_transitions < 0:
-            raise CompositionError(
-                f"{type(self.collector).__name__}.collect returns a {type(fragment).__name__} of which nobody has "
-                "counted the transitions: Fragment(frames, n_transitions=...) is expected."
-            )
-        self.experience.put(fragment)
-        self.progress.steps += fragment.n_transitions
-        self.logs.fragment(fragment)
+    def _collect(self) -> int:
+        """Put what has been collected into the experience; return how many fragments that were."""
+        fragments = self.collectors.collect(self.progress.steps)
+        for fragment in fragments:
+            self.experience.put(fragment)
+            self.progress.steps += fragment.n_transitions
+            self.logs.fragment(fragment)
+        return len(fragments)
 
-    def _learn(self) -> None:
-        if self.experience.ready(self.progress.steps):
+    def _learn(self, n_fragments: int) -> None:
+        if not self.experience.ready(self.progress.steps):
+            return
+        for _ in range(max(1, n_fragments)):
             for batch in self.experience.batches():
                 stop_if_requested()
                 self.logs.update(self.learn(batch))
                 self.progress.n_updates = self.learner.n_updates
-            self.collector.load_policy(self.policy, self.progress.n_updates)
+        self.collectors.load_policy(self.policy, self.progress.n_updates)
 
     def _log(self) -> None:
         if self.progress.steps >= self.progress.due.log:
@@ -161,11 +152,11 @@ class Loop:
                 self.selection.keep_best(None)
         self._write_checkpoint()
 
-    def _renew(self) -> None:
+    def _renew(self, *, resumed: bool = False) -> None:
         """Begin new episodes in new environments: those of a resumed run are new, too."""
-        self.collector.renew(self.progress.steps)
-        # Whatever acting has changed in the collector's copy is not in the checkpoint.
-        self.collector.load_policy(self.policy, self.progress.n_updates)
+        self.collectors.renew(self.progress.steps, resumed=resumed)
+        # Whatever acting has changed in the collectors' copies is not in the checkpoint.
+        self.collectors.load_policy(self.policy, self.progress.n_updates)
         self.scoring.took_over = False
         self.scoring.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workspace_rl.experience.collector import Collecting
+from workspace_rl.collectors.driver import Collectors
 from workspace_rl.experience.experience import Experience
 from workspace_rl.runs.logger import Logger
 from workspace_rl.runs.run import Run
@@ -20,7 +20,7 @@ def put_together(
     algorithm: BuiltAlgorithm[Any],
     run: Run,
     experience: Experience,
-    collector: Collecting,
+    collectors: Collectors,
     *,
     resumed_at: int | None = None,
     show: bool = False,
@@ -31,7 +31,7 @@ def put_together(
         algorithm: what learns, and the configuration.
         run: the folder.
         experience: what fragments go into, and batches come from.
-        collector: what fragments come from.
+        collectors: what fragments come from.
         resumed_at: the step of the checkpoint that the run goes on from, if it does.
         show: whether to show a progress bar.
     """
@@ -40,9 +40,9 @@ def put_together(
     logger = Logger(run.path / "metrics.csv", tensorboard, verbose=config.logger.verbose, resumed_at=resumed_at)
     returns_file = run.path / "eval_returns.csv" if config.collect_stats else None
     return Loop(
-        Pace.of(config, parameters, random_steps=algorithm.random_steps),
+        Pace.of(config, parameters),
         progress,
-        collector=collector,
+        collectors=collectors,
         experience=experience,
         learn=algorithm.learn,
         learner=algorithm.learner,

@@ -22,7 +22,7 @@ class Pairs:
             CompositionError: the modules are not built alike, or have parameters that are yet to be created.
         """
         self.modules = target, source
-        (targets, places), (sources, source_places) = _tensors_of(target), _tensors_of(source)
+        (targets, places), (sources, source_places) = tensors_of(target), tensors_of(source)
         self._check(targets, sources, len(places), len(source_places))
         #: Parameters.
         self.parameters = (targets, sources) if len(set(targets)) == len(targets) else self._once(targets, sources)
@@ -132,7 +132,7 @@ class Transfer:
         return len(values) == len(self._values) and all(map(is_, values, self._values))
 
 
-def _tensors_of(module: nn.Module) -> tuple[list[Tensor], list[tuple[nn.Module, str, Tensor | None]]]:
+def tensors_of(module: nn.Module) -> tuple[list[Tensor], list[tuple[nn.Module, str, Tensor | None]]]:
     """Return a module's parameters, and the places of its buffers with what is there."""
     parameters: list[Tensor] = []
     buffers: list[tuple[nn.Module, str, Tensor | None]] = []
