@@ -5,7 +5,7 @@ import json
 import yaml
 
 
-def make_run(path, metrics, *, seed=1, env_name="Some-v0", algo="sac", scores=None, **algorithm):
+def make_run(path, metrics, *, seed=1, env_name="Some-v0", algo="sac", scores=None, collectors=None, **algorithm):
     """Write the folder of a run with `metrics` ({name: [(step, value), ...]}) and `scores` ({"final": returns})."""
     path.mkdir(parents=True)
     config = {
@@ -14,6 +14,8 @@ def make_run(path, metrics, *, seed=1, env_name="Some-v0", algo="sac", scores=No
         "base_dir": str(path),
         "algorithm": {"seed": seed, **algorithm},
     }
+    if collectors is not None:
+        config["collectors"] = collectors
     (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     rows = [f"{step},{name},{value!r}\n" for name, pairs in metrics.items() for step, value in pairs]
     (path / "metrics.csv").write_text("step,name,value\n" + "".join(rows))

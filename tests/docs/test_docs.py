@@ -11,6 +11,7 @@ from tests.guides import PAGES, ROOT, Page
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.cli.program import build_parser
+from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config
@@ -142,6 +143,11 @@ def test_every_parameter_that_algorithms_share_is_explained_with_its_default():
 def test_every_key_of_an_environment_is_explained():
     explained = {cells[0].strip("`") for cells in Page(ROOT / "docs" / "running.md").rows("| key of `gym_env` | |")}
     assert explained == {one.name for one in dataclasses.fields(EnvironmentConfig)} - {"env_name"}
+
+
+def test_every_key_of_collectors_is_explained_with_its_default():
+    rows = Page(ROOT / "docs" / "running.md").rows("| key of `collectors` | default | |")
+    assert {cells[0].strip("`"): cells[1].strip("`") for cells in rows} == defaults(CollectorsConfig)
 
 
 def test_keys_that_decide_how_fast_a_run_is_are_told_with_their_defaults():

@@ -13,6 +13,7 @@ from workspace_rl.algos import ALGORITHMS
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config, to_yaml
 from workspace_rl.config.sources import apply_overrides, load_config
+from workspace_rl.config.unknown_keys import sections_of
 from workspace_rl.errors import ConfigError, WorkspaceRLError
 
 ENV_NAMES = {"continuous": "Pendulum-v1", "discrete": "CartPole-v1"}
@@ -32,10 +33,11 @@ def valid(algo):
 def paths(schema, prefix=()):
     """Return the paths of all keys of a schema, sections included."""
     found = []
-    for name, hint in typing.get_type_hints(schema).items():
-        found.append((*prefix, name))
-        if dataclasses.is_dataclass(hint):
-            found += paths(hint, (*prefix, name))
+    sections = sections_of(schema)
+    for one in dataclasses.fields(schema):
+        found.append((*prefix, one.name))
+        if one.name in sections:
+            found += paths(sections[one.name], (*prefix, one.name))
     return found
 
 
@@ -128,7 +130,8 @@ def test_a_configuration_is_accepted_or_its_mistake_is_told(config):
     if resolved is None:
         return
     assert isinstance(resolved, RunConfig)
-    for section in (resolved, resolved.gym_env, resolved.logger, resolved.algorithm):
+    sections = [getattr(resolved, name) for name in sections_of(type(resolved))]
+    for section in (resolved, *(one for one in sections if one is not None)):
         for name, hint in typing.get_type_hints(type(section)).items():
             if hint in (int, float, str, bool):
                 assert type(getattr(section, name)) is hint

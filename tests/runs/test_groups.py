@@ -55,3 +55,10 @@ def test_an_option_that_an_older_run_does_not_know_is_as_today(tmp_path):
         f"sac, batch_size={today}": ["old", "new"],
         f"sac, batch_size={today + 1}": ["other"],
     }
+
+
+def test_where_collectors_live_makes_no_other_group(tmp_path):
+    collectors = [{"n": 2}, {"n": 2, "where": "local", "max_restarts": 3}, {"n": 4}, None]
+    paths = [make_run(tmp_path / str(k), {}, collectors=one) for k, one in enumerate(collectors)]
+    assert sorted(labels(*paths).values()) == [["0", "1"], ["2"], ["3"]]
+    assert "sac, collectors.n=4" in labels(*paths[:3])

@@ -140,3 +140,35 @@ def test_random_numbers_of_a_gpu_come_from_the_seed_where_none_were_captured(mon
     state._state = (*state._state[:-1], [torch.ones(16, dtype=torch.uint8)])  # as a GPU's, that was seeded
     state.restore({name: one for name, one in captured.items() if not name.startswith("cuda")})
     assert [one.sum().item() for one in state._state[-1]] == [16]
+
+
+@pytest.mark.parametrize(
+    "changes", [["collectors.where=local"], ["collectors.where=local", "collectors.max_restarts=3"], []]
+)
+def test_a_run_whose_collectors_live_elsewhere_goes_on_and_says_nothing(changes, tmp_path):
+    path = trained(SAC, tmp_path / "run", collectors={"n": 2})
+    sac = SAC.restore(path, [LONGER, *changes])  # a warning would be an error
+    assert sac.config.collectors.where == ("local" if changes else "process")
+    sac.run.unlock()
+
+
+@pytest.mark.parametrize(
+    ("before", "changes", "told"),
+    [
+        ({"n": 2}, ["collectors.n=3"], "collectors.n: 2 before, 3 now"),
+        ({"n": 2}, ["collectors.lag=1", "collectors.n=4"], "collectors.n: 2 before, 4 now; collectors.lag: 0 before"),
+        (
+            {"n": 2},
+            ["collectors.mode=free", "collectors.where=local"],
+            "collectors.mode: 'lockstep' before, 'free' now",
+        ),
+        ({"n": 2}, ["collectors=null"], "collectors: a section with n=2 before, no section now"),
+        (None, ["collectors.n=2"], "collectors: no section before, a section with n=2 now"),
+    ],
+)
+def test_a_run_goes_on_with_other_collectors_and_says_so(before, changes, told, tmp_path):
+    path = trained(SAC, tmp_path / "run", collectors=before)
+    with pytest.warns(UserWarning, match=f"other collectors .{told}.*not be bit-identical") as warned:
+        sac = SAC.restore(path, [LONGER, *changes])
+    assert len(warned) == 1
+    sac.run.unlock()

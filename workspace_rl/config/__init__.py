@@ -3,6 +3,7 @@
 - `run_config`: what a run can be told, whatever its algorithm: `RunConfig`.
 - `environment_config`: its section `gym_env`: `EnvironmentConfig`.
 - `training_config`: its section `algorithm`: `TrainingConfig`, `OffPolicyConfig`.
+- `collectors_config`: its section `collectors`, which may be absent: `CollectorsConfig`.
 - `sources`: dictionaries, YAML files, ones that come with the library, overrides `key=value`.
 - `schema`: dataclasses as schemas: every key known, every value of its type and within its limits.
 - `unknown_keys`: keys that a schema does not have, and what was meant.
@@ -10,6 +11,7 @@
 - `make_env_agent`: environments as configured.
 """
 
+from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import optimizer_option, option
 from workspace_rl.config.sources import load_config
@@ -17,6 +19,7 @@ from workspace_rl.config.training_config import ActorCriticArchitecture, OffPoli
 
 __all__ = [
     "ActorCriticArchitecture",
+    "CollectorsConfig",
     "OffPolicyConfig",
     "RunConfig",
     "TrainingConfig",

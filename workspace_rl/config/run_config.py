@@ -1,15 +1,18 @@
 """What a run can be told, whatever its algorithm.
 
 A configuration is an OmegaConf dictionary whose schema is a dataclass (see `config.schema`). The classes here and in
-`environment_config` and `training_config` hold what algorithms share; each algorithm's file adds its own parameters.
+`environment_config`, `training_config` and `collectors_config` hold what algorithms share; each algorithm's file adds
+its own parameters.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.schema import option
+from workspace_rl.config.training_config import TrainingConfig
 
 
 @dataclass
@@ -38,6 +41,9 @@ class RunConfig:
     algo: str = option("", "the algorithm's name")
     gym_env: EnvironmentConfig = field(default_factory=EnvironmentConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    collectors: CollectorsConfig | None = option(
+        None, "collectors beside each other, each with n_envs environments; without this section one, as ever"
+    )
     base_dir: str = option(
         "outputs/${gym_env.env_name}/${algo}-S${algorithm.seed}_${current_time:}",
         "the run's folder, created anew",
@@ -63,3 +69,9 @@ class RunConfig:
         choices=("float32", "bf16"),
     )
     torch_threads: int = option(1, "threads of torch; one is fastest for small networks", least=1)
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if sections contradict each other."""
+        parameters = getattr(self, "algorithm", None)
+        if self.collectors is not None and isinstance(parameters, TrainingConfig):
+            self.collectors.check_run(parameters, self.gym_env)

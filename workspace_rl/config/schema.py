@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from workspace_rl.basics.classes import check_arguments, class_path, find_class
 from workspace_rl.basics.plain_data import plain, told
 from workspace_rl.config.plain_yaml import write_yaml
-from workspace_rl.config.unknown_keys import argument_hint, check_keys
+from workspace_rl.config.unknown_keys import argument_hint, check_keys, sections_of
 from workspace_rl.errors import ConfigError, did_you_mean
 from workspace_rl.machine.files import absolute
 
@@ -73,7 +73,7 @@ def resolve_config(
         unresolved = plain(given)
         check_keys(schema, unresolved)
         require_given(unresolved)
-        merged = OmegaConf.merge(dataclasses.asdict(typing.cast(Any, schema())), unresolved, dict(fixed or {}))
+        merged = OmegaConf.merge(defaults(schema, unresolved), unresolved, dict(fixed or {}))
         values = plain(OmegaConf.to_container(merged, resolve=True))
         _check_resolved(values)
     except ConfigError:
@@ -87,6 +87,19 @@ def resolve_config(
     except Exception as error:  # for instance of a text that is no Unicode
         raise ConfigError(f"the configuration cannot be written down: {first_line(error)}") from error
     return typing.cast(Config, config)
+
+
+def defaults(schema: type[Any], given: Mapping[Any, Any] | None = None) -> dict[str, Any]:
+    """Return what stands for what is not `given`: of a section that may be absent, where something of it is given."""
+    return _defaults(dataclasses.asdict(schema()), schema, given or {})
+
+
+def _defaults(values: dict[str, Any], schema: type[Any], given: Mapping[Any, Any]) -> dict[str, Any]:
+    for name, section in sections_of(schema).items():
+        if isinstance(given.get(name), Mapping):
+            inner = dataclasses.asdict(section()) if values[name] is None else values[name]
+            values[name] = _defaults(inner, section, given[name])
+    return values
 
 
 def require_given(values: Any) -> None:
@@ -141,17 +154,14 @@ def flatten(nested: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
 def describe_schema(schema: type[Any], indent: str = "") -> str:
     """Return a text with every key of a schema, its default and its meaning."""
     lines = []
-    hints = typing.get_type_hints(schema)
+    sections = sections_of(schema)
     for one in dataclasses.fields(schema):
-        hint = hints[one.name]
-        if dataclasses.is_dataclass(hint):
-            section = typing.cast(type[Any], hint)
+        if one.name in sections:
+            section = sections[one.name]
             doc = (section.__doc__ or "").strip().partition("\n")[0]
             written = doc and not doc.startswith(f"{section.__name__}(")  # by the author, not by `dataclass`
-            lines += [
-                f"{indent}{one.name}:{f'  # {doc}' if written else ''}",
-                describe_schema(section, indent + "  "),
-            ]
+            text = str(one.metadata.get("help") or (doc if written else ""))
+            lines += [f"{indent}{one.name}:{f'  # {text}' if text else ''}", describe_schema(section, indent + "  ")]
         else:
             default = _default(one)
             choices = ", ".join(map(_shown, one.metadata.get("choices", ())))
@@ -173,12 +183,12 @@ def _default(one: dataclasses.Field[Any]) -> Any:
 
 
 def _build(schema: type[Any], values: Any, path: str) -> Any:
-    hints = typing.get_type_hints(schema)
-    built = {}
+    hints, sections = typing.get_type_hints(schema), sections_of(schema)
+    built: dict[str, Any] = {}
     for one in dataclasses.fields(schema):
         name, value, hint = f"{path}{one.name}", values[one.name], hints[one.name]
-        if dataclasses.is_dataclass(hint):
-            built[one.name] = _build(typing.cast(type[Any], hint), value, f"{name}.")
+        if one.name in sections:
+            built[one.name] = None if value is None else _build(sections[one.name], value, f"{name}.")
         elif one.metadata.get("optimizer"):
             built[one.name] = _checked_optimizer(value, name)
         else:

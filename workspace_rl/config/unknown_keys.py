@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -44,8 +45,8 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
         updates_per_step utd utd_ratio""",
     ("algorithm.n_step_return",): "multi_step n_step n_step_update nstep num_step_returns",
     ("algorithm.n_envs",): """
-        env_num n_env nenv nenvs num_cpu num_env num_env_runners num_environments num_envs num_envs_per_env_runner
-        num_envs_per_worker num_workers n_workers parallel_envs training_num""",
+        env_num n_env nenv nenvs num_cpu num_env num_environments num_envs num_envs_per_env_runner
+        num_envs_per_worker parallel_envs training_num""",
     ("algorithm.total_steps",): """
         env_steps max_frames max_steps max_timesteps n_timesteps num_env_steps num_frames num_timesteps
         num_train_steps timesteps timesteps_total total_env_steps total_frames total_timesteps train_steps""",
@@ -99,6 +100,14 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
     ("algorithm.checkpoint_interval",): """
         checkpoint_every checkpoint_freq checkpoint_frequency save_freq save_interval""",
     ("algorithm.seed",): "random_seed rng_seed seeds",
+    ("collectors.n",): """
+        n_actors n_collectors n_workers num_actors num_collectors num_env_runners num_parallel_actors
+        num_rollout_workers num_workers""",
+    ("collectors.samples_per_insert",): "sample_to_insert_ratio samples_per_insert_ratio samples_to_insert_ratio spi",
+    ("collectors.error_buffer",): "samples_per_insert_error_buffer samples_per_insert_tolerance_rate",
+    ("collectors.max_weights_age",): "max_policy_lag max_staleness staleness",
+    ("collectors.cpus_each",): "num_cpus_for_env_runner num_cpus_per_env_runner num_cpus_per_worker",
+    ("collectors.max_restarts",): "max_num_env_runner_restarts max_num_worker_restarts restart_failed_env_runners",
     ("gym_env.env_name",): "env env_id environment game name_env task",
     ("gym_env.env_args",): "env_config env_kwargs environment_kwargs make_kwargs",
     ("gym_env.wrappers",): "env_wrapper env_wrappers wrapper wrapper_class",
@@ -127,6 +136,22 @@ OPTIMIZER_WORDS = {
 }  # fmt: skip
 
 
+def sections_of(schema: type[Any]) -> dict[str, type[Any]]:
+    """Return the sections of a schema, which are dataclasses themselves: those that may be absent among them.
+
+    A field `section: Section` is always there; one `section: Section | None = option(None, ...)` is there if somebody
+    gives it, with the defaults of `Section` for what is not given.
+    """
+    sections = {}
+    for name, hint in typing.get_type_hints(schema).items():
+        is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+        members = typing.get_args(hint) if is_union else (hint,)
+        found = next((one for one in members if dataclasses.is_dataclass(one)), None)
+        if found is not None:
+            sections[name] = typing.cast(type[Any], found)
+    return sections
+
+
 def check_keys(schema: type[Any], given: Any) -> None:
     """Raise a `ConfigError` for a key of `given` that the dataclass `schema` does not have, or a section that is none.
 
@@ -140,25 +165,24 @@ def _check(section: type[Any], given: Any, path: str, schema: type[Any]) -> None
         raise ConfigError(
             f"{path.rstrip('.') or 'the configuration'}: a dictionary of parameters expected, {told(given)} found."
         )
-    hints = typing.get_type_hints(section)
+    hints, sections = typing.get_type_hints(section), sections_of(section)
     for key, value in given.items():
         if key not in hints:
             hint = _elsewhere(key, path, schema) or did_you_mean(str(key), hints)
             hint = hint or _misspelt(key, path, schema) or _similar(key, schema)
             raise ConfigError(f"unknown key {path + str(key)!r}.{hint} Valid here: {', '.join(hints)}.")
-        if dataclasses.is_dataclass(hints[key]):
-            _check(typing.cast(type[Any], hints[key]), value, f"{path}{key}.", schema)
+        if key in sections and not (value is None and hints[key] != sections[key]):
+            _check(sections[key], value, f"{path}{key}.", schema)
 
 
 def all_keys(schema: type[Any], prefix: str = "") -> dict[str, str]:
     """Return the keys of a schema, those of its sections as "section.key", with what each means."""
     keys: dict[str, str] = {}
-    hints = typing.get_type_hints(schema)
+    sections = sections_of(schema)
     for one in dataclasses.fields(schema):
-        hint = hints[one.name]
         keys[prefix + one.name] = str(one.metadata.get("help", ""))
-        if dataclasses.is_dataclass(hint):
-            keys |= all_keys(typing.cast(type[Any], hint), f"{prefix}{one.name}.")
+        if one.name in sections:
+            keys |= all_keys(sections[one.name], f"{prefix}{one.name}.")
         elif one.metadata.get("optimizer"):
             known = dict.fromkeys(["classname", *list(inspect.signature(torch.optim.Adam).parameters)[1:]], "")
             keys |= {f"{prefix}{one.name}.{argument}": meaning for argument, meaning in known.items()}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from workspace_rl.algorithm.names import find_algorithm
-from workspace_rl.config.schema import flatten
+from workspace_rl.config.schema import defaults, flatten
 from workspace_rl.errors import ConfigError
 
 #: Options without a default worth the name: every run sets them, or stores what `auto` has chosen.
@@ -42,10 +41,15 @@ def option_tables(nested: Mapping[Any, Any], defaults: Mapping[str, Any] | None 
     return {section: rows for section, rows in tables.items() if rows}
 
 
-def default_options(algorithm: str) -> dict[str, Any] | None:
-    """Return the defaults of an algorithm's options by full names; None for somebody's own algorithm."""
+def default_options(algorithm: str, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the defaults of an algorithm's options by full names; None for somebody's own algorithm.
+
+    Args:
+        algorithm: its name.
+        given: a configuration, which may have sections that are not always there.
+    """
     try:
-        return flatten(dataclasses.asdict(find_algorithm(algorithm).config_class()))
+        return flatten(defaults(find_algorithm(algorithm).config_class, given))
     except ConfigError:
         return None
 

@@ -86,7 +86,7 @@ def report_page(run: str | Path) -> str:
         return_picture=return_figure(metrics, record.policy_step("best")),
         training_pictures=_training_pictures(record, metrics),
         not_finite=_not_finite(metrics),
-        options=option_tables(record.config, default_options(record.algorithm)),
+        options=option_tables(record.config, default_options(record.algorithm, record.config)),
         provenance=option_tables(record.provenance()),
     )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from workspace_rl.algorithm.names import all_algorithms
-from workspace_rl.config.schema import flatten
+from workspace_rl.config.schema import defaults, flatten
 from workspace_rl.runs.record import RunRecord
 
 #: Options that say where and how something is written or computed, not what is learned; runs that differ in these
@@ -18,6 +17,10 @@ WITHOUT_EFFECT = (
     "algorithm.final_episodes",
     "base_dir",
     "collect_stats",
+    "collectors.address",
+    "collectors.cpus_each",
+    "collectors.max_restarts",
+    "collectors.where",
     "compile",
     "device",
     "gym_env.vectorization",
@@ -52,7 +55,7 @@ def group_runs(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 def _essence(record: RunRecord) -> dict[str, Any]:
     """Return the options that decide what is learned; those that the run's version did not have yet are as today's."""
     known = all_algorithms().get(record.algorithm)
-    today = {} if known is None else flatten(dataclasses.asdict(known.config_class()))
+    today = {} if known is None else flatten(defaults(known.config_class, record.config))
     return {
         name: value
         for name, value in {**today, **record.options}.items()

@@ -22,10 +22,26 @@ FREE = (
     "algorithm.final_episodes",
     "gym_env.timeout",
     "record_best",
+    "collectors.where",
+    "collectors.address",
+    "collectors.cpus_each",
+    "collectors.max_restarts",
 )
 #: Options that depend on the machine: they change how numbers are rounded, or in which order they are drawn, not what
 #: is learned.
 OF_THE_MACHINE = ("device", "torch_threads", "compile", "matmul_precision", "gym_env.vectorization")
+#: Options that decide which experience there is: with others, a run learns from other episodes from there on.
+OF_COLLECTING = (
+    "collectors",
+    "collectors.n",
+    "collectors.mode",
+    "collectors.lag",
+    "collectors.samples_per_insert",
+    "collectors.error_buffer",
+    "collectors.max_weights_age",
+)
+#: All that may be told anew when a run is resumed.
+MAY_CHANGE = (*FREE, *OF_THE_MACHINE, *OF_COLLECTING)
 
 GPU = "GPU"
 
@@ -57,6 +73,23 @@ def what_changed(
         both = machine_before.keys() & machine
         pairs += [(one, machine_before.get(one), machine.get(one)) for one in names if one != GPU or GPU in both]
     return [f"{key}: {old!r:.80} before, {new!r:.80} now" for key, old, new in pairs if old != new]
+
+
+def what_changed_of_collecting(before: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Return texts about what collects otherwise than at a checkpoint, given its configuration and that of now."""
+    theirs, ours = (flatten({"collectors": one.get("collectors")}) for one in (before, config))
+    if theirs.keys() != ours.keys():  # there was none, or there is none any more
+        return [f"collectors: {_shown(before)} before, {_shown(config)} now"]
+    return [
+        f"{key}: {theirs[key]!r:.80} before, {ours[key]!r:.80} now"
+        for key in OF_COLLECTING
+        if key in ours and theirs[key] != ours[key]
+    ]
+
+
+def _shown(config: Mapping[str, Any]) -> str:
+    collectors = config.get("collectors")
+    return "no section" if collectors is None else f"a section with n={collectors.get('n')}"
 
 
 @functools.cache

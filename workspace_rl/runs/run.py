@@ -31,7 +31,7 @@ from workspace_rl.machine.interrupts import StopRequest
 from workspace_rl.machine.threads import torch_threads
 from workspace_rl.policies.loading import load_policy
 from workspace_rl.runs.folder import CONFIG, RunFolder, Which
-from workspace_rl.runs.other_machines import FREE, OF_THE_MACHINE
+from workspace_rl.runs.other_machines import FREE, MAY_CHANGE, OF_COLLECTING, OF_THE_MACHINE
 
 
 class Run(RunFolder):
@@ -90,10 +90,11 @@ class Run(RunFolder):
         overrides = [overrides] if isinstance(overrides, str) else overrides
         for override in overrides:
             key = str(override).partition("=")[0]
-            if key not in (*FREE, *OF_THE_MACHINE):
+            if key not in MAY_CHANGE:
                 raise ConfigError(
-                    f"{key} cannot be changed when a run is resumed, only {', '.join(FREE)}, and what depends on the "
-                    f"machine: {', '.join(OF_THE_MACHINE)}. Train anew to change other parameters."
+                    f"{key} cannot be changed when a run is resumed, only {', '.join(FREE)}, what depends on the "
+                    f"machine: {', '.join(OF_THE_MACHINE)}, and, not bit for bit, {', '.join(OF_COLLECTING)}. Train "
+                    "anew to change other parameters."
                 )
         config = load_config(self.path / CONFIG)
         require_trusted(self.config.gym_env.wrappers, self._allow)
@@ -113,7 +114,7 @@ class Run(RunFolder):
         differing = [
             f"{key}: {theirs[key]!r} in the checkpoint, {ours[key]!r} now"
             for key in sorted(ours.keys() & theirs.keys())  # a newer version may have more
-            if key not in (*FREE, *OF_THE_MACHINE, "base_dir") and ours[key] != theirs[key]
+            if key not in (*MAY_CHANGE, "base_dir") and ours[key] != theirs[key]
         ]
         if differing:
             raise ConfigError(

@@ -51,7 +51,8 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
 
         Raises:
             ConfigError: the configuration has an unknown key, a wrong type or an impossible value.
-            UnknownEnvironmentError, MissingDependencyError: the environment cannot be made.
+            UnknownEnvironmentError: the environment cannot be made.
+            MissingDependencyError: neither can it, or what collectors shall live on is not installed.
             UnsupportedSpaceError: the algorithm cannot handle the environment's spaces.
             CompositionError: a class of your own lacks what the loop needs of it.
         """
@@ -63,6 +64,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             raise ConfigError(
                 f"algorithm.n_envs: 1 expected with gym_env.single_instance, {self.parameters.n_envs} found."
             )
+        self._check_collectors()
         self.total_steps = self.parameters.run_length
         self.device = torch_device(self.config.device)
         self.random_state = RandomState(self.parameters.seed, TRAINING)
@@ -79,6 +81,17 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             self._away = working_directory()
             self._build()
             if_it_fails.pop_all()
+
+    def _check_collectors(self) -> None:
+        """Look whether the collectors that the configuration asks for can be had."""
+        if self.config.collectors is None:
+            return
+        if getattr(self.make_collector, "__func__", None) is not AlgorithmDefinition.make_collector:
+            raise ConfigError(
+                f"collectors: null expected, since {type(self).__name__} has a make_collector of its own, a section "
+                "found. What it returns is the only collector of a run: leave the section out, or the method."
+            )
+        self.config.collectors.require_installed()
 
     def _build(self) -> None:
         """Build the agents, and what learns and scores them."""

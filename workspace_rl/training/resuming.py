@@ -11,7 +11,7 @@ import torch
 from workspace_rl.config import RunConfig
 from workspace_rl.errors import CheckpointError, RunFolderError
 from workspace_rl.runs.checkpoints import Checkpoint
-from workspace_rl.runs.other_machines import this_machine, what_changed
+from workspace_rl.runs.other_machines import this_machine, what_changed, what_changed_of_collecting
 from workspace_rl.runs.run import Run
 
 #: From here to the line of the user's program that calls `restore`.
@@ -49,6 +49,13 @@ def newest_checkpoint(run: Run, config: RunConfig, device: torch.device, interva
             f"{run.path} goes on from step {checkpoint.step:,} under other conditions ({'; '.join(changed)}). It "
             "learns the same, but rounds differently from here on: it will not be bit-identical to a run that was "
             "never stopped. matmul_precision=auto and compile=auto choose anew what suits this machine.",
+            stacklevel=_CALLERS,
+        )
+    collecting = what_changed_of_collecting(before["config"], now["config"])
+    if collecting:
+        warnings.warn(
+            f"{run.path} goes on from step {checkpoint.step:,} with other collectors ({'; '.join(collecting)}): it "
+            "collects other episodes from here on, and will not be bit-identical to a run that was never stopped.",
             stacklevel=_CALLERS,
         )
     _put_in_place(checkpoint)
