@@ -2,6 +2,7 @@
 
 - `driver`: what the loop asks of collectors, and the one collector of runs without such a section.
 - `lockstep`: collectors in rounds, where nothing depends on time.
+- `fleet`: puts collectors together as configured.
 - `recipe`: what a collector is built from.
 - `order`: what is asked of a collector, and what comes back.
 - `worker`: a collector where its environments live.

@@ -17,6 +17,8 @@ from workspace_rl.algorithm.definition import AlgorithmDefinition, Config
 from workspace_rl.algorithm.names import resolve_run_config
 from workspace_rl.basics.seeding import PARTS, TRAINING, RandomState
 from workspace_rl.collectors.driver import Collectors, OneCollector
+from workspace_rl.collectors.fleet import FleetPlan, start_fleet
+from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.sources import read_config
 from workspace_rl.envs.facts import warn_of_statistics
@@ -152,9 +154,24 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
         with RandomState(self.parameters.seed, PARTS), torch_threads(self.config.torch_threads):
             experience = self.make_experience()
             require_part(type(self), "make_experience", experience)
+            if self.config.collectors is not None:
+                return experience, start_fleet(self._fleet_plan(self.config.collectors, experience))
             collector = self.make_collector()
             require_part(type(self), "make_collector", collector)
         return experience, OneCollector(collector, self.parameters.n_steps, self.random_steps)
+
+    def _fleet_plan(self, config: CollectorsConfig, experience: Experience) -> FleetPlan:
+        return FleetPlan(
+            config=config,
+            env_config=self.config.gym_env,
+            parameters=self.parameters,
+            policy=self.policy,
+            random_policy=getattr(self, "random_policy", None),
+            keep_modes=not self.collects_in_evaluation_mode,
+            random_steps=self.random_steps,
+            variables=experience.variables,
+            threads=self.config.torch_threads,
+        )
 
     def training_state(self) -> TrainingState:
         """Return what reads and puts back all that decides how training goes on, except the experience."""

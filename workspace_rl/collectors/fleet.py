@@ -1,0 +1,80 @@
+"""A fleet: collectors as configured, in the place where they are to live, and what drives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from workspace_rl.agent import Agent
+from workspace_rl.collectors.driver import Collectors
+from workspace_rl.collectors.faults import Faults
+from workspace_rl.collectors.lockstep import Lockstep
+from workspace_rl.collectors.places.in_process import InProcess
+from workspace_rl.collectors.places.place import Place
+from workspace_rl.collectors.recipe import CollectorRecipe, spec_of
+from workspace_rl.config.collectors_config import CollectorsConfig
+from workspace_rl.config.environment_config import EnvironmentConfig
+from workspace_rl.config.training_config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class FleetPlan:
+    """All that a fleet is made of."""
+
+    config: CollectorsConfig
+    env_config: EnvironmentConfig
+    parameters: TrainingConfig
+    policy: Agent
+    random_policy: Agent | None
+    #: Whether policies act in the modes that their modules have now, or in evaluation mode.
+    keep_modes: bool
+    #: Transitions of the run, in all, with random actions at the beginning.
+    random_steps: int
+    #: The variables that fragments are to hold.
+    variables: Iterable[str]
+    #: Threads of torch.
+    threads: int
+
+    def recipes(self) -> list[CollectorRecipe]:
+        """Return the recipes of the collectors; they act on the CPU, wherever the learner is."""
+        spec = spec_of(self.env_config.env_name)
+        variables = tuple(dict.fromkeys((*self.variables, "env/done")))
+        return [
+            CollectorRecipe(
+                number=number,
+                seed=self.parameters.seed,
+                env_config=self.env_config,
+                env_spec=spec,
+                n_envs=self.parameters.n_envs,
+                policy=self.policy.clone().to("cpu"),
+                random_policy=None if self.random_policy is None else self.random_policy.clone().to("cpu"),
+                keep_modes=self.keep_modes,
+                variables=variables,
+                threads=self.threads,
+            )
+            for number in range(self.config.n)
+        ]
+
+
+def start_fleet(plan: FleetPlan) -> Collectors:
+    """Start collectors, and return what drives them.
+
+    Raises:
+        CollectorError: the place where they are to live has no room for them, or cannot be reached.
+    """
+    config, parameters = plan.config, plan.parameters
+    place = _place(config)
+    place.start(plan.recipes())
+    return Lockstep(
+        place,
+        config.n,
+        plan.policy,
+        Faults(config.max_restarts, parameters.seed),
+        n_steps=parameters.n_steps,
+        random_steps=plan.random_steps,
+        lag=config.lag,
+    )
+
+
+def _place(config: CollectorsConfig) -> Place:
+    return InProcess()
