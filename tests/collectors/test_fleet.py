@@ -98,7 +98,7 @@ class Constant(Agent):
         self.n_calls += 1
         n_envs = len(self.get(("env/env_obs", t)))
         self.set(("action", t), self.weight.detach().expand(n_envs, 1))
-        self.set(("n_calls", t), self.n_calls.expand(n_envs))
+        self.set(("n_calls", t), self.n_calls.repeat(n_envs))
 
 
 @pytest.mark.parametrize("lag", [0, 1])
