@@ -56,3 +56,20 @@ def rows(description, agent):
 
 def texts(svg):
     return [one.text for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text") if one.text]
+
+
+def overlaps(svg):
+    """Return pairs of texts of a picture that lie on each other."""
+    boxes = []
+    for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
+        if one.text:
+            x, y, size = (float(one.get(key)) for key in ("x", "y", "font-size"))
+            width = 0.6 * size * len(one.text)
+            x -= {"middle": width / 2, "end": width}.get(one.get("text-anchor"), 0)
+            boxes.append((x, y - 0.8 * size, x + width, y, one.text))
+    return [
+        (a[4], b[4])
+        for index, a in enumerate(boxes)
+        for b in boxes[:index]
+        if not (a[2] <= b[0] + 2 or b[2] <= a[0] + 2 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1)
+    ]

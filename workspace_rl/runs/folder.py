@@ -26,7 +26,7 @@ class RunFolder:
 
     - `config.yaml`: the resolved configuration; `provenance.json`: versions of packages, and the commit of the code;
     - `wall_time.json`: how many seconds training took, scoring and filming included;
-    - `composition.svg`: which agent reads and writes which variable;
+    - `composition.svg`: which agent reads and writes which variable, and with many collectors who sends what to whom;
     - `metrics.csv`: everything measured, `step,name,value`; `tensorboard/`: the same as TensorBoard events;
     - `latest/`, `best/`: the two policies (`policy.safetensors`, `policy.yaml`), with `eval.json`, their scores;
     - `best/best_agent.mp4`: a film of the best policy;

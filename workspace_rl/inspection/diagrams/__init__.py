@@ -1,4 +1,4 @@
-"""A composition as a picture: which agent reads and writes which variable at which step.
+"""A composition as a picture: which agent reads and writes which variable at which step, and who sends what to whom.
 
 - `diagram`: the picture as users get it: text, SVG, PNG.
 - `phases`: from a trace to rows and columns.

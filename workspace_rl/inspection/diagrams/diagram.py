@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from workspace_rl.drawing.figures import save_figure
+from workspace_rl.drawing.svg import Drawing
 from workspace_rl.errors import RenderingError
 from workspace_rl.inspection.diagrams.phases import Phase, Step, phases_of
 from workspace_rl.inspection.diagrams.picture import draw
+from workspace_rl.inspection.topology.topology import Topology
 from workspace_rl.inspection.tracing.inputs import Inputs
 from workspace_rl.inspection.tracing.trace import Trace
 from workspace_rl.inspection.tracing.tracer import trace
@@ -21,13 +23,22 @@ from workspace_rl.messages.text_table import aligned
 class Diagram:
     """The picture: SVG in a notebook, text in a terminal, and a file by `save`."""
 
-    def __init__(self, name: str, phases: Sequence[Phase], notes: Sequence[str] = ()) -> None:
-        """Draw the phases of what is called `name`; `notes` say what is missing in them."""
-        self.name, self.phases, self.notes = name, list(phases), list(notes)
+    def __init__(
+        self, name: str, phases: Sequence[Phase], notes: Sequence[str] = (), topology: Topology | None = None
+    ) -> None:
+        """Draw the phases of what is called `name`.
+
+        Args:
+            name: of what is drawn.
+            phases: what runs.
+            notes: what is missing in them.
+            topology: who runs where, and sends what to whom, where these are several.
+        """
+        self.name, self.phases, self.notes, self.topology = name, list(phases), list(notes), topology
 
     def __str__(self) -> str:
         """Return the diagram as text."""
-        lines = [self.name]
+        lines = [self.name, *([] if self.topology is None else ["", *self.topology.lines()])]
         for phase in self.phases:
             cells = [line for step in phase.steps for line in _cells(phase, step)]
             lines += ["", phase.title, *(f"  {line}" for line in aligned(cells))]
@@ -40,7 +51,7 @@ class Diagram:
 
     def svg(self) -> str:
         """Return the diagram as SVG."""
-        return draw(self.name, self.phases, self.notes).svg()
+        return self._drawing().svg()
 
     def save(self, path: str | Path) -> Path:
         """Write the diagram to a file, whole or not at all, and return its path; its name ends in .svg or .png.
@@ -56,15 +67,19 @@ class Diagram:
         if path.suffix == ".svg":
             write_text(path, self.svg())
             return path
-        return save_figure(draw(self.name, self.phases, self.notes).figure(), path)
+        return save_figure(self._drawing().figure(), path)
+
+    def _drawing(self) -> Drawing:
+        return draw(self.name, self.phases, self.notes, self.topology)
 
 
 def diagram(target: Any, inputs: Inputs = None, **kwargs: Any) -> Diagram:
     """Return a picture of which agent reads and writes which variable at which step.
 
     Each row is a call of an agent, or a loss, in the order in which they run; each column is a value: a variable at a
-    step. A ring is a read, a disc a write; colours tell stored (replayed) values from fresh ones. The arguments are
-    those of `check`; nothing is computed.
+    step. A ring is a read, a disc a write; colours tell stored (replayed) values from fresh ones. Where an algorithm's
+    configuration has a section `collectors`, who sends what to whom, how often, and how much stands above. The
+    arguments are those of `check`; nothing is computed.
 
     Raises:
         CompositionError: `target` or `inputs` are nothing that can be traced.
@@ -74,7 +89,7 @@ def diagram(target: Any, inputs: Inputs = None, **kwargs: Any) -> Diagram:
 
 def diagram_of(traced: Trace) -> Diagram:
     """Return the picture of a trace."""
-    return Diagram(traced.name, phases_of(traced), notes_of(traced))
+    return Diagram(traced.name, phases_of(traced), notes_of(traced), traced.topology)
 
 
 def _cells(phase: Phase, step: Step) -> list[tuple[str, ...]]:

@@ -9,6 +9,8 @@ from textwrap import wrap
 from workspace_rl.drawing.svg import Circle, Drawing, Line, Rectangle, Text, text_width
 from workspace_rl.inspection.diagrams.phases import Mark, Phase, Step, Value
 from workspace_rl.inspection.recording.accesses import GIVEN, REPLAYED
+from workspace_rl.inspection.topology.picture import draw_topology
+from workspace_rl.inspection.topology.topology import Topology
 from workspace_rl.inspection.wording import step_name
 
 EXPLANATION = "rows: what runs, in order; columns: variables at a step"
@@ -24,8 +26,8 @@ FAINT, PALE, WARNING = "#6e7781", "#d0d7de", "#a40e26"
 BOX, ROW, HEADER, MARGIN, GAP, INDENT = 176, 38, 54, 20, 14, 16
 
 
-def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = ()) -> Drawing:
-    """Lay the phases out one below the other, and the notes below them."""
+def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = (), topology: Topology | None = None) -> Drawing:
+    """Lay the topology and the phases out one below the other, and the notes below them."""
     drawing = Drawing()
     widths = {id(phase): _column_width(phase) for phase in phases}
     drawing.width = max(
@@ -34,7 +36,7 @@ def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = ()) -> Drawi
         + [2 * MARGIN + text_width(one.title, 12.5, True) for one in phases]
     )
     _draw_head(drawing, name, phases)
-    y = 44.0
+    y = 44.0 if topology is None else draw_topology(drawing, topology, 44.0) + GAP
     for phase in phases:
         y = _draw_phase(drawing, phase, y, widths[id(phase)]) + GAP
     for line in (line for note in notes for line in wrap(note, int((drawing.width - 2 * MARGIN) / text_width("x")))):

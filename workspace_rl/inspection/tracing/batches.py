@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,3 +62,9 @@ def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
     missing = [name for name in names if name not in collected]
     adder = "" if is_trusted(type(experience)) else type(experience).__name__
     return ExampleBatch(kind, batch_kind, stored_by, stored, window, layouts, missing, adder)
+
+
+def frame_bytes(example: ExampleBatch) -> int:
+    """Return how many bytes of one step of one environment are stored."""
+    layouts = [one for name, one in example.layouts.items() if name in (*example.stored, "env/done")]
+    return sum(math.prod(one.shape[2:]) * one.dtype.itemsize for one in layouts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from workspace_rl.inspection.origins.trainings import Owners, Training
 from workspace_rl.inspection.recording.accesses import Access, Call
 from workspace_rl.inspection.recording.recorder import Recorder
+from workspace_rl.inspection.topology.topology import Topology
 from workspace_rl.inspection.tracing.broadcasting import Broadcast
 from workspace_rl.inspection.tracing.layouts import Layouts
 from workspace_rl.inspection.tracing.limits import is_limit, reason
@@ -77,6 +78,8 @@ class Trace:
     window: int = 0
     #: The variables that are kept to be learned from.
     stored: list[str] = field(default_factory=list)
+    #: Who sends what to whom, where somebody collects beside the learner.
+    topology: Topology | None = None
 
     def begin(self, part: str) -> None:
         """Go on to the next part of the program."""
