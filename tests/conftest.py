@@ -1,7 +1,13 @@
 """Shared by all tests."""
 
+import sys
+from pathlib import Path
+
 import gymnasium as gym
 import pytest
+
+# Processes that are started anew look for the tests' environments and agents where this one says.
+sys.path.append(str(Path(__file__).parents[1]))
 
 gym.register("Target-v0", entry_point="tests.toys:TargetEnv")
 gym.register("Matching-v0", entry_point="tests.toys:MatchingEnv")

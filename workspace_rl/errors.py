@@ -118,6 +118,23 @@ class CollectorError(WorkspaceRLError, RuntimeError):
     """Collectors cannot be started, or have failed too often; the message names one, where it lived, and its error."""
 
 
+class WorkerError(WorkspaceRLError, RuntimeError):
+    """A process that works for this one cannot do what it is asked."""
+
+
+class WorkerDiedError(WorkerError):
+    """It has ended."""
+
+    def __init__(self, message: str = "", *, exit_code: int | None = None) -> None:
+        """Say what happened; `exit_code` is minus the signal's number where one ended it."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class WorkerSilentError(WorkerError, TimeoutError):
+    """It is not heard of any more."""
+
+
 class NonFiniteError(WorkspaceRLError, FloatingPointError):
     """A NaN or an infinity stands where learning needs finite numbers."""
 
