@@ -152,6 +152,10 @@ class ReplayBufferError(WorkspaceRLError, ValueError):
     """Something is put into, or asked of, a replay buffer that does not fit it."""
 
 
+class RateLimiterError(WorkspaceRLError, RuntimeError):
+    """Collecting and learning wait for each other, and would for ever."""
+
+
 class MetricError(WorkspaceRLError, TypeError):
     """A metric's name is no text, or its value is no number."""
 

@@ -62,6 +62,10 @@ def test_it_is_written_and_read_and_taken_back():
         (["collectors.mode=fre"], "collectors.mode: .*Did you mean 'free'"),
         (["collectors.lag=2"], "collectors.lag: one of 0, 1 expected, 2"),
         (["collectors.max_restarts=-1"], "collectors.max_restarts: at least 0 expected"),
+        (
+            [FREE, "collectors.error_buffer=200", "algorithm.batch_size=256"],
+            "mode=free: error_buffer: at least 256 sampled .* = 1 x 256 . 256, 200 found.*Leave it out",
+        ),
         (["lag=1"], "'lag'. It belongs into collectors.lag"),
         (["num_env_runners=3"], "Here it is collectors.n "),
         (["algorithm.max_staleness=3"], "Here it is collectors.max_weights_age "),
@@ -77,7 +81,7 @@ def test_it_is_written_and_read_and_taken_back():
         ),
         (
             [FREE, "algorithm.learning_starts=30_000", "algorithm.total_steps=99_999"],
-            "learning_starts: at most algorithm.buffer_size = 20000 expected .*Choose a larger buffer_size",
+            "learning_starts: at most the 20000 transitions .* expected, 30000 .*Choose a larger buffer_size",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workspace_rl import ReplayBuffer, Workspace
-from workspace_rl.experience import ExperienceWrapper, Fragment, Replay
+from workspace_rl.experience import BlockLimiter, ExperienceWrapper, Fragment, Replay
 
 
 def fragment(n_steps, first=0):
@@ -96,3 +96,69 @@ def test_no_window_crosses_the_end_of_episodes_that_were_cut_off():
     assert {tuple(pair) for batch in experience.batches() for pair in batch["x"].T.tolist()} == {
         (0, 1), (1, 2), (50, 51), (51, 52),
     }  # fmt: skip
+
+
+def limited(per_fragment=1.0, **options):
+    given = {"block": 5, "batch": 4, "capacity": 100, "min_size": 10, "samples_per_insert": 0.8 * per_fragment}
+    return replay(per_fragment, limiter=BlockLimiter.for_collectors(2, **given | options))
+
+
+def put_limited(experience, n_steps, first=0):
+    experience.limiter.order()
+    experience.limiter.arrive(n_steps)
+    experience.put(fragment(n_steps, first))
+
+
+def test_a_limiter_says_when_batches_are_drawn():
+    experience = limited(min_size=8)
+    drawn = []
+    for _ in range(6):
+        put_limited(experience, 5)
+        drawn.append(len(list(experience.batches())))
+    # Of one of four items, the first may be drawn at eight transitions; then 0.8 items for each transition.
+    assert drawn == [0, 1, 1, 1, 1, 1] and experience.limiter.limiter.samples == 20
+    assert not experience.ready(10**6)
+
+
+def test_what_has_come_is_put_before_much_more_is_drawn():
+    experience = limited(per_fragment=2.5)
+    for _ in range(10):
+        put_limited(experience, 5)
+    drawn = [len(list(experience.batches())) for _ in range(12)]
+    assert drawn == [3] * 7 + [0] * 5 and experience.limiter.limiter.samples == 7 * 3 * 4
+
+
+def test_a_batch_that_nobody_has_learned_from_is_not_counted():
+    experience = limited()
+    for _ in range(4):
+        put_limited(experience, 5)
+    batches = experience.batches()
+    next(batches)
+    batches.close()
+    assert experience.limiter.limiter.samples == 0
+
+
+def test_nothing_is_ready_without_a_window_and_more_may_be_ordered():
+    experience = replay(window=9, limiter=limited(min_size=1).limiter)
+    put_limited(experience, 5)
+    assert not experience.ready(5) and experience.limiter.may_order()
+    put_limited(experience, 5)
+    assert experience.ready(10)
+
+
+def test_the_limiters_counters_are_in_the_description():
+    one, other = limited(), limited()
+    for _ in range(4):
+        put_limited(one, 5)
+    list(one.batches())
+    other.restore(json.loads(json.dumps(one.describe())), [(0, one.read_rows(0, 20))])
+    assert other.limiter.status() == one.limiter.status() and other.ready(20) == one.ready(20)
+    before = replay()
+    before.put(fragment(20))
+    other.restore(before.describe(), [(0, before.read_rows(0, 20))])  # of a run in lockstep
+    assert (other.limiter.limiter.inserts, other.limiter.limiter.samples) == (19, 7)
+
+
+def test_what_goes_around_it_has_its_limiter():
+    experience = limited()
+    assert ExperienceWrapper(experience).limiter is experience.limiter

@@ -10,6 +10,7 @@ from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.schema import option
 from workspace_rl.config.training_config import OffPolicyConfig, TrainingConfig
 from workspace_rl.errors import ConfigError, MissingDependencyError
+from workspace_rl.experience.block_limiter import BlockLimiter
 from workspace_rl.messages.installation import how_to_install
 
 #: Options that say how collectors of free mode are held together; in lockstep numbers decide that.
@@ -45,7 +46,9 @@ class CollectorsConfig:
         above=0,
     )
     error_buffer: float | None = option(
-        None, "free: sampled items that learning may be ahead or behind; null: what these collectors need", above=0
+        None,
+        "free: sampled items that learning may be ahead or behind; null: ahead a batch, behind two fragments of each",
+        above=0,
     )
     max_weights_age: int | None = option(
         None,
@@ -92,12 +95,28 @@ class CollectorsConfig:
                 "collectors.mode: lockstep expected, free found: this algorithm learns from what its newest weights "
                 "have collected, and in free mode any may have. Use collectors.mode=lockstep."
             )
-        if parameters.learning_starts > parameters.buffer_size:
-            raise ConfigError(
-                f"algorithm.learning_starts: at most algorithm.buffer_size = {parameters.buffer_size} expected with "
-                f"collectors.mode=free, {parameters.learning_starts} found: the buffer would never hold enough to "
-                "begin. Choose a larger buffer_size."
-            )
+        try:
+            self.limiter(parameters)
+        except ConfigError as error:
+            raise ConfigError(f"collectors.mode=free: {error}") from error
+
+    def limiter(self, parameters: OffPolicyConfig) -> BlockLimiter:
+        """Return what holds collecting and learning together in free mode.
+
+        Raises:
+            ConfigError: they could wait for each other for ever.
+        """
+        block, batch = parameters.n_envs * parameters.n_steps, parameters.batch_size
+        ratio = self.samples_per_insert
+        return BlockLimiter.for_collectors(
+            self.n,
+            block=block,
+            batch=batch,
+            capacity=-(-parameters.buffer_size // parameters.n_envs) * parameters.n_envs,
+            min_size=max(1, parameters.learning_starts),
+            samples_per_insert=parameters.updates_per_collect * batch / block if ratio is None else ratio,
+            error_buffer=self.error_buffer,
+        )
 
     def require_installed(self) -> None:
         """Look whether what the collectors live on is installed, without importing it.

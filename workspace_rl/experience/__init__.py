@@ -7,24 +7,30 @@
 - `rollout`: experience of on-policy algorithms: what was collected last.
 - `experience_wrapper`: experience around another one, for what is done otherwise than by these.
 - `replay_buffer`: the ring of frames, and the windows that are drawn from it.
+- `rate_limiter`: how much may be sampled of what was inserted: Reverb's `SampleToInsertRatio`.
+- `block_limiter`: the same for a learner that orders blocks and draws batches.
 - `returns`: targets and advantages over several steps.
 """
 
+from workspace_rl.experience.block_limiter import BlockLimiter
 from workspace_rl.experience.collector import Collecting, Collector
 from workspace_rl.experience.experience import Experience
 from workspace_rl.experience.experience_wrapper import ExperienceWrapper
 from workspace_rl.experience.fragment import Fragment
+from workspace_rl.experience.rate_limiter import RateLimiter
 from workspace_rl.experience.replay import Replay
 from workspace_rl.experience.replay_buffer import ReplayBuffer
 from workspace_rl.experience.returns import gae, n_step_transitions
 from workspace_rl.experience.rollout import Rollout
 
 __all__ = [
+    "BlockLimiter",
     "Collecting",
     "Collector",
     "Experience",
     "ExperienceWrapper",
     "Fragment",
+    "RateLimiter",
     "Replay",
     "ReplayBuffer",
     "Rollout",

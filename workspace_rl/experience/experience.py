@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workspace_rl.errors import CompositionError
+from workspace_rl.experience.block_limiter import BlockLimiter
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.workspace import Workspace
 
@@ -32,6 +33,9 @@ class Experience(ABC):
     #: The variables that its batches have and fragments have not, `{"weight": ((), torch.float32)}`: each with the
     #: shape of what stands at one step for one sample, and the dtype.
     added: Mapping[str, tuple[Sequence[int], torch.dtype]] = {}
+
+    #: What holds collecting and learning together in free mode; None where it does nothing of the kind.
+    limiter: BlockLimiter | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the object, if its class is complete.

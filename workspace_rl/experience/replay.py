@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
 
+from workspace_rl.experience.block_limiter import BlockLimiter
 from workspace_rl.experience.experience import Experience
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.experience.replay_buffer import ReplayBuffer
@@ -26,6 +28,7 @@ class Replay(Experience):
         window: int = 2,
         learning_starts: int = 0,
         updates_per_fragment: float = 1.0,
+        limiter: BlockLimiter | None = None,
     ) -> None:
         """Draw from `buffer`.
 
@@ -35,7 +38,10 @@ class Replay(Experience):
             window: steps of a window; 2 is a transition.
             learning_starts: transitions before the first batch.
             updates_per_fragment: batches for each fragment; 0.5 is one after every other fragment.
+            limiter: says when a batch may be drawn, instead of `learning_starts` and `updates_per_fragment`; the latter
+                is then about how many are drawn until what was collected meanwhile is put.
         """
+        self.limiter = limiter
         self.buffer, self.variables = buffer, buffer.variables
         self.batch_size, self.window = batch_size, window
         self._learning_starts, self._updates_per_fragment = learning_starts, updates_per_fragment
@@ -45,17 +51,35 @@ class Replay(Experience):
     def put(self, fragment: Fragment) -> None:
         """Append the fragment to the ring."""
         self.buffer.put(fragment)
+        if self.limiter is not None:
+            self.limiter.stocked = self._holds_a_window
+
+    @property
+    def _holds_a_window(self) -> bool:
+        return self.buffer.n_windows(self.window) > 0
 
     def ready(self, n_transitions: int) -> bool:
         """Return whether learning has started, and the ring holds a window."""
-        return n_transitions >= self._learning_starts and self.buffer.n_windows(self.window) > 0
+        if self.limiter is not None:
+            return self.limiter.may_draw()
+        return n_transitions >= self._learning_starts and self._holds_a_window
 
     def batches(self) -> Iterator[Workspace]:
         """Yield the batches that are due for a fragment, `[window, batch_size, ...]`."""
+        if self.limiter is not None:
+            yield from self._batches_within_limits(self.limiter)
+            return
         self._owed += self._updates_per_fragment
         while self._owed >= 1:
             yield self.buffer.sample(self.batch_size, self.window)
             self._owed -= 1
+
+    def _batches_within_limits(self, limiter: BlockLimiter) -> Iterator[Workspace]:
+        for _ in range(max(1, math.ceil(self._updates_per_fragment))):
+            if not limiter.may_draw():
+                return
+            yield self.buffer.sample(self.batch_size, self.window)
+            limiter.draw()
 
     def end_episodes(self) -> None:
         """Cut off the episodes that are running."""
@@ -71,10 +95,14 @@ class Replay(Experience):
         return self.buffer.read_rows(start, stop)
 
     def describe(self) -> dict[str, Any]:
-        """Return the ring's description, and how many batches are due."""
-        return {**self.buffer.describe(), "owed": self._owed}
+        """Return the ring's description, how many batches are due, and the limiter's counters."""
+        limited = {} if self.limiter is None else {"limiter": self.limiter.describe()}
+        return {**self.buffer.describe(), "owed": self._owed, **limited}
 
     def restore(self, description: Mapping[str, Any], pieces: Iterable[tuple[int, Mapping[str, Tensor]]]) -> None:
         """Take over what another one held."""
         self._owed = float(description.get("owed", 0))
         self.buffer.restore(description, pieces)
+        if self.limiter is not None:
+            stored, stocked = self.buffer.n_windows(), self._holds_a_window
+            self.limiter.restore(description.get("limiter"), stored=stored, stocked=stocked)

@@ -39,13 +39,15 @@ class OffPolicyAlgorithm(Algorithm[Config]):
 
     def make_experience(self) -> Replay:
         """Return a replay buffer, from which `updates_per_collect` batches are drawn for each fragment."""
-        parameters, stacked = self.parameters, self.config.gym_env.stacked
+        parameters, stacked, collectors = self.parameters, self.config.gym_env.stacked, self.config.collectors
+        limiter = None if collectors is None or collectors.mode != "free" else collectors.limiter(parameters)
         return Replay(
             ReplayBuffer(parameters.buffer_size, self.stored_variables, stacked=stacked, device=self.device),
             batch_size=parameters.batch_size,
             window=parameters.n_step_return + 1,
             learning_starts=parameters.learning_starts,
             updates_per_fragment=parameters.updates_per_collect,
+            limiter=limiter,
         )
 
     def planned_updates(self) -> int:
