@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from workspace_rl import Agent
 from workspace_rl.algos import DQN, SAC
-from workspace_rl.collectors.fleet import start_fleet
+from workspace_rl.collectors.fleet import make_fleet
 from workspace_rl.machine.interrupts import Stopped
 
 
@@ -67,6 +67,7 @@ def test_equal_runs_are_equal_and_so_are_resumed_ones(n, lag, algorithm, tmp_pat
 def test_collectors_have_episodes_and_actions_of_their_own(tmp_path):
     run = a_run(tmp_path, n=3)
     _, collectors = run.make_parts()
+    collectors.start()
     first, second, third = collectors.collect(0)
     assert [one.collector for one in (first, second, third)] == [0, 1, 2]
     for name in ("env/env_obs", "action"):
@@ -78,6 +79,7 @@ def test_collectors_have_episodes_and_actions_of_their_own(tmp_path):
 def test_a_lag_is_one_round(lag, versions, tmp_path):
     run = a_run(tmp_path, n=2, lag=lag)
     _, collectors = run.make_parts()
+    collectors.start()
     found = []
     for version in range(4):
         round_ = collectors.collect(0)
@@ -107,7 +109,8 @@ def test_actions_are_those_of_the_version_that_fragments_name(lag, tmp_path):
     policy = Constant()
     plan = run._fleet_plan(run.config.collectors, run.make_experience())
     plan = dataclasses.replace(plan, policy=policy, random_policy=None, random_steps=0, variables=("action", "n_calls"))
-    collectors = start_fleet(plan)
+    collectors = make_fleet(plan)
+    collectors.start()
     for version in range(1, 6):
         for one in collectors.collect(0):
             assert (one["action"] == one.version / 10).all()

@@ -27,6 +27,13 @@ class CollectorsStatus:
 class Collectors(Protocol):
     """Gives the loop what was collected."""
 
+    def start(self) -> None:
+        """Start the collectors, wherever they are to live; nothing of the run has been written yet.
+
+        Raises:
+            CollectorError: there is no room for them, or the place cannot be reached.
+        """
+
     def collect(self, step: int) -> list[Fragment]:
         """Return the next fragments, those of one turn of the loop, after `step` transitions in all."""
 
@@ -54,6 +61,9 @@ class OneCollector:
     def __init__(self, collector: Collecting, n_steps: int, random_steps: int) -> None:
         """Let `collector` collect fragments of `n_steps` steps, by random actions for the first `random_steps`."""
         self.collector, self._n_steps, self._random_steps = collector, n_steps, random_steps
+
+    def start(self) -> None:
+        """It is here already."""
 
     def collect(self, step: int) -> list[Fragment]:
         """Return its next fragment.

@@ -56,20 +56,14 @@ class FleetPlan:
         ]
 
 
-def start_fleet(plan: FleetPlan) -> Collectors:
-    """Start collectors, and return what drives them.
-
-    Raises:
-        CollectorError: the place where they are to live has no room for them, or cannot be reached.
-    """
+def make_fleet(plan: FleetPlan) -> Collectors:
+    """Return what drives collectors, which are yet to be started."""
     config, parameters = plan.config, plan.parameters
-    place = _place(config)
-    place.start(plan.recipes())
     return Lockstep(
-        place,
-        config.n,
-        plan.policy,
+        _place(config),
+        plan.recipes(),
         Faults(config.max_restarts, parameters.seed),
+        policy=plan.policy,
         n_steps=parameters.n_steps,
         random_steps=plan.random_steps,
         lag=config.lag,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 
 from workspace_rl.agent import Agent
 from workspace_rl.collectors.driver import CollectorsStatus
 from workspace_rl.collectors.faults import Faults
 from workspace_rl.collectors.order import Delivery, EnvironmentsDifferError, Failure, History, Order
 from workspace_rl.collectors.places.place import Place
+from workspace_rl.collectors.recipe import CollectorRecipe
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.learning.state.packed_weights import PackedWeights
 from workspace_rl.machine.interrupts import stop_if_requested
@@ -27,20 +29,28 @@ class Lockstep:
     """
 
     def __init__(
-        self, place: Place, n: int, policy: Agent, faults: Faults, *, n_steps: int, random_steps: int, lag: int
+        self,
+        place: Place,
+        recipes: Sequence[CollectorRecipe],
+        faults: Faults,
+        *,
+        policy: Agent,
+        n_steps: int,
+        random_steps: int,
+        lag: int,
     ) -> None:
-        """Drive the `n` collectors that were started in `place`.
+        """Drive collectors in `place`.
 
         Args:
             place: where they live.
-            n: how many there are.
-            policy: whose weights they act with first.
+            recipes: what each of them is built from.
             faults: counts failures.
+            policy: whose weights they act with first.
             n_steps: steps of each environment in a fragment.
             random_steps: transitions of the run, in all, with random actions at the beginning.
             lag: rounds, 0 or 1.
         """
-        self._place, self._n, self._faults = place, n, faults
+        self._place, self._recipes, self._n, self._faults = place, recipes, len(recipes), faults
         self._n_steps, self._random_steps, self._lag = n_steps, random_steps, lag
         self._policy, self._version = policy, 0
         self._weights: PackedWeights | None = None  # of the policy as it is now
@@ -50,6 +60,14 @@ class Lockstep:
         #: Collectors that are new, and whose environments are to be brought to where they were.
         self._lost: set[int] = set()
         self._begin((0,))
+
+    def start(self) -> None:
+        """Start the collectors.
+
+        Raises:
+            CollectorError: there is no room for them, or the place cannot be reached.
+        """
+        self._place.start(self._recipes)
 
     def collect(self, step: int) -> list[Fragment]:
         """Return the fragments of the next round, in the order of collectors.

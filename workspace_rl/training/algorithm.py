@@ -70,6 +70,7 @@ class Algorithm(BuiltAlgorithm[Config]):
                 experience, collectors = self.make_parts()
                 environments.callback(collectors.close)
                 traced = check_before_training(self)
+                collectors.start()
                 run = self._enter(traced)
                 stop = at_last.enter_context(StopRequest())
                 checkpoint, self._checkpoint = self._checkpoint, None

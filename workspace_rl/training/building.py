@@ -17,7 +17,7 @@ from workspace_rl.algorithm.definition import AlgorithmDefinition, Config
 from workspace_rl.algorithm.names import resolve_run_config
 from workspace_rl.basics.seeding import PARTS, TRAINING, RandomState
 from workspace_rl.collectors.driver import Collectors, OneCollector
-from workspace_rl.collectors.fleet import FleetPlan, start_fleet
+from workspace_rl.collectors.fleet import FleetPlan, make_fleet
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.sources import read_config
@@ -155,7 +155,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             experience = self.make_experience()
             require_part(type(self), "make_experience", experience)
             if self.config.collectors is not None:
-                return experience, start_fleet(self._fleet_plan(self.config.collectors, experience))
+                return experience, make_fleet(self._fleet_plan(self.config.collectors, experience))
             collector = self.make_collector()
             require_part(type(self), "make_collector", collector)
         return experience, OneCollector(collector, self.parameters.n_steps, self.random_steps)
