@@ -33,7 +33,7 @@ def test_every_folder_with_code_is_packaged():
 def test_importing_loads_nothing_slow():
     program = (
         "import workspace_rl, sys\n"
-        "slow = ('moviepy', 'tensorboard', 'matplotlib', 'IPython', 'torch._dynamo')\n"
+        "slow = ('moviepy', 'tensorboard', 'matplotlib', 'IPython', 'torch._dynamo', 'ray')\n"
         "print([name for name in slow if name in sys.modules])"
     )
     assert python("-c", program) == "[]\n"

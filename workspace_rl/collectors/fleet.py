@@ -11,6 +11,7 @@ from workspace_rl.collectors.faults import Faults
 from workspace_rl.collectors.lockstep import Lockstep
 from workspace_rl.collectors.places.in_process import InProcess
 from workspace_rl.collectors.places.place import Place
+from workspace_rl.collectors.places.ray_actors import RayActors
 from workspace_rl.collectors.recipe import CollectorRecipe, spec_of
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
@@ -71,4 +72,6 @@ def make_fleet(plan: FleetPlan) -> Collectors:
 
 
 def _place(config: CollectorsConfig) -> Place:
+    if config.where == "ray":
+        return RayActors(config.address, config.cpus_each)
     return InProcess()

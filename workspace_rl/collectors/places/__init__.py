@@ -2,4 +2,6 @@
 
 - `place`: what drivers ask of a place.
 - `in_process`: the learner's own process.
+- `ray_actors`: actors of Ray, on this machine or on a cluster.
+- `ray_cluster`: a Ray of our own, or one that runs already.
 """

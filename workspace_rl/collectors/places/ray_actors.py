@@ -1,0 +1,258 @@
+"""Collectors as actors of Ray: on this machine, or on the nodes of a cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import torch
+
+from workspace_rl.collectors.order import Delivery, Failure, Order
+from workspace_rl.collectors.places.ray_cluster import RayCluster
+from workspace_rl.collectors.recipe import CollectorRecipe
+from workspace_rl.collectors.worker import CollectorWorker
+from workspace_rl.errors import CollectorError
+from workspace_rl.learning.state.packed_weights import PackedWeights
+from workspace_rl.machine.interrupts import stop_if_requested
+
+#: Seconds in which a node has to find room for a collector, and to start a process for it.
+_BEGIN, _BEGIN_EACH = 60.0, 5.0
+#: Seconds that collectors get to close their environments.
+_GRACE = 2.0
+#: Seconds after which ctrl-C is looked for.
+_SLICE = 0.2
+
+
+class CollectorActor:
+    """What lives in the cluster. It builds everything when a fragment is first ordered, so that errors can be told."""
+
+    def __init__(self, recipe: bytes) -> None:
+        """Nothing is built yet."""
+        self._recipe = recipe
+        self._worker: CollectorWorker | None = None
+
+    def here(self) -> tuple[str, int]:
+        """Return the name of the machine and the number of the process."""
+        return platform.node(), os.getpid()
+
+    def collect(self, order: Order, weights: PackedWeights) -> Delivery | Failure:
+        """Collect what is ordered, with these weights."""
+        try:
+            if self._worker is None:
+                recipe: CollectorRecipe = cloudpickle.loads(self._recipe)
+                torch.set_num_threads(recipe.threads)
+                self._worker = CollectorWorker(recipe)
+            return self._worker.collect(dataclasses.replace(order, weights=weights))
+        except (Exception, SystemExit) as error:
+            return _sendable(Failure.of(order.collector, error))
+
+    def close(self) -> None:
+        """Close the environments."""
+        if self._worker is not None:
+            self._worker.close()
+
+
+class _Handle:
+    """An actor, as the learner sees it."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+        self.here = actor.here.remote()
+        self.at: tuple[str, int] | None = None
+        self.is_lost = False
+        #: What was ordered, and has not been delivered: the numbers and the references of results.
+        self.ordered: deque[tuple[int, Any]] = deque()
+        #: When it was last heard of, or was ordered something after it had done all.
+        self.since = time.monotonic()
+
+
+class RayActors:
+    """An actor for each collector.
+
+    The learner drives: what is ordered are calls of an actor's one method, which Ray does one after the other. Weights
+    are put into the object store once, whoever acts with them. Ray itself starts no actor again: it would have lost
+    where its environments were.
+    """
+
+    def __init__(self, address: str | None, cpus_each: float, *, patience: float = 1800.0) -> None:
+        """Say where.
+
+        Args:
+            address: of the cluster, see `RayCluster`.
+            cpus_each: processors that are reserved for each collector.
+            patience: seconds after which a collector that has not delivered is given up.
+        """
+        self._cluster = RayCluster(address)
+        self._cpus_each, self._patience = cpus_each, patience
+        self._recipes: list[Any] = []
+        self._handles: list[_Handle] = []
+        self._weights: tuple[PackedWeights, Any] | None = None
+
+    def start(self, recipes: Sequence[CollectorRecipe]) -> None:
+        """Start the actors, and wait for their processes.
+
+        Raises:
+            CollectorError: the cluster cannot be reached, or has no room for them.
+            MissingDependencyError: Ray is not installed.
+            Stopped: ctrl-C or SIGTERM has asked for the end.
+        """
+        self._cluster.open(len(recipes) * self._cpus_each)
+        try:
+            self._cluster.require_room(len(recipes), self._cpus_each)
+            # References are kept: actors that are started again need them.
+            self._recipes = [self._ray.put(cloudpickle.dumps(recipe)) for recipe in recipes]
+            self._handles = [self._begin(collector) for collector in range(len(recipes))]
+            self._wait_for_all()
+        except BaseException:
+            self.close()
+            raise
+
+    def submit(self, order: Order) -> None:
+        """Order a fragment."""
+        if self._weights is None or self._weights[0] is not order.weights:
+            self._weights = order.weights, self._ray.put(order.weights)
+        handle = self._handles[order.collector]
+        if not handle.ordered:
+            handle.since = time.monotonic()
+        result = handle.actor.collect.remote(dataclasses.replace(order, weights=None), self._weights[1])
+        handle.ordered.append((order.number, result))
+
+    def wait(self, timeout: float) -> list[Delivery | Failure]:
+        """Return what has arrived since; if there is nothing, wait for it, at most `timeout` seconds."""
+        waiting = {
+            handle.ordered[0][1]: collector
+            for collector, handle in enumerate(self._handles)
+            if handle.ordered and not handle.is_lost
+        }
+        if not waiting:
+            return []
+        found, _ = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
+        if not found:
+            found, _ = self._ray.wait(list(waiting), timeout=timeout)
+        arrived = [self._take(waiting.pop(result)) for result in found]
+        return arrived + self._given_up(waiting.values())
+
+    def restart(self, collector: int) -> None:
+        """Start a collector anew, in a new process."""
+        self._ray.kill(self._handles[collector].actor, no_restart=True)
+        self._handles[collector] = self._begin(collector)
+
+    def where(self, collector: int) -> str:
+        """Return the node and the process of a collector."""
+        handle = self._handles[collector]
+        at = self._at(handle)
+        return "on Ray, without a process so far" if at is None else f"node {at[0]}, process {at[1]}"
+
+    def alive(self) -> int:
+        """Return how many collectors are alive, as far as is known."""
+        return sum(not handle.is_lost for handle in self._handles)
+
+    def close(self) -> None:
+        """End all collectors; disconnect, or end the Ray that was started."""
+        try:
+            if self._ray is not None and self._ray.is_initialized():
+                closed = [handle.actor.close.remote() for handle in self._handles if not handle.is_lost]
+                if closed:
+                    self._ray.wait(closed, num_returns=len(closed), timeout=_GRACE)
+                for handle in self._handles:
+                    self._ray.kill(handle.actor, no_restart=True)
+        finally:
+            self._handles, self._recipes, self._weights = [], [], None
+            self._cluster.close()
+
+    @property
+    def _ray(self) -> Any:
+        return self._cluster.ray
+
+    def _begin(self, collector: int) -> _Handle:
+        remote = self._ray.remote(
+            num_cpus=self._cpus_each,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",  # a node that leaves takes few of them along
+            # Modules of the user's are found where this program finds them, on machines that have them there.
+            runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}},
+        )
+        return _Handle(remote(CollectorActor).remote(self._recipes[collector]))
+
+    def _wait_for_all(self) -> None:
+        deadline = time.monotonic() + _BEGIN + _BEGIN_EACH * len(self._handles)
+        missing = [handle.here for handle in self._handles]
+        while missing:
+            stop_if_requested()
+            _, missing = self._ray.wait(missing, num_returns=len(missing), timeout=_SLICE)
+            if missing and time.monotonic() > deadline:
+                raise CollectorError(
+                    f"{len(missing)} of {len(self._handles)} collectors have found no room in the Ray cluster: "
+                    f"{self._cluster.free()}, each collector reserves {self._cpus_each:g} (collectors.cpus_each)."
+                )
+        for collector in range(len(self._handles)):
+            self.where(collector)
+
+    def _at(self, handle: _Handle) -> tuple[str, int] | None:
+        if handle.at is None and not handle.is_lost and self._ray.wait([handle.here], timeout=0)[0]:
+            try:
+                handle.at = self._ray.get(handle.here)
+            except self._ray.exceptions.RayError:
+                return None
+        return handle.at
+
+    def _take(self, collector: int) -> Delivery | Failure:
+        """Return what a collector has delivered."""
+        handle, errors = self._handles[collector], self._ray.exceptions
+        _, result = handle.ordered.popleft()
+        handle.since = time.monotonic()
+        try:
+            found: Delivery | Failure = self._ray.get(result)
+        except errors.RayTaskError as error:
+            # Of Ray in the actor: what was ordered, or what is to be delivered, cannot be sent.
+            return Failure(collector, f"{type(error.cause).__name__}: {error.cause}", str(error), error.cause)
+        except errors.RayError as error:
+            return self._lose(collector, _in_one_line(error), str(error))
+        if isinstance(found, Delivery):
+            # What is kept longer than the fragment must not keep it in the object store.
+            found.actions = found.actions.copy()
+            found.carried = {name: np.array(value) for name, value in found.carried.items()}
+        return found
+
+    def _lose(self, collector: int, error: str, details: str = "") -> Failure:
+        self.where(collector)
+        self._handles[collector].is_lost = True
+        self._handles[collector].ordered.clear()
+        return Failure(collector, error, details)
+
+    def _given_up(self, collectors: Any) -> list[Failure]:
+        """Return the failures of those who have not been heard of for too long."""
+        failures, now = [], time.monotonic()
+        for collector in collectors:
+            handle = self._handles[collector]
+            if now - handle.since > self._patience:
+                failures.append(self._lose(collector, f"it has delivered nothing for {self._patience:g} seconds"))
+            elif now - handle.since > _BEGIN and self._at(handle) is None:
+                failures.append(self._lose(collector, f"no node has room for it: {self._cluster.free()}"))
+        return failures
+
+
+def _sendable(failure: Failure) -> Failure:
+    """Return `failure` with an exception that can be read where it arrives."""
+    try:
+        cloudpickle.loads(cloudpickle.dumps(failure.exception))
+    except Exception:  # whatever exceptions of the user's own raise then
+        return dataclasses.replace(failure, exception=CollectorError(failure.error))
+    return failure
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return what Ray says of a collector that was lost, without its guesses at reasons."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes|$)", lines[-1] if lines else "")
+    return f"{type(error).__name__}: {detail[1] if detail else ' '.join(lines[-1:])}"

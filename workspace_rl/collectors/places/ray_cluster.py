@@ -1,0 +1,236 @@
+"""Ray, in which collectors live: one of our own on this machine, or a cluster that runs already."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from workspace_rl.errors import CollectorError, MissingDependencyError
+from workspace_rl.messages.installation import how_to_install
+
+#: Seconds that the machine of an address gets to answer.
+_ANSWER = 5.0
+#: Bytes, at most, of the memory in which what collectors deliver and weights lie until they are taken.
+_STORE = 2 * 2**30
+
+
+class RayCluster:
+    """A connection with Ray, closed by `close`.
+
+    Attributes:
+        ray: the module, imported when a cluster is first opened: `import workspace_rl` does not need it.
+        is_own: whether Ray was started here, for this process alone.
+        folder: its folder, if it was.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        """Say which cluster.
+
+        Args:
+            address: "HOST:PORT" of one that runs, "auto" for the one that this process or this machine belongs to,
+                None for one of our own, which others cannot join.
+        """
+        self._address = address
+        self.is_own = address is None
+        self.folder: Path | None = None
+        self.ray: Any = None
+        self._on_close = contextlib.ExitStack()
+
+    def open(self, n_cpus: float) -> None:
+        """Connect; a cluster of our own gets room for `n_cpus` processors, as many as this machine has at least.
+
+        Raises:
+            CollectorError: there is no cluster, it does not let us in, or Ray is in use here for something else.
+            MissingDependencyError: Ray is not installed.
+        """
+        with contextlib.ExitStack() as if_it_fails:
+            if_it_fails.callback(self.close)
+            if self.is_own:
+                self._start(n_cpus)
+            else:
+                self._join()
+            if_it_fails.pop_all()
+
+    def close(self) -> None:
+        """Disconnect; a cluster of our own ends, and leaves no files."""
+        self._on_close.close()
+
+    def require_room(self, n: int, cpus_each: float) -> None:
+        """Look whether the cluster's nodes have room for `n` collectors.
+
+        Raises:
+            CollectorError: they do not; Ray would wait for ever for more nodes.
+        """
+        nodes = [node for node in self.ray.nodes() if node["Alive"]]
+        cpus = [node["Resources"].get("CPU", 0.0) for node in nodes]
+        room = sum(int(found / cpus_each + 1e-6) for found in cpus) if cpus_each else n
+        if room < n:
+            described = ", ".join(
+                f"{node['NodeManagerAddress']} {found:g}" for node, found in zip(nodes, cpus, strict=True)
+            )
+            raise CollectorError(
+                f"{n} collectors of {cpus_each:g} processors each (collectors.cpus_each) expected to fit into the Ray "
+                f"cluster, room for {room} found; its nodes have processors: {described}. Ask for fewer "
+                "(collectors.n), let them share (collectors.cpus_each=0.1), or add nodes."
+            )
+
+    def free(self) -> str:
+        """Return what is free in the cluster, for messages."""
+        total, free = (what.get("CPU", 0.0) for what in (self.ray.cluster_resources(), self.ray.available_resources()))
+        return f"{free:g} of the cluster's {total:g} processors are free"
+
+    def _start(self, n_cpus: float) -> None:
+        was_imported = "ray" in sys.modules
+        if was_imported:
+            import ray
+
+            if ray.is_initialized():
+                raise CollectorError(
+                    "collectors.address: null starts a Ray of its own, but this program has called ray.init already. "
+                    "Use collectors.address=auto to let the collectors live in that one, or call ray.shutdown() before."
+                )
+        self._keep_environment()
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0")
+        self._import()
+        if was_imported:
+            _read_authentication()
+        self.folder = self._own_folder()
+        n_here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        with _loopback_only():
+            self._connect(
+                address="local",
+                num_cpus=max(n_here, math.ceil(n_cpus)),
+                include_dashboard=False,
+                object_store_memory=_store_size(),
+                _temp_dir=str(self.folder),
+            )
+
+    def _join(self) -> None:
+        address = str(self._address)
+        self._import()
+        ray = self.ray
+        if ray.is_initialized():
+            found = ray.get_runtime_context().gcs_address
+            if address not in ("auto", found):
+                raise CollectorError(
+                    f"collectors.address: {found}, the cluster that this program has joined by ray.init, or auto "
+                    f"expected, {address} found."
+                )
+            return
+        if address != "auto":
+            _require_answer(address)
+        self._connect(address=address)
+
+    def _import(self) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"collectors.where=ray needs the package ray: {how_to_install('ray')}"
+            ) from error
+        self.ray = ray
+
+    def _connect(self, **options: Any) -> None:
+        ray = self.ray
+        with _own_sigterm():
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+            except Exception as error:  # whatever Ray raises: of connections, tokens, versions
+                where = "be started" if self.is_own else f"be joined at {self._address}"
+                raise CollectorError(f"Ray cannot {where}: {type(error).__name__}: {error}") from error
+        self._on_close.callback(ray.shutdown)
+
+    def _own_folder(self) -> Path:
+        # Short: paths of sockets end at 107 bytes, and Ray adds 60 or 70.
+        root = "/tmp" if os.path.isdir("/tmp") else None
+        for old in Path(root or tempfile.gettempdir()).glob("wrl-*-*"):
+            if not _is_running(int(old.name.split("-")[1])):  # killed before it could remove its folder
+                shutil.rmtree(old, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"wrl-{os.getpid()}-", dir=root))
+        self._on_close.callback(weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True))
+        return folder
+
+    def _keep_environment(self) -> None:
+        """Let `close` undo what is set in the environment, which Ray's processes take over."""
+        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED")
+        before = {name: os.environ.get(name) for name in names}
+
+        def restore() -> None:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+            if "ray" in sys.modules:
+                _read_authentication()
+
+        self._on_close.callback(restore)
+
+
+def _read_authentication() -> None:
+    """Let Ray, which keeps what it has read, read the environment again."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextlib.contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Let Ray listen to this machine alone, as it does on Windows and macOS of itself."""
+    from ray._private import ray_constants
+
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep what SIGTERM does here; `ray.init` would let it end the program at once."""
+    before: Callable[..., Any] | int | None = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
+def _store_size() -> int:
+    folder = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
+    return max(100 * 2**20, min(_STORE, shutil.disk_usage(folder).free // 2))
+
+
+def _require_answer(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise CollectorError(
+            f"collectors.address: a Ray cluster expected at {address}, nobody answers: {error}. `ray status` on a node "
+            "of the cluster says its address; collectors.address=null starts a Ray on this machine."
+        ) from error
