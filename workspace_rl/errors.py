@@ -176,6 +176,10 @@ class CheckpointError(WorkspaceRLError, ValueError):
     """A checkpoint is damaged, or does not fit the run that is to go on from it."""
 
 
+class RankError(WorkspaceRLError, RuntimeError):
+    """A rank of a training on several has ended early, or does not hold the weights that the others hold."""
+
+
 class RenderingError(WorkspaceRLError, RuntimeError):
     """An environment cannot draw itself."""
 

@@ -16,7 +16,17 @@ from workspace_rl.basics.plain_data import told, whole_number
 from workspace_rl.errors import CompositionError
 
 #: What a seed is used for: each use draws from a stream of its own.
-TRAINING, TRAINING_EPISODES, EVALUATION_EPISODES, FINAL_EPISODES, VIDEO_EPISODES, RENEWAL, PARTS, COLLECTING = range(8)
+(
+    TRAINING,
+    TRAINING_EPISODES,
+    EVALUATION_EPISODES,
+    FINAL_EPISODES,
+    VIDEO_EPISODES,
+    RENEWAL,
+    PARTS,
+    COLLECTING,
+    RANK,
+) = range(9)
 
 #: Seeds of episodes are below this number, which every simulator accepts.
 _MOST_SEEDS = 2**31

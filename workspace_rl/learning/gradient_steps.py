@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from workspace_rl.basics.arguments import require
 from workspace_rl.errors import ConfigError
 from workspace_rl.learning.finite_watch import Steps
+from workspace_rl.ranks.gradients import averaged
 
 
 def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: float | None = None) -> Tensor:
     """Take one step of `optimizer` down the gradient of `loss`, and return the gradient's norm before clipping.
 
     Only the gradients of the optimiser's own parameters are computed: the step of an actor costs none of its
-    critics' weights.
+    critics' weights. Where several ranks learn together, gradients are averaged over them before anything else.
 
     Args:
         loss: a scalar.
@@ -42,7 +43,7 @@ def minimise(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
             f"minimise: max_grad_norm: a number above 0, or None for no limit, expected, {max_grad_norm} found."
         )
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    gradients = averaged(torch.autograd.grad(loss, parameters, allow_unused=True), parameters)
     compiling = torch.compiler.is_compiling()
     # Lists of tensors in one call are quicker eagerly, and in a graph slower than what the compiler makes of each.
     norm = nn.utils.get_total_norm([one for one in gradients if one is not None], foreach=not compiling)

@@ -25,7 +25,10 @@ class StopRequest:
 
     def __init__(self) -> None:
         """Nothing is requested yet."""
-        self.requested = False
+        #: Whether to stop; and whether a signal was heard, which may have to wait until others stop, too.
+        self.requested = self.heard = False
+        #: Whether what is heard takes effect at once; and whether all that learn together stop at the same place.
+        self.at_once, self.shared = True, False
         self._previous: list[Any] = []
         self._outer: StopRequest | None = None
 
@@ -34,7 +37,7 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             self._previous = [signal.signal(one, self._note) for one in self._signals]
             self._outer, StopRequest._innermost = StopRequest._innermost, self
-            self.requested = self._outer is not None and self._outer.requested
+            self.requested = self.heard = self._outer is not None and self._outer.requested
         return self
 
     def __exit__(
@@ -50,9 +53,10 @@ class StopRequest:
             self._outer.requested |= self.requested
 
     def _note(self, signal_number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.heard:
             raise KeyboardInterrupt
-        self.requested = True
+        self.heard = True
+        self.requested |= self.at_once
 
 
 def stop_if_requested() -> None:
