@@ -47,7 +47,7 @@ PARTS: dict[str, tuple[str, dict[str, str]]] = {
     ),
 }
 #: Attributes of objects that the loop sets and uses.
-_OF_THE_LOOP = ("progress", "run", "scoring")
+_OF_THE_LOOP = ("progress", "ranks", "run", "scoring")
 #: What there is for the actions of an environment.
 _FOR_ACTIONS = {
     "continuous": "SAC, TD3 and DDPG are for continuous ones; {classname: DiscretizeAction, bins: 5} in "

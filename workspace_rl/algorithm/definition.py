@@ -16,6 +16,7 @@ from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.experience.collector import Collecting, Collector
 from workspace_rl.experience.experience import Experience
 from workspace_rl.learning.state.training_state import Part
+from workspace_rl.ranks import Alone
 
 Config = TypeVar("Config", bound=RunConfig)
 Member = TypeVar("Member")
@@ -42,6 +43,8 @@ class AlgorithmDefinition(ABC, Generic[Config]):
     device: torch.device
     #: The environments of training; `build` asks for their spaces.
     train_env: GymAgent
+    #: Those that learn together, each in a process of its own: one, unless torchrun has started the program.
+    ranks: Alone = Alone()
     #: Whether weights are about to come from a checkpoint, so that `build` need not look for any to begin with.
     has_checkpoint: bool = False
 
@@ -98,7 +101,7 @@ class AlgorithmDefinition(ABC, Generic[Config]):
             self.policy,
             getattr(self, "random_policy", None),
             keep_modes=not self.collects_in_evaluation_mode,
-            seed=self.parameters.seed,
+            seed=self.ranks.seed(self.parameters.seed),
         )
 
     @property

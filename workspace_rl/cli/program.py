@@ -12,6 +12,7 @@ import workspace_rl
 from workspace_rl.cli.arguments import unindented
 from workspace_rl.cli.commands import check, compare, configs, diagram, envs, evaluate, plot, record, report, train
 from workspace_rl.errors import WorkspaceRLError
+from workspace_rl.ranks import ranks_of_this_program
 
 #: As they follow each other in the help.
 COMMANDS = (train, evaluate, record, plot, compare, report, configs, check, diagram, envs)
@@ -25,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not hasattr(options, "overrides") or any(one.startswith("-") or "=" not in one for one in rest):
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         options.overrides += rest
+    rank = ranks_of_this_program().rank
+    program = f"workspace-rl, rank {rank}" if rank else "workspace-rl"
+    if rank:  # the first one says the same
+        warnings.simplefilter("ignore")
     warnings.formatwarning = lambda message, *_, **__: f"workspace-rl: {message}\n"
     try:
         status: int = options.command(options)
@@ -33,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except WorkspaceRLError as error:
-        print(f"workspace-rl: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("workspace-rl: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return 130
     return status
 

@@ -53,6 +53,7 @@ class Learner:
             n_updates: updates that were done before.
         """
         self._flags, self._modules, self._device = flags, modules, device
+        self._optimizers = list(optimizers)
         self._matmul_precision = matmul_precision
         #: Updates so far.
         self.n_updates = n_updates
@@ -64,7 +65,7 @@ class Learner:
         #: The update as one graph, None if it runs eagerly.
         self.compiled: CompiledUpdate | None = None
         if compiled:
-            self.compiled = compile_update(self._update, list(optimizers), modules().values())
+            self.compiled = compile_update(self._update, self._optimizers, modules().values())
 
     def learn(self, batch: Workspace) -> dict[str, Tensor]:
         """Do the next update; return its metrics, scalar tensors.
@@ -104,6 +105,17 @@ class Learner:
             raise DivergedError(
                 f"after update {self.n_updates:,}, weights are not finite: {', '.join(broken)}.", update=self.n_updates
             )
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return by name all parameters of what is learned, and whatever else optimisers step."""
+        found = {
+            f"{module_name}.{name}": one
+            for module_name, module in self._modules().items()
+            for name, one in module.named_parameters()
+        }
+        known = {*map(id, found.values())}
+        loose = [one for some in self._optimizers for group in some.param_groups for one in group["params"]]
+        return found | {f"parameter {n} of optimisers": one for n, one in enumerate(loose) if id(one) not in known}
 
     def check_updates(self) -> None:
         """Look at the updates alone.

@@ -64,9 +64,7 @@ class Together(Alone):
                 torch.cuda.set_device(self._local_rank % torch.cuda.device_count())
             store = dist.PrefixStore(f"workspace_rl/{next(_TRAININGS)}", _store(self.rank, self.size))
             backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
-            dist.init_process_group(
-                backend, store=store, rank=self.rank, world_size=self.size, timeout=_PATIENCE
-            )
+            dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=_PATIENCE)
             self._farewells = Farewells(store, self.rank, self.size)
             AVERAGING.append(self.size)
         return self

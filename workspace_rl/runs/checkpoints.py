@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -113,21 +114,22 @@ class Checkpoints:
         self._files, self._rows, self._n_rows, self.step = files, rows, stored.stop, step
         self._forget_older(step, files)
 
-    def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint whose files are whole; None if there has been none yet.
+    def newest(self, latest: float = math.inf) -> Checkpoint | None:
+        """Return the newest checkpoint whose files are whole, at step `latest` at most; None if there has been none.
 
         Raises:
             CheckpointError: there are checkpoints, but each of them is damaged.
         """
-        steps = self.steps()
-        begun = sorted(self._steps_of(_STATE) - set(steps))
+        known = self.steps()
+        steps = [step for step in known if step <= latest]
+        begun = sorted(self._steps_of(_STATE) - set(known))
         skipped = [
             f"the checkpoint of step {step:,} is not used: its manifest, checkpoint-{step}.json, is missing, as when "
             "the run is stopped while it writes one."
             for step in begun
-            if step > max(steps, default=0)
+            if step > max(known, default=0)
         ]
-        if not steps and len(begun) <= 1:
+        if not steps and (known or len(begun) <= 1):
             return None
         for step in reversed(steps):
             try:

@@ -96,6 +96,10 @@ class RunFolder:
             self._lock.release()
             self._lock = None
 
+    def kept_batch(self, update: int) -> Path:
+        """Return where the batch of an update that went wrong is kept."""
+        return self.path / f"bad_update_{update}.safetensors"
+
     @property
     def tensorboard_folder(self) -> Path:
         """Where TensorBoard's events are."""
@@ -132,7 +136,12 @@ class RunFolder:
     @functools.cached_property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of the run."""
-        return Checkpoints(self.path / "checkpoints")
+        return self.checkpoints_of(0)
+
+    def checkpoints_of(self, rank: int) -> Checkpoints:
+        """Return the checkpoints of one of those that learn together: beside its own, the first one's has the run's."""
+        folder = self.path / "checkpoints"
+        return Checkpoints(folder / f"rank{rank}" if rank else folder)
 
     def files_to_copy(self) -> dict[str, Path]:
         """Return the files that a checkpoint keeps copies of, by their path within the run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class Logger:
         resumed_at: int | None = None,
         flush_seconds: float | None = None,
         flush_size: int | None = None,
+        means: Callable[[Mapping[str, list[Tensor]]], Mapping[str, float | Tensor]] | None = None,
     ) -> None:
         """Append to a file.
 
@@ -49,6 +50,7 @@ class Logger:
             resumed_at: hide what TensorBoard has been told of later steps than this one.
             flush_seconds: `add_scalar` writes everything as soon as so many seconds have passed since the last time.
             flush_size: `add_scalar` writes everything as soon as more than so many scalars are waiting.
+            means: returns what is written of values that were recorded to be averaged; their means unless given.
 
         Raises:
             ConfigError: an argument is of a wrong kind.
@@ -56,6 +58,7 @@ class Logger:
         """
         self._path = absolute(csv_path)
         self._flush_seconds, self._flush_size = flush_seconds, flush_size
+        self._means = means or means_of
         self._flushed_at, self._last_step = time.monotonic(), 0
         self._folder = None if tensorboard_folder is None else absolute(tensorboard_folder)
         self._verbose = verbose
@@ -103,8 +106,8 @@ class Logger:
         """
         if averages:
             step = self._last_step if step is None else step
-            for name, values in self._averages.items():
-                self._pending.append((step, name, torch.cat(values).double().mean(), True))
+            for name, mean in self._means(self._averages).items():
+                self._pending.append((step, name, mean, True))
             self._averages.clear()
         self._flushed_at = time.monotonic()
         if not self._pending:
@@ -149,6 +152,11 @@ class Logger:
 
             self._writer = SummaryWriter(str(self._folder), purge_step=self._purge_step)
         return self._writer
+
+
+def means_of(values: Mapping[str, list[Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of each name's values, which are pieces `[n]`."""
+    return {name: torch.cat(pieces).double().mean() for name, pieces in values.items()}
 
 
 def _check_name(name: object) -> None:

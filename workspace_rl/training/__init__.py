@@ -7,6 +7,7 @@
 - `loop`: collect, learn, log, score, save.
 - `parts`: logs, scoring, selection and checkpoints, which the loop asks for the last three.
 - `resuming`: which checkpoint a run goes on from, and what is said of it.
+- `rank_run`: what ranks other than the first have in place of the run's folder.
 - `finishing`: the end of a run: its best policy's score and film.
 """
 

@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import Any, Self
 
 from workspace_rl.algorithm.definition import Config
+from workspace_rl.basics.seeding import TRAINING, RandomState
 from workspace_rl.errors import RunFolderError
 from workspace_rl.inspection.diagrams import diagram_of
 from workspace_rl.inspection.problems import check_before_training
 from workspace_rl.inspection.tracing.trace import Trace
-from workspace_rl.machine.files import back_home, working_directory
+from workspace_rl.machine.files import absolute, back_home, working_directory
 from workspace_rl.machine.interrupts import StopRequest
 from workspace_rl.machine.threads import torch_threads
 from workspace_rl.messages.notebook import note_printed, shown_video
 from workspace_rl.messages.printing import say
+from workspace_rl.ranks import ranks_of_this_program
 from workspace_rl.runs.checkpoints import Checkpoint
 from workspace_rl.runs.folder import COMPOSITION
 from workspace_rl.runs.run import Run
 from workspace_rl.training.building import BuiltAlgorithm
-from workspace_rl.training.finishing import TrainingResult, finish, say_ways_on
+from workspace_rl.training.finishing import TrainingResult, finish, say_ways_on, told_by_first
+from workspace_rl.training.rank_run import RankRun
 from workspace_rl.training.recipe import put_together
-from workspace_rl.training.resuming import newest_checkpoint
+from workspace_rl.training.resuming import newest_checkpoint, rank_of
 
 
 class Algorithm(BuiltAlgorithm[Config]):
@@ -56,7 +59,7 @@ class Algorithm(BuiltAlgorithm[Config]):
             raise RunFolderError(f"this object has trained already, into {self.config.base_dir}. Create a new one.")
         with back_home(self._home if working_directory() == self._away else None):
             result = self._train(progress)
-        if progress:
+        if progress and self.ranks.first:
             say(result)
             note_printed(result)
         return result
@@ -67,6 +70,7 @@ class Algorithm(BuiltAlgorithm[Config]):
             # Closed before the best policy is scored and filmed: of some there may be only one.
             with contextlib.ExitStack() as environments:
                 environments.callback(self._close_environments)
+                environments.enter_context(self.ranks)
                 experience, collectors = self.make_parts()
                 environments.callback(collectors.close)
                 traced = check_before_training(self)
@@ -77,7 +81,8 @@ class Algorithm(BuiltAlgorithm[Config]):
                 if checkpoint is not None:
                     run.put_back(checkpoint.copies)
                 resumed_at = None if checkpoint is None else checkpoint.step
-                loop = put_together(self, run, experience, collectors, resumed_at=resumed_at, show=show)
+                shown = show and self.ranks.first
+                loop = put_together(self, run, experience, collectors, resumed_at=resumed_at, show=shown)
                 with self.random_state, torch_threads(self.config.torch_threads):
                     loop.run(stop, checkpoint)
             return self._finish(run, interrupted=stop.requested, show=show)
@@ -85,11 +90,15 @@ class Algorithm(BuiltAlgorithm[Config]):
     def _enter(self, traced: Trace) -> Run:
         """Return the run's folder, a new one unless the run goes on."""
         if self.run is None:
-            self.run = Run.create(self.config)
+            self.config.base_dir, *_ = self.ranks.gather(self.config.base_dir)
+            self.run = Run.create(self.config) if self.ranks.first else self._run_of_rank()
             self.run.trust(self._own_classes())
             diagram_of(traced).save(self.run.path / COMPOSITION)
         self._trained = True
         return self.run
+
+    def _run_of_rank(self) -> RankRun:
+        return RankRun(absolute(self.config.base_dir), self.config, self.ranks.rank)
 
     def _leave(self, began: float) -> None:
         if self.run is not None:
@@ -98,6 +107,8 @@ class Algorithm(BuiltAlgorithm[Config]):
             self.run.unlock()
 
     def _finish(self, run: Run, *, interrupted: bool, show: bool) -> TrainingResult:
+        if not self.ranks.first:
+            return told_by_first(absolute(self.config.base_dir), self.progress, interrupted=interrupted)
         result = finish(
             run, self.config, self.progress, interrupted=interrupted, final_episodes=self.parameters.final_episodes
         )
@@ -129,24 +140,31 @@ class Algorithm(BuiltAlgorithm[Config]):
             CheckpointError: all checkpoints are damaged.
         """
         run = Run(path, made_by=cls)
-        run.lock()
         with contextlib.ExitStack() as if_it_fails:
-            if_it_fails.callback(run.unlock)
+            if ranks_of_this_program().first:
+                run.lock()
+                if_it_fails.callback(run.unlock)
             algorithm = cls.__new__(cls)
             algorithm.has_checkpoint = bool(run.checkpoints.steps())
             algorithm.__init__(run.resumed_config(overrides))  # type: ignore[misc]
             if_it_fails.callback(algorithm._close_environments)
+            if_it_fails.enter_context(algorithm.ranks)
             algorithm._take_up(run)
             if_it_fails.pop_all()
         return algorithm
 
     def _take_up(self, run: Run) -> None:
-        self.run, run.config = run, self.config
+        run.config = self.config
+        self.run = run = run if self.ranks.first else self._run_of_rank()
         run.trust(self._own_classes())
         interval = self.parameters.checkpoint_interval
-        self._checkpoint = newest_checkpoint(run, self.config, self.device, interval)
-        if self._checkpoint is not None:
-            self.training_state().load(self._checkpoint)
+        self._checkpoint = newest_checkpoint(run, self.config, self.device, interval, self.ranks)
+        if self._checkpoint is None:
+            return
+        self.training_state().load(self._checkpoint)
+        if rank_of(self._checkpoint)[1] != self.ranks.rank:  # two ranks would draw the same
+            seed = self.ranks.seed(self.parameters.seed)
+            self.random_state = RandomState(seed, TRAINING, self._checkpoint.step)
             run.save_config()
 
     def visualize_best(self) -> Any:

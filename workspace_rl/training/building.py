@@ -34,6 +34,7 @@ from workspace_rl.machine.files import working_directory
 from workspace_rl.machine.threads import torch_threads
 from workspace_rl.policies.saving import check_savable
 from workspace_rl.policies.spaces import spaces_of
+from workspace_rl.ranks import ranks_of_this_program
 from workspace_rl.training.parts.checkpointing import TrainingState
 from workspace_rl.training.parts.progress import Progress
 from workspace_rl.training.parts.scoring import Scoring
@@ -68,7 +69,8 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             )
         self._check_collectors()
         self.total_steps = self.parameters.run_length
-        self.device = torch_device(self.config.device)
+        self.ranks = ranks_of_this_program()
+        self.device = torch_device(self.ranks.device(self.config.device))
         self.random_state = RandomState(self.parameters.seed, TRAINING)
         self.progress = Progress.of(self.parameters, log=self.first_log)
         with self.random_state, torch_threads(self.config.torch_threads), contextlib.ExitStack() as if_it_fails:
@@ -76,13 +78,15 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
                 self.config.gym_env,
                 self.parameters.n_envs,
                 auto_reset=True,
-                seed=self.parameters.seed,
+                seed=self.ranks.seed(self.parameters.seed),
                 device=self.device,
             )
             if_it_fails.callback(self.train_env.close)
             self._away = working_directory()
             self._build()
             if_it_fails.pop_all()
+        if not self.ranks.first:  # weights are those of all ranks, and what is drawn from here on is each one's own
+            self.random_state = RandomState(self.ranks.seed(self.parameters.seed), TRAINING)
 
     def _check_collectors(self) -> None:
         """Look whether the collectors that the configuration asks for can be had."""

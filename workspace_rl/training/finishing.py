@@ -84,6 +84,11 @@ def finish(
     return TrainingResult(run.path, progress.steps, *outcome)
 
 
+def told_by_first(path: Path, progress: Progress, *, interrupted: bool) -> TrainingResult:
+    """Return what a rank other than the first knows of the end of the run in the folder `path`."""
+    return TrainingResult(path, progress.steps, progress.steps, None, None, None, None, interrupted)
+
+
 def say_ways_on(run: Run, algorithm: AlgorithmClass, made_of: Sequence[type], *, has_best: bool) -> None:
     """Say how to go on with a run that was ended early, and how its policy is scored and filmed."""
     which = "best" if has_best else "latest"

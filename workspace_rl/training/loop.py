@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from torch import Tensor
@@ -17,6 +17,7 @@ from workspace_rl.evaluation import Evaluation
 from workspace_rl.experience.experience import Experience
 from workspace_rl.learning.learner import Learner
 from workspace_rl.machine.interrupts import Stopped, StopRequest, stop_if_requested
+from workspace_rl.ranks import Alone
 from workspace_rl.runs.checkpoints import Checkpoint
 from workspace_rl.training.parts.checkpointing import Checkpointing
 from workspace_rl.training.parts.divergence import explain
@@ -38,13 +39,13 @@ class Pace:
     scores: bool
 
     @classmethod
-    def of(cls, config: RunConfig, parameters: TrainingConfig) -> Self:
-        """Return the pace that a configuration asks for."""
+    def of(cls, config: RunConfig, parameters: TrainingConfig, ranks: Alone) -> Self:
+        """Return the pace that a configuration asks for; of several ranks the first one alone scores."""
         return cls(
             total_steps=parameters.run_length,
             log_interval=config.logger.log_interval,
             eval_interval=parameters.eval_interval,
-            scores=parameters.nb_evals > 0,
+            scores=parameters.nb_evals > 0 and ranks.first,
         )
 
 
@@ -72,6 +73,8 @@ class Loop:
     selection: Selection
     logs: Logs
     checkpoints: Checkpointing
+    #: Those that learn together, each by a loop of its own.
+    ranks: Alone = field(default_factory=Alone)
 
     def run(self, stop: StopRequest, checkpoint: Checkpoint | None = None) -> None:
         """Go on up to `total_steps`, or until `stop` is requested; nothing that was learned or measured is lost.
@@ -81,14 +84,15 @@ class Loop:
             checkpoint: holds the experience so far of a run that goes on.
         """
         try:
-            self._begin(checkpoint)
-            while self.progress.steps < self.pace.total_steps and not stop.requested:
-                self._learn(self._collect())
-                self._log()
-                self._score()
-                self._save()
-            if not stop.requested:
-                self._end()
+            with self.ranks.turns(stop):
+                self._begin(checkpoint)
+                while self.progress.steps < self.pace.total_steps and not stop.requested:
+                    self._learn(self._collect())
+                    self._log()
+                    self._score()
+                    self._save()
+                if not stop.requested:
+                    self._end()
         except Stopped:
             pass  # what was being collected or scored is left undone
         except WorkspaceRLError as error:
@@ -101,6 +105,7 @@ class Loop:
                 last.callback(self.logs.flush)
 
     def _begin(self, checkpoint: Checkpoint | None) -> None:
+        self.ranks.check_equal(self.learner.weights, "at the beginning")
         if checkpoint is not None:
             self.experience.restore(checkpoint.state["buffer"], checkpoint.rows())
         if checkpoint is not None or self.scoring.took_over:
@@ -111,12 +116,13 @@ class Loop:
         fragments = self.collectors.collect(self.progress.steps)
         for fragment in fragments:
             self.experience.put(fragment)
-            self.progress.steps += fragment.n_transitions
+        self.progress.steps += self.ranks.total(sum(one.n_transitions for one in fragments))
+        for fragment in fragments:
             self.logs.fragment(fragment)
         return len(fragments)
 
     def _learn(self, n_fragments: int) -> None:
-        if not self.experience.ready(self.progress.steps):
+        if not self.ranks.all(self.experience.ready(self.progress.steps)):
             return
         for _ in range(max(1, n_fragments)):
             for batch in self.experience.batches():
@@ -161,7 +167,8 @@ class Loop:
         self.scoring.close()
 
     def _evaluate(self) -> None:
-        evaluation = self.evaluate()
+        with self.ranks.apart():
+            evaluation = self.evaluate()
         self.logs.evaluation(evaluation)
         self.logs.flush(averages=False)  # which go on being collected until the next log is due
         self.learner.check()
@@ -176,6 +183,7 @@ class Loop:
     def _flush(self) -> None:
         self.logs.flush()
         self.learner.check()
+        self.ranks.check_equal(self.learner.weights, f"after update {self.progress.n_updates:,}")
         self.progress.due.log = self.progress.steps + self.pace.log_interval
 
     def _explained(self, error: WorkspaceRLError) -> WorkspaceRLError:

@@ -34,19 +34,24 @@ class OffPolicyAlgorithm(Algorithm[Config]):
         return self.parameters.learning_starts
 
     def rows_per_update(self) -> int:
-        """Return how many windows a batch has."""
-        return self.parameters.batch_size
+        """Return how many windows a batch has, this rank's share."""
+        return self.ranks.share(self.parameters.batch_size, "algorithm.batch_size")
 
     def make_experience(self) -> Replay:
-        """Return a replay buffer, from which `updates_per_collect` batches are drawn for each fragment."""
+        """Return a replay buffer, from which `updates_per_collect` batches are drawn for each fragment.
+
+        Of several ranks each has a share of the buffer, and of each batch: of all ranks' batches, since it shares in
+        the updates for their fragments, too.
+        """
         parameters, stacked, collectors = self.parameters, self.config.gym_env.stacked, self.config.collectors
         limiter = None if collectors is None or collectors.mode != "free" else collectors.limiter(parameters)
+        capacity = -(-parameters.buffer_size // self.ranks.size)
         return Replay(
-            ReplayBuffer(parameters.buffer_size, self.stored_variables, stacked=stacked, device=self.device),
-            batch_size=parameters.batch_size,
+            ReplayBuffer(capacity, self.stored_variables, stacked=stacked, device=self.device),
+            batch_size=self.rows_per_update(),
             window=parameters.n_step_return + 1,
             learning_starts=parameters.learning_starts,
-            updates_per_fragment=parameters.updates_per_collect,
+            updates_per_fragment=parameters.updates_per_collect * self.ranks.size,
             limiter=limiter,
         )
 

@@ -11,7 +11,7 @@ from workspace_rl.runs.run import Run
 from workspace_rl.training.building import BuiltAlgorithm
 from workspace_rl.training.loop import Loop, Pace
 from workspace_rl.training.parts.checkpointing import Checkpointing
-from workspace_rl.training.parts.logs import Logs
+from workspace_rl.training.parts.logs import Logs, MeansOfRanks
 from workspace_rl.training.parts.selection import Selection
 from workspace_rl.training.resuming import conditions
 
@@ -36,11 +36,18 @@ def put_together(
         show: whether to show a progress bar.
     """
     config, parameters, progress = algorithm.config, algorithm.parameters, algorithm.progress
-    tensorboard = run.tensorboard_folder if config.logger.save_tensorboard else None
-    logger = Logger(run.path / "metrics.csv", tensorboard, verbose=config.logger.verbose, resumed_at=resumed_at)
+    ranks = algorithm.ranks
+    tensorboard = run.tensorboard_folder if config.logger.save_tensorboard and ranks.first else None
+    logger = Logger(
+        run.path / "metrics.csv",
+        tensorboard,
+        verbose=config.logger.verbose and ranks.first,
+        resumed_at=resumed_at,
+        means=MeansOfRanks(ranks),
+    )
     returns_file = run.path / "eval_returns.csv" if config.collect_stats else None
     return Loop(
-        Pace.of(config, parameters),
+        Pace.of(config, parameters, ranks),
         progress,
         collectors=collectors,
         experience=experience,
@@ -58,6 +65,7 @@ def put_together(
             experience,
             progress,
             interval=parameters.checkpoint_interval,
-            conditions=conditions(config, algorithm.device),
+            conditions=conditions(config, algorithm.device, ranks),
         ),
+        ranks=ranks,
     )

@@ -12,7 +12,7 @@ def explain(error: DivergedError, steps: int, run: Run) -> None:
     """Add to an error at which step of which run it happened, and the ways out; keep the batch beside the run."""
     text = " ".join(map(str, error.args))
     if isinstance(error.batch, Workspace):
-        path = run.path / f"bad_update_{error.update}.safetensors"
+        path = run.kept_batch(error.update)
         save_batch(error.batch, path)
         text += f" Its batch is kept in {path}."
     known = run.checkpoints.steps()

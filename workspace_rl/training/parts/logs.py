@@ -7,14 +7,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.machine.files import told_errors
-from workspace_rl.runs.logger import Logger
+from workspace_rl.ranks import Alone
+from workspace_rl.runs.logger import Logger, means_of
 from workspace_rl.training.parts.progress import Progress
+
+
+class MeansOfRanks:
+    """Means over what all ranks have recorded."""
+
+    def __init__(self, ranks: Alone) -> None:
+        """Ask these ranks, all of which call at the same time."""
+        self._ranks = ranks
+
+    def __call__(self, values: Mapping[str, list[Tensor]]) -> Mapping[str, float | Tensor]:
+        """Return the mean of each name's values, which are pieces `[n]`."""
+        if not self._ranks.joined:  # there is only one, or others have left
+            return means_of(values)
+        own = {name: torch.cat(pieces).double() for name, pieces in values.items()}
+        every = self._ranks.gather({name: (float(one.sum()), len(one)) for name, one in own.items()})
+        means = {}
+        for name in dict.fromkeys(name for one in every for name in one):
+            sums, counts = zip(*(one[name] for one in every if name in one), strict=True)
+            means[name] = sum(sums) / sum(counts)
+        return means
 
 
 class Logs:
