@@ -25,6 +25,8 @@ class FleetPlan:
     config: CollectorsConfig
     env_config: EnvironmentConfig
     parameters: TrainingConfig
+    #: What the collectors' random numbers are derived from: of learners side by side, each has its own.
+    seed: int
     policy: Agent
     random_policy: Agent | None
     #: Whether policies act in the modes that their modules have now, or in evaluation mode.
@@ -43,7 +45,7 @@ class FleetPlan:
         return [
             CollectorRecipe(
                 number=number,
-                seed=self.parameters.seed,
+                seed=self.seed,
                 env_config=self.env_config,
                 env_spec=spec,
                 n_envs=self.parameters.n_envs,

@@ -67,9 +67,9 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             raise ConfigError(
                 f"algorithm.n_envs: 1 expected with gym_env.single_instance, {self.parameters.n_envs} found."
             )
+        self.ranks = ranks_of_this_program()
         self._check_collectors()
         self.total_steps = self.parameters.run_length
-        self.ranks = ranks_of_this_program()
         self.device = torch_device(self.ranks.device(self.config.device))
         self.random_state = RandomState(self.parameters.seed, TRAINING)
         self.progress = Progress.of(self.parameters, log=self.first_log)
@@ -96,6 +96,11 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             raise ConfigError(
                 f"collectors: null expected, since {type(self).__name__} has a make_collector of its own, a section "
                 "found. What it returns is the only collector of a run: leave the section out, or the method."
+            )
+        if self.config.collectors.mode == "free" and self.ranks.size > 1:
+            raise ConfigError(
+                f"collectors.mode: lockstep expected on {self.ranks.size} ranks, free found: ranks take each update "
+                "together, and in free mode each would have another number of batches. Use lockstep, or one rank."
             )
         self.config.collectors.require_installed()
 
@@ -169,6 +174,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             config=config,
             env_config=self.config.gym_env,
             parameters=self.parameters,
+            seed=self.ranks.seed(self.parameters.seed),
             policy=self.policy,
             random_policy=getattr(self, "random_policy", None),
             keep_modes=not self.collects_in_evaluation_mode,
