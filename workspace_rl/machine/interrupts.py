@@ -37,7 +37,8 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             self._previous = [signal.signal(one, self._note) for one in self._signals]
             self._outer, StopRequest._innermost = StopRequest._innermost, self
-            self.requested = self.heard = self._outer is not None and self._outer.requested
+            if self._outer is not None:
+                self.heard, self.requested = self._outer.heard, self._outer.requested
         return self
 
     def __exit__(
@@ -50,7 +51,8 @@ class StopRequest:
             signal.signal(one, previous)
         StopRequest._innermost = self._outer
         if self._outer is not None:
-            self._outer.requested |= self.requested
+            self._outer.heard |= self.heard
+            self._outer.requested |= self.requested and self._outer.at_once
 
     def _note(self, signal_number: int, frame: FrameType | None) -> None:
         if self.heard:
