@@ -2,6 +2,8 @@
 
 - `driver`: what the loop asks of collectors, and the one collector of runs without such a section.
 - `lockstep`: collectors in rounds, where nothing depends on time.
+- `free_running`: collectors that run freely, as far as a limiter lets them.
+- `stream`: what one of those was ordered, and what has come of it.
 - `fleet`: puts collectors together as configured.
 - `recipe`: what a collector is built from.
 - `order`: what is asked of a collector, and what comes back.

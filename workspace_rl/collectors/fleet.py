@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from workspace_rl.agent import Agent
 from workspace_rl.collectors.driver import Collectors
 from workspace_rl.collectors.faults import Faults
+from workspace_rl.collectors.free_running import FreeRunning
 from workspace_rl.collectors.lockstep import Lockstep
 from workspace_rl.collectors.places.in_process import InProcess
 from workspace_rl.collectors.places.place import Place
@@ -16,6 +17,8 @@ from workspace_rl.collectors.recipe import CollectorRecipe, spec_of
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.training_config import TrainingConfig
+from workspace_rl.errors import ConfigError
+from workspace_rl.experience.block_limiter import BlockLimiter
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class FleetPlan:
     variables: Iterable[str]
     #: Threads of torch.
     threads: int
+    #: What holds collecting and learning together in free mode, if the experience knows that.
+    limiter: BlockLimiter | None = None
 
     def recipes(self) -> list[CollectorRecipe]:
         """Return the recipes of the collectors; they act on the CPU, wherever the learner is."""
@@ -60,16 +65,38 @@ class FleetPlan:
 
 
 def make_fleet(plan: FleetPlan) -> Collectors:
-    """Return what drives collectors, which are yet to be started."""
+    """Return what drives collectors, which are yet to be started.
+
+    Raises:
+        ConfigError: they are to run freely, and nothing limits how far from learning.
+    """
     config, parameters = plan.config, plan.parameters
-    return Lockstep(
-        _place(config),
-        plan.recipes(),
-        Faults(config.max_restarts, parameters.seed),
+    place, recipes, faults = _place(config), plan.recipes(), Faults(config.max_restarts, parameters.seed)
+    if config.mode == "lockstep":
+        return Lockstep(
+            place,
+            recipes,
+            faults,
+            policy=plan.policy,
+            n_steps=parameters.n_steps,
+            random_steps=plan.random_steps,
+            lag=config.lag,
+        )
+    if plan.limiter is None:
+        raise ConfigError(
+            "collectors.mode: lockstep expected, free found: the experience that make_experience returns has no "
+            "limiter, which says how much may be collected. Use lockstep, or derive it from Replay, and give that "
+            "limiter=self.config.collectors.limiter(self.parameters)."
+        )
+    return FreeRunning(
+        place,
+        recipes,
+        faults,
+        plan.limiter,
         policy=plan.policy,
         n_steps=parameters.n_steps,
         random_steps=plan.random_steps,
-        lag=config.lag,
+        max_weights_age=config.max_weights_age,
     )
 
 

@@ -181,6 +181,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             random_steps=self.random_steps,
             variables=experience.variables,
             threads=self.config.torch_threads,
+            limiter=experience.limiter,
         )
 
     def training_state(self) -> TrainingState:
