@@ -6,18 +6,26 @@ import pytest
 import torch
 
 from workspace_rl import ReplayBuffer, Workspace
+from workspace_rl.errors import ReplayBufferError
 from workspace_rl.experience import BlockLimiter, ExperienceWrapper, Fragment, Replay
 
 
-def fragment(n_steps, first=0):
+def fragment(n_steps, first=0, **origin):
     frames = Workspace()
     frames.set_full("x", torch.arange(first, first + n_steps).float().unsqueeze(1))
     frames.set_full("env/done", torch.zeros(n_steps, 1, dtype=torch.bool))
-    return Fragment(frames, n_transitions=n_steps)
+    return Fragment(frames, n_transitions=n_steps, **origin)
 
 
-def replay(per_fragment=1.0, **options):
-    return Replay(ReplayBuffer(100, ["x"]), batch_size=4, updates_per_fragment=per_fragment, **options)
+def replay(per_fragment=1.0, buffer=None, **options):
+    buffer = ReplayBuffer(100, ["x"]) if buffer is None else buffer
+    return Replay(buffer, batch_size=4, updates_per_fragment=per_fragment, **options)
+
+
+def windows(experience):
+    """Return all windows that are drawn."""
+    batch = experience.buffer.sample(5000, experience.window)
+    return {tuple(window) for window in batch["x"].T.tolist()}
 
 
 def test_it_says_what_its_batches_look_like():
@@ -162,3 +170,120 @@ def test_the_limiters_counters_are_in_the_description():
 def test_what_goes_around_it_has_its_limiter():
     experience = limited()
     assert ExperienceWrapper(experience).limiter is experience.limiter
+
+
+def test_fragments_of_several_collectors_are_never_joined_to_each_other():
+    experience = replay()
+    for number in range(3):
+        for collector in (0, 7):
+            experience.put(fragment(2, 100 * collector + 2 * number, collector=collector, number=number))
+    assert windows(experience) == {(n + k, n + k + 1) for n in (0, 700) for k in range(5)}
+
+
+def test_a_fragment_that_comes_twice_is_put_once():
+    experience = replay()
+    for number in (0, 1, 1, 0, 2, 2):
+        experience.put(fragment(2, 2 * number, number=number))
+    experience.put(fragment(2, 500, number=0, collector=1))  # another collector's
+    assert experience.rows == range(8)
+    assert windows(experience) == {(k, k + 1) for k in range(5)} | {(500, 501)}
+
+
+def test_after_a_fragment_that_was_lost_nothing_is_joined():
+    experience = replay()
+    for number in (4, 5, 7, 6, 8):  # 7 before 6, which comes too late
+        experience.put(fragment(2, 2 * number, number=number))
+    assert windows(experience) == {(8, 9), (9, 10), (10, 11), (14, 15), (15, 16), (16, 17)}
+
+
+def test_a_lost_fragment_of_one_collector_is_nothing_to_another_one():
+    experience = replay()
+    for number, collector in ((0, 0), (0, 1), (2, 0), (1, 1), (3, 0)):
+        experience.put(fragment(2, 100 * collector + 2 * number, number=number, collector=collector))
+    assert windows(experience) == {(0, 1), (4, 5), (5, 6), (6, 7), (100, 101), (101, 102), (102, 103)}
+
+
+def test_what_begins_anew_follows_nothing():
+    experience = replay()
+    for number, begins_anew in enumerate((True, False, True, False)):
+        for collector in (0, 1):
+            first = 100 * collector + 2 * number
+            experience.put(fragment(2, first, number=number, collector=collector, begins_anew=begins_anew))
+    pairs = {(0, 1), (1, 2), (2, 3), (4, 5), (5, 6), (6, 7)}
+    assert windows(experience) == pairs | {(100 + a, 100 + b) for a, b in pairs}
+
+
+def test_fragments_that_nobody_has_numbered_are_taken_as_they_come():
+    experience = replay()
+    for first in (0, 2, 2):
+        experience.put(fragment(2, first))
+    assert experience.rows == range(6) and (3, 2) in windows(experience)
+
+
+def test_a_fragment_that_is_refused_may_come_again():
+    experience = replay()
+    experience.put(fragment(2, number=0))
+    with pytest.raises(ReplayBufferError):
+        experience.put(Fragment(Workspace(), number=1))
+    experience.put(fragment(2, 2, number=1))
+    assert windows(experience) == {(0, 1), (1, 2), (2, 3)}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_age_of_weights_is_that_of_the_first_frames_at_each_update(wrapped):
+    experience = replay(3, ReplayBuffer(100, ["x"], keeps_versions=True, longest_window=3), window=3)
+    asked = ExperienceWrapper(experience) if wrapped else experience
+    torch.manual_seed(0)
+    made_by, n_updates, ages = {}, 0, []
+    for number in range(5):
+        for collector in (0, 1):
+            first, version = 100 * collector + 4 * number, max(0, n_updates - 2 * collector)
+            made_by |= dict.fromkeys(range(first, first + 4), version)
+            experience.put(fragment(4, first, collector=collector, number=number, version=version))
+        for batch in asked.batches():
+            ages.append([n_updates - made_by[int(x)] for x in batch["x"][0]])
+            n_updates += 1
+            assert "weights_version" not in batch
+        if number % 2:
+            flat = [age for batch in ages for age in batch]
+            mean = pytest.approx(sum(flat) / len(flat))
+            assert asked.metrics(n_updates) == {"weights_age/mean": mean, "weights_age/max": max(flat)}
+            assert asked.metrics(n_updates) == {}
+            assert asked.distributions(n_updates)["weights_age"].tolist() == ages[-1]
+            ages = []
+
+
+def test_ages_are_summed_up_over_many_batches():
+    experience = replay(1500, ReplayBuffer(100, ["x"], keeps_versions=True))
+    experience.put(fragment(3, version=5))
+    for _ in experience.batches():
+        pass
+    assert experience.metrics(2000) == {"weights_age/mean": (495 + 1994) / 2, "weights_age/max": 1994}
+
+
+def test_versions_survive_a_checkpoint_and_are_unknown_after_one_that_lacks_them():
+    def made(keeps_versions):
+        buffer = ReplayBuffer(100, ["x"], keeps_versions=keeps_versions)
+        return replay(1, buffer)
+
+    first, second, without, later = made(True), made(True), made(False), made(True)
+    first.put(fragment(5, version=3))
+    first.end_episodes()
+    for one, other in ((first, second), (first, without), (without, later)):
+        other.restore(one.describe(), [(0, one.read_rows(0, 5))])
+        list(other.batches())
+    assert second.metrics(10) == {"weights_age/mean": 6, "weights_age/max": 6}
+    assert without.metrics(10) == {} == without.distributions(10)
+    assert later.metrics(10) == {} and not len(later.distributions(10)["weights_age"])
+    later.put(fragment(5, 100, version=8))
+    for _ in range(20):
+        list(later.batches())
+    known = later.distributions(30)["weights_age"]
+    assert 0 < len(known) < 4 and known.tolist() == [21] * len(known)
+    assert later.metrics(30)["weights_age/max"] == 21
+
+
+def test_windows_longer_than_the_ring_was_told_of_are_refused_at_once():
+    with pytest.raises(ReplayBufferError, match=r"windows of 4 frames .* of 2 sources.*longest_window=4"):
+        replay(buffer=ReplayBuffer(100, ["x"], longest_window=3, n_sources=2), window=4)
+    replay(buffer=ReplayBuffer(100, ["x"], longest_window=4, n_sources=2), window=4)

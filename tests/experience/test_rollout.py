@@ -116,3 +116,44 @@ def test_rollouts_of_a_collector_follow_each_other_and_actions_are_kept():
     for one in seen:  # rewards of transitions count their steps
         transition = ~one["env/done"][:-1]
         assert one["env/reward"][1:][transition].equal(one["env/env_obs"][1:, :, 0][transition])
+
+
+def round_of(*values, number, done=None, collectors=(1, 0, 10)):
+    """Return the fragments of three collectors, whose `x` are apart by their numbers, as they come."""
+    return [fragment(*(100 * k + value for value in values), number=number, collector=k, done=done) for k in collectors]
+
+
+def test_fragments_of_a_round_stand_side_by_side_in_the_order_of_collectors():
+    rollout = Rollout(2, ["x"], n_epochs=2)
+    for number, values, expected in ((0, (0, 1, 2), (0, 1, 2)), (1, (3, 4), (2, 3, 4)), (2, (5, 6), (4, 5, 6))):
+        for one in round_of(*values, number=number, collectors=((1, 0, 10), (10, 1, 0))[number % 2]):
+            rollout.put(one)
+        # The loop asks once for each fragment: the first time it is given, for all of them.
+        first, *others = [list(rollout.batches()) for _ in range(3)]
+        assert len(first) == 2 and others == [[], []]
+        for batch in first:
+            assert batch["x"].T.tolist() == [[100 * k + x for x in expected] for k in (0, 1, 10)]
+            assert batch["env/done"].shape == (3, 3)
+
+
+def test_each_collector_goes_on_from_its_own_last_frame_or_begins_anew():
+    rollout = Rollout(2, ["x"])
+    rollout.put(fragment(0, 1, 2, number=0))
+    rollout.put(fragment(100, 101, 102, number=0, collector=1))
+    assert only(rollout)["x"].T.tolist() == [[0, 1, 2], [100, 101, 102]]
+    rollout.put(fragment(3, 4, number=1))
+    rollout.put(fragment(110, 111, 112, number=1, collector=1, begins_anew=True))
+    assert only(rollout)["x"].T.tolist() == [[2, 3, 4], [110, 111, 112]]
+    rollout.end_episodes()
+    for one in round_of(20, 21, 22, number=2, collectors=(0, 1)):
+        rollout.put(one)
+    assert only(rollout)["x"].T.tolist() == [[20, 21, 22], [120, 121, 122]]
+
+
+def test_what_comes_twice_is_taken_once_and_nothing_is_joined_where_one_was_lost():
+    rollout = Rollout(2, ["x"])
+    for one in (fragment(0, 1, 2, number=0), fragment(3, 4, number=1), fragment(3, 4, number=1)):
+        rollout.put(one)
+    assert numbers(rollout) == [2, 3, 4]
+    with pytest.raises(VariableMismatchError, match="3 frames, the first one from the rollout before.*; 2 found"):
+        rollout.put(fragment(7, 8, number=3))

@@ -17,6 +17,7 @@ class Frame:
     reward: float = 0.0
     terminated: bool = False
     done: bool = False
+    closed: bool = False  # its windows begin where it is repeated
     stack: tuple[int, ...] = ()
 
 
@@ -25,29 +26,67 @@ class ReplayModel:
     capacity: int
     batch_size: int
     stack_size: int  # 0: no variable is stacked
+    longest_window: int = 2
+    more_rows: int = 0  # that the ring has for blocks
     rows: list[list[Frame]] = field(default_factory=list)
+    source: int | None = None
+    running: int = 0  # the newest rows that follow each other, of the source that was put last
+    tails: dict[int, list[list[Frame]]] = field(default_factory=dict)
 
     @property
     def history(self):
         return max(0, self.stack_size - 1)
 
-    def put(self, rows, continues):
-        if not continues and self.rows:
-            self.rows[-1] = [replace(frame, done=True) for frame in self.rows[-1]]
-        if not continues or not self.rows:
+    @property
+    def n_kept(self):
+        return -(-self.capacity // self.batch_size) + 1 + self.more_rows
+
+    def put(self, rows, continues, source=0):
+        if not continues:
+            self.end_episodes(source)
+        if source != self.source:
+            self.turn_to(source)
+        self.append(rows)
+
+    def append(self, rows):
+        if not self.running:
             # The older pictures of the first stacks take rows in which no window begins: copies of the first frame.
             self.rows += [[replace(frame, done=True, stack=()) for frame in rows[0]]] * self.history
         self.rows += rows
+        self.running += len(rows)
+
+    def turn_to(self, source):
+        n = min(self.longest_window - 1, self.running, self.n_kept)
+        if n:
+            self.tails[self.source] = self.rows[-n:]
+            self.rows[-n:] = [[replace(frame, closed=True) for frame in row] for row in self.rows[-n:]]
+        self.source, self.running = source, 0
+        if source in self.tails:
+            self.append(self.tails.pop(source))
+
+    def end_episodes(self, source=None):
+        if source in (None, self.source):
+            self.cut()
+        for one in sorted(self.tails) if source is None else {source} & self.tails.keys():
+            if all(frame.done for row in self.tails[one][:-1] for frame in row):
+                del self.tails[one]  # no window would begin there
+            else:
+                self.turn_to(one)
+                self.cut()
+
+    def cut(self):
+        if self.running:
+            self.rows[-1] = [replace(frame, done=True) for frame in self.rows[-1]]
+        self.running = 0
 
     def windows(self, length):
         """Return all windows that may be sampled, each a tuple of frames."""
-        n_kept = -(-self.capacity // self.batch_size) + 1
-        kept = self.rows[-n_kept:]
+        kept = self.rows[-self.n_kept :]
         return [
             tuple(row[b] for row in kept[t : t + length])
             for t in range(len(kept) - length + 1)
             for b in range(self.batch_size)
-            if not kept[t][b].done
+            if not kept[t][b].done and not kept[t][b].closed
         ]
 
 
@@ -65,9 +104,9 @@ def n_step_return(window, discount_factor):
 class Environments:
     """Number their frames and stack them, and begin anew after the end of an episode."""
 
-    def __init__(self, batch_size, stack_size, zeros):
+    def __init__(self, batch_size, stack_size, zeros, first=0):
         self.batch_size, self.stack_size, self.zeros = batch_size, stack_size, zeros
-        self.number = 0
+        self.number = first
         self.stacks = [None] * batch_size
 
     def reset(self):
@@ -85,7 +124,7 @@ class Environments:
                     older = [0 if self.zeros else self.number] * self.stack_size
                 self.stacks[b] = [*older, self.number][1:]
                 stack = tuple(self.stacks[b]) if self.stack_size else ()
-                row.append(Frame(self.number, self.number % 7 - 2.5, ending in (1, 3), ending > 0, stack))
+                row.append(Frame(self.number, self.number % 7 - 2.5, ending in (1, 3), ending > 0, stack=stack))
                 if ending:
                     self.stacks[b] = None
             rows.append(row)

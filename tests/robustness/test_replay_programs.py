@@ -37,8 +37,9 @@ def programs(draw):
 
 
 def check_windows(buffer, model, length):
-    allowed = {tuple(frame.number for frame in window): window for window in model.windows(length)}
-    assert buffer.n_windows(length) == len(allowed)
+    windows = model.windows(length)
+    allowed = {tuple(frame.number for frame in window): window for window in windows}
+    assert buffer.n_windows(length) == len(windows) == len(allowed)
     if length == 2:
         assert len(buffer) == len(allowed)
     if not allowed:

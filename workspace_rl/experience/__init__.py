@@ -2,6 +2,7 @@
 
 - `collector`: runs environments with a policy of its own, and gives fragments; what the loop asks of a collector.
 - `fragment`: what a collector hands over: new frames, and where they come from.
+- `arrivals`: which fragments have come, and which were lost.
 - `experience`: what fragments go into and batches come from.
 - `replay`: experience of off-policy algorithms: all that the ring still holds.
 - `rollout`: experience of on-policy algorithms: what was collected last.

@@ -61,10 +61,28 @@ class Experience(ABC):
 
     @abstractmethod
     def batches(self) -> Iterator[Workspace]:
-        """Yield the batches that are due since the last time, `[window, batch, ...]`, one for each update."""
+        """Yield the batches that are due since the last time, `[window, batch, ...]`, one for each update.
+
+        The loop calls it once for each fragment that was put since: after a round of several collectors' fragments, as
+        often as there are collectors.
+        """
 
     def end_episodes(self) -> None:  # noqa: B027 - there may be nothing to do
-        """Cut off the episodes that are running: the next fragment begins new ones."""
+        """Cut off the episodes that are running, of all collectors: their next fragments follow nothing."""
+
+    # ---- what is measured -----------------------------------------------------------------------------------------
+
+    def metrics(self, n_updates: int) -> dict[str, float]:
+        """Return what was measured since the last call, to be logged by these names.
+
+        Args:
+            n_updates: how many updates have been done, one on each batch.
+        """
+        return {}
+
+    def distributions(self, n_updates: int) -> dict[str, Tensor]:
+        """Return what is to be shown as histograms, `[n]` by name, as it is now."""
+        return {}
 
     # ---- checkpoints ----------------------------------------------------------------------------------------------
 

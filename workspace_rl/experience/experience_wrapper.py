@@ -46,6 +46,14 @@ class ExperienceWrapper(Experience):
         """Cut off the episodes that are running."""
         self.inner.end_episodes()
 
+    def metrics(self, n_updates: int) -> dict[str, float]:
+        """Return what the inner one has measured."""
+        return self.inner.metrics(n_updates)
+
+    def distributions(self, n_updates: int) -> dict[str, Tensor]:
+        """Return the inner one's."""
+        return self.inner.distributions(n_updates)
+
     @property
     def rows(self) -> range:
         """The rows that the inner one keeps."""

@@ -8,15 +8,21 @@ from typing import Any
 
 from torch import Tensor
 
+from workspace_rl.errors import ReplayBufferError
+from workspace_rl.experience.arrivals import Arrivals
 from workspace_rl.experience.block_limiter import BlockLimiter
 from workspace_rl.experience.experience import Experience
 from workspace_rl.experience.fragment import Fragment
-from workspace_rl.experience.replay_buffer import ReplayBuffer
+from workspace_rl.experience.replay_buffer import ReplayBuffer, WeightsAge
 from workspace_rl.workspace import Workspace
 
 
 class Replay(Experience):
-    """A replay buffer, from which so many batches are drawn for each fragment."""
+    """A replay buffer, from which so many batches are drawn for each fragment.
+
+    Fragments of several collectors stand one after the other in its ring, and are never joined to each other. One that
+    comes twice, by the numbers of its collector and its own, is put once; after one that was lost nothing is joined.
+    """
 
     kind, batch_kind = "replay buffer", "a replayed batch of transitions"
 
@@ -40,17 +46,35 @@ class Replay(Experience):
             updates_per_fragment: batches for each fragment; 0.5 is one after every other fragment.
             limiter: says when a batch may be drawn, instead of `learning_starts` and `updates_per_fragment`; the latter
                 is then about how many are drawn until what was collected meanwhile is put.
+
+        Raises:
+            ReplayBufferError: the buffer was made for several sources and shorter windows.
         """
+        if buffer.n_sources > 1 and window > buffer.longest_window:
+            raise ReplayBufferError(
+                f"windows of {window} frames are to be drawn from a replay buffer of {buffer.n_sources} sources, which "
+                f"was made for {buffer.longest_window} at most: ReplayBuffer(..., longest_window={window}) is needed."
+            )
         self.limiter = limiter
         self.buffer, self.variables = buffer, buffer.variables
         self.batch_size, self.window = batch_size, window
         self._learning_starts, self._updates_per_fragment = learning_starts, updates_per_fragment
         #: Batches that are due.
         self._owed = 0.0
+        self._arrivals = Arrivals()
+        self._weights_age = WeightsAge() if buffer.keeps_versions else None
 
     def put(self, fragment: Fragment) -> None:
-        """Append the fragment to the ring."""
-        self.buffer.put(fragment)
+        """Append the fragment to the ring, unless it has come before."""
+        if self._arrivals.came_before(fragment):
+            return
+        self.buffer.put(
+            fragment,
+            continues=self._arrivals.follows(fragment),
+            source=fragment.collector,
+            version=fragment.version,
+        )
+        self._arrivals.note(fragment)
         if self.limiter is not None:
             self.limiter.stocked = self._holds_a_window
 
@@ -71,19 +95,37 @@ class Replay(Experience):
             return
         self._owed += self._updates_per_fragment
         while self._owed >= 1:
-            yield self.buffer.sample(self.batch_size, self.window)
+            yield self._draw()
             self._owed -= 1
 
     def _batches_within_limits(self, limiter: BlockLimiter) -> Iterator[Workspace]:
         for _ in range(max(1, math.ceil(self._updates_per_fragment))):
             if not limiter.may_draw():
                 return
-            yield self.buffer.sample(self.batch_size, self.window)
+            yield self._draw()
             limiter.draw()
 
+    def _draw(self) -> Workspace:
+        batch = self.buffer.sample(self.batch_size, self.window)
+        if self._weights_age is not None:
+            self._weights_age.note(self.buffer.drawn_versions)
+        return batch
+
     def end_episodes(self) -> None:
-        """Cut off the episodes that are running."""
+        """Cut off the episodes that are running, of all collectors."""
         self.buffer.end_episodes()
+
+    def metrics(self, n_updates: int) -> dict[str, float]:
+        """Return mean and maximum of the weights' age in batches since the last call, where the ring keeps versions.
+
+        That is how many updates were done before the update on a batch, less those that had made the weights which
+        chose the actions of its windows' first frames.
+        """
+        return {} if self._weights_age is None else self._weights_age.metrics(n_updates)
+
+    def distributions(self, n_updates: int) -> dict[str, Tensor]:
+        """Return the weights' ages in the last batch, where the ring keeps versions."""
+        return {} if self._weights_age is None else {"weights_age": self._weights_age.last(n_updates)}
 
     @property
     def rows(self) -> range:

@@ -45,11 +45,21 @@ class OffPolicyAlgorithm(Algorithm[Config]):
         """
         parameters, stacked, collectors = self.parameters, self.config.gym_env.stacked, self.config.collectors
         limiter = None if collectors is None or collectors.mode != "free" else collectors.limiter(parameters)
-        capacity = -(-parameters.buffer_size // self.ranks.size)
+        window = parameters.n_step_return + 1
+        buffer = ReplayBuffer(
+            -(-parameters.buffer_size // self.ranks.size),
+            self.stored_variables,
+            stacked=stacked,
+            device=self.device,
+            longest_window=window,
+            n_sources=1 if collectors is None else collectors.n,
+            n_steps=parameters.n_steps,
+            keeps_versions=collectors is not None,
+        )
         return Replay(
-            ReplayBuffer(capacity, self.stored_variables, stacked=stacked, device=self.device),
+            buffer,
             batch_size=self.rows_per_update(),
-            window=parameters.n_step_return + 1,
+            window=window,
             learning_starts=parameters.learning_starts,
             updates_per_fragment=parameters.updates_per_collect * self.ranks.size,
             limiter=limiter,

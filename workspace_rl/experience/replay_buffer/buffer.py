@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from workspace_rl.basics.arguments import checked
-from workspace_rl.basics.plain_data import told, whole_number
-from workspace_rl.errors import ReplayBufferError, did_you_mean
+from workspace_rl.basics.plain_data import whole_number
+from workspace_rl.errors import ReplayBufferError
+from workspace_rl.experience.replay_buffer.blocks import Blocks, Tail, rows_for_blocks
+from workspace_rl.experience.replay_buffer.checks import checked_frames
 from workspace_rl.experience.replay_buffer.episode_ends import EpisodeEnds
-from workspace_rl.experience.replay_buffer.frame_stacks import FrameStacks
+from workspace_rl.experience.replay_buffer.frame_stacks import AGES, FrameStacks
 from workspace_rl.experience.replay_buffer.ring import Ring
 from workspace_rl.experience.replay_buffer.saved_rows import read_rows, restore_rows
+from workspace_rl.experience.replay_buffer.weights_age import VERSIONS
 from workspace_rl.experience.replay_buffer.windows import Windows
 from workspace_rl.machine.devices import torch_device
 from workspace_rl.workspace import Workspace
@@ -34,10 +37,16 @@ class ReplayBuffer:
     when they are sampled, bit for bit. Where an episode is younger than its stack, the environment fills the stack with
     zeros or with copies of the episode's first picture; the buffer recognises which, at the first episode that starts.
 
+    Frames may come from several *sources*, which advance each at its own speed: a window has frames of one of them
+    only, up to where its episodes are cut off. For that, frames that follow those of another source repeat the last
+    `longest_window - 1` frames of their own (see `Blocks`), so the ring is made larger when it is told of the sources:
+    rows of `n_steps` then take `n_steps + longest_window - 1` rows, and with stacks of n pictures n - 1 more. The last
+    frames of each source begin a window as soon as the source goes on for `longest_window - 1` frames.
+
     Memory is claimed by the operating system only when it is first written (on a CPU).
     """
 
-    @checked(error=ReplayBufferError, least={"capacity": 1})
+    @checked(error=ReplayBufferError, least={"capacity": 1, "longest_window": 2, "n_sources": 1, "n_steps": 1})
     def __init__(
         self,
         capacity: int,
@@ -46,6 +55,10 @@ class ReplayBuffer:
         done_variable: str = "env/done",
         stacked: Mapping[str, int] | None = None,
         device: torch.device | str = "cpu",
+        longest_window: int = 2,
+        n_sources: int = 1,
+        n_steps: int = 1,
+        keeps_versions: bool = False,
     ) -> None:
         """Create an empty buffer.
 
@@ -57,6 +70,10 @@ class ReplayBuffer:
             stacked: the variables of which single pictures are stored, and how many make up a stack, for instance
                 `{"env/env_obs": 4}`.
             device: where the frames are stored.
+            longest_window: the longest window that will be drawn, if there are several sources.
+            n_sources: how many sources there will be; if there are more, it will hold fewer transitions.
+            n_steps: frames of each environment that are put at a time, at least, if there are several sources.
+            keeps_versions: whether the `version` of frames is kept, for `drawn_versions`, by 4 bytes a frame.
 
         Raises:
             ReplayBufferError: the capacity or the size of a stack is impossible, or a stacked variable is not stored.
@@ -68,53 +85,60 @@ class ReplayBuffer:
         sizes = stacked or {}
         # The rows before a frame that its stack reaches back to.
         history = max(sizes.values(), default=1) - 1
-        self._ring = Ring(capacity, history, self.device)
+        notes = ({AGES: torch.uint8} if sizes else {}) | ({VERSIONS: torch.int32} if keeps_versions else {})
+        more_rows = rows_for_blocks(longest_window, history, n_sources=n_sources, n_steps=n_steps)
+        self._ring = Ring(capacity, history, self.device, with_zeros=sizes, notes=notes, more_rows=more_rows)
         self._stacks = FrameStacks(sizes, self.variables, done_variable, self._ring)
         self._ends = EpisodeEnds(self.device)
         self._windows = Windows(self._ring, self._ends)
+        self._blocks = Blocks(self._ring, self._ends, longest_window)
         self._continues = False  # whether the next frame follows the last one
+        self.longest_window, self.n_sources, self.keeps_versions = longest_window, n_sources, keeps_versions
+        #: The versions of the first frames of the windows that were drawn last, `[N]` int32, where they are kept.
+        self.drawn_versions = torch.empty(0, dtype=torch.int32)
 
     # ---- writing --------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def put(self, frames: Workspace, *, continues: bool = True) -> None:
+    def put(self, frames: Workspace, *, continues: bool = True, source: int = 0, version: int = 0) -> None:
         """Append the frames of a workspace `[T, B, ...]`; if there are more than fit, the last ones.
 
         Args:
             frames: holds all stored variables and the done variable, all with the same T.
-            continues: whether the first frame follows the last one that was put. If not, the episodes that were
-                running count as cut off there.
+            continues: whether the first frame follows the last one that was put of the same source. If not, the
+                episodes that were running there count as cut off.
+            source: whose frames they are.
+            version: the number of the update that made the weights which acted.
 
         Raises:
             ReplayBufferError: a variable is missing, or looks different from before, or that is no workspace.
         """
-        values = self._checked(frames)
-        ring, stacked = self._ring, self._stacks.sizes
-        n_steps, batch_size = values[self.done_variable].shape
-        goes_on = continues and self._continues
-        if stacked:
-            values = {name: value[:, :, -1] if name in stacked else value for name, value in values.items()}
-        if not ring.storage:
-            self._allocate(values, batch_size)
-        ages = self._stacks.new_ages(frames, goes_on) if stacked else None
-        if not continues:
-            self.end_episodes()
-        if stacked and not goes_on:
-            self._put_history(frames)
-        self._continues = True
-        # More frames than rows: the older ones would be overwritten at once.
-        start = max(0, n_steps - ring.capacity_steps)
-        for name, value in values.items():
-            ring.write(ring.rows_of(name), start, value)
-        if ages is not None:
-            ring.write(self._stacks.rows_of_ages(), start, ages)
-        ends = values[self.done_variable].numpy(force=True).ravel().nonzero()[0]
-        self._ends.append(ends + ring.steps * batch_size)
-        ring.steps += n_steps
-        self._ends.forget_before(ring.oldest * batch_size)
+        values = checked_frames(frames, self._ring, self.variables, self.done_variable, self._stacks.sizes)
+        if source != self._blocks.source:
+            if not continues:
+                self.end_episodes(source)
+            self._turn_to(source)
+        versions = torch.full(values[self.done_variable].shape, version) if self.keeps_versions else None
+        self._append(frames, values, versions, continues)
 
-    def end_episodes(self) -> None:
-        """Cut off the episodes that are running: the next frame that is put does not follow the last one."""
+    def end_episodes(self, source: int | None = None) -> None:
+        """Cut off the episodes that are running: the next frame that is put does not follow the last one.
+
+        Args:
+            source: whose episodes; None for those of all sources.
+        """
+        tails, current = self._blocks.tails, self._blocks.source
+        if source is None or source == current:
+            self._cut()
+        for one in sorted(tails) if source is None else {source} & tails.keys():
+            if tails[one].is_over:
+                del tails[one]
+            else:
+                self._turn_to(one)
+                self._cut()
+
+    def _cut(self) -> None:
+        """Cut off the episodes of the source that was put last."""
         if not self._continues:
             return
         self._continues = False
@@ -124,50 +148,64 @@ class ReplayBuffer:
         self._ends.forget_from(first)
         self._ends.append(np.arange(first, first + ring.batch_size))
 
+    def _turn_to(self, source: int) -> None:
+        """Close the block of the source that was put last, and begin one of `source` with the frames it repeats."""
+        blocks = self._blocks
+        if blocks.source is not None:
+            self._windows.longest = self.longest_window
+            rows = blocks.last_rows()
+            if self._continues and rows:
+                blocks.tails[blocks.source] = self._tail(rows)
+                blocks.close(rows)
+        blocks.source, self._continues = source, False
+        tail = blocks.tails.pop(source, None)
+        if tail is not None:
+            self._append(tail.frames, {name: tail.frames.get_full(name) for name in tail.frames}, tail.versions)
+
+    def _tail(self, rows: range) -> Tail:
+        """Return the frames of the newest `rows`."""
+        ring, index = self._ring, self._blocks.places_of(rows)
+        frames, done = self._frames(index, len(rows), ring.batch_size), self._blocks.done_of(rows)
+        frames.set_full(self.done_variable, done)
+        versions = ring.notes[VERSIONS].index_select(0, index).view(done.shape) if self.keeps_versions else None
+        return Tail(frames, done, versions)
+
+    def _append(
+        self, frames: Workspace, values: dict[str, Tensor], versions: Tensor | None, continues: bool = True
+    ) -> None:
+        ring, stacked = self._ring, self._stacks.sizes
+        n_steps, batch_size = values[self.done_variable].shape
+        goes_on = continues and self._continues
+        if stacked:
+            values = {name: value[:, :, -1] if name in stacked else value for name, value in values.items()}
+        if not ring.storage:
+            ring.allocate(values, batch_size)
+        ages = self._stacks.new_ages(frames, goes_on) if stacked else None
+        if not goes_on:
+            if not continues:
+                self._cut()
+            if stacked:
+                self._put_history(frames)
+            self._blocks.begun = ring.steps
+        self._continues = True
+        # More frames than rows: the older ones would be overwritten at once.
+        start = max(0, n_steps - ring.capacity_steps)
+        for name, value in values.items():
+            ring.write(ring.rows_of(name), start, value)
+        if ages is not None:
+            ring.write(ring.rows_of_note(AGES), start, ages)
+        if versions is not None:
+            ring.write(ring.rows_of_note(VERSIONS), start, versions)
+        ends = values[self.done_variable].numpy(force=True).ravel().nonzero()[0]
+        self._ends.append(ends + ring.steps * batch_size)
+        ring.steps += n_steps
+        self._ends.forget_before(ring.oldest * batch_size)
+
     def _put_history(self, frames: Workspace) -> None:
         ring = self._ring
         first = ring.steps * ring.batch_size
         self._stacks.put_history(frames)
         self._ends.append(np.arange(first, ring.steps * ring.batch_size))
-
-    def _allocate(self, examples: Mapping[str, Tensor], batch_size: int) -> None:
-        self._ring.allocate(examples, batch_size, self._stacks.sizes)
-        if self._stacks.sizes:
-            self._stacks.allocate()
-
-    def _checked(self, frames: Workspace) -> dict[str, Tensor]:
-        """Return the variables to store of frames that fit the buffer, or raise before anything is changed."""
-        values: dict[str, Tensor] = {}
-        if not hasattr(frames, "get_full"):
-            raise ReplayBufferError(f"frames: a workspace expected, {told(frames)} found.")
-        for name in (*self.variables, self.done_variable):
-            if name not in frames:
-                raise ReplayBufferError(
-                    f"the frames lack variable {name!r}, which the buffer stores.{did_you_mean(name, frames)}"
-                )
-            values[name] = frames.get_full(name)
-        done = values[self.done_variable]
-        if done.ndim != 2 or done.dtype != torch.bool:
-            raise ReplayBufferError(
-                f"variable {self.done_variable!r} must be [T, B] of torch.bool, {list(done.shape)} of {done.dtype} "
-                "found."
-            )
-        n_steps, batch_size = done.shape
-        if not n_steps or not batch_size:
-            raise ReplayBufferError(f"there are no frames to put: {[n_steps, batch_size]} steps and environments.")
-        stacked = self._stacks.sizes
-        for name, value in values.items():
-            stored = self._ring.storage.get(name)
-            stack = (stacked[name],) if name in stacked else ()
-            expected = (n_steps, self._ring.batch_size or batch_size, *stack)
-            rest = value.shape[len(expected) :] if stored is None else stored.shape[1:]
-            dtype = value.dtype if stored is None else stored.dtype
-            if value.shape != (*expected, *rest) or value.dtype != dtype:
-                raise ReplayBufferError(
-                    f"variable {name!r} does not fit the buffer: {[*expected, *rest]} of {dtype} expected, "
-                    f"{list(value.shape)} of {value.dtype} found."
-                )
-        return values
 
     # ---- saving ---------------------------------------------------------------------------------------------------
 
@@ -178,11 +216,19 @@ class ReplayBuffer:
 
     def read_rows(self, start: int, stop: int) -> dict[str, Tensor]:
         """Return some of the stored `rows` as they are, `[T, B, ...]` on the CPU, single pictures where stacked."""
-        return read_rows(self._ring, self._stacks, start, stop)
+        return read_rows(self._ring, self._ends, self.done_variable, start, stop)
 
     def describe(self) -> dict[str, Any]:
-        """Return what `restore` needs besides the rows, as plain data."""
-        return {"rows": self._ring.steps, "continues": self._continues, "zeros": dict(self._stacks.zeros)}
+        """Return what `restore` needs besides the rows, as plain data.
+
+        The frames of other sources than that of the last put do not go on from there, and those before them begin no
+        window, unless `end_episodes` has been called. Rows that were read do not change any more once it has.
+        """
+        ring, last = self._ring, {}
+        if self._continues:
+            last = {"source": self._blocks.source, "begun": self._blocks.begun}
+        known = {"continues": self._continues, "zeros": dict(self._stacks.zeros), **last}
+        return {"rows": ring.steps, "start": ring.rows.start, **known}
 
     def restore(self, description: Mapping[str, Any], pieces: Iterable[tuple[int, Mapping[str, Tensor]]]) -> None:
         """Take over what another buffer of the same kind held; samples are then the same as that one's.
@@ -194,16 +240,23 @@ class ReplayBuffer:
         Raises:
             ReplayBufferError: the pieces do not fit this buffer, or do not cover its rows.
         """
-        self._ring.steps = int(description["rows"])
-        restore_rows(self._ring, self._stacks, self._ends, self.variables, self.done_variable, pieces)
+        self._ring.steps, self._ring.first = int(description["rows"]), int(description.get("start", 0))
+        several = restore_rows(self._ring, self._ends, self.variables, self.done_variable, pieces)
+        self._windows.longest = self.longest_window if several else None
         self._continues = bool(description["continues"])
+        self._blocks.source = description.get("source", 0) if self._ring.steps else None
+        self._blocks.begun = description.get("begun", 0)
         self._stacks.zeros = {name: description["zeros"][name] for name in self._stacks.sizes}
         self._ends.forget_before(self._ring.oldest * self._ring.batch_size)
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
     def n_windows(self, window: int = 2) -> int:
-        """Return the number of windows of `window` frames that can be drawn (of transitions for `window=2`)."""
+        """Return the number of windows of `window` frames that can be drawn (of transitions for `window=2`).
+
+        Raises:
+            ReplayBufferError: there are several sources, and windows are longer than the buffer was told.
+        """
         return self._windows.count(window)
 
     def __len__(self) -> int:
@@ -225,16 +278,22 @@ class ReplayBuffer:
         if batch_size < 0 or window < 1:
             raise ReplayBufferError(f"{batch_size} windows of {window} frames cannot be sampled.")
         index = self._windows.draw(batch_size, window)
+        if self.keeps_versions:
+            self.drawn_versions = self._ring.notes[VERSIONS].index_select(0, index[:batch_size])
+        return self._frames(index, window, batch_size)
+
+    def _frames(self, index: Tensor, n_steps: int, batch_size: int) -> Workspace:
+        """Return the frames at `index` (`[n_steps * batch_size]`) as `[n_steps, batch_size, ...]`."""
         stacked = self._stacks.sizes
-        batch = Workspace()
+        frames = Workspace()
         for name, stored in self._ring.storage.items():
             if name in stacked:
                 pictures = self._stacks.pictures(index, name)
-                value = stored.index_select(0, pictures.flatten()).unflatten(0, (window, batch_size, -1))
+                value = stored.index_select(0, pictures.flatten()).unflatten(0, (n_steps, batch_size, -1))
             else:
-                value = stored.index_select(0, index).view(window, batch_size, *stored.shape[1:])
-            batch.set_full(name, value)
-        return batch
+                value = stored.index_select(0, index).view(n_steps, batch_size, *stored.shape[1:])
+            frames.set_full(name, value)
+        return frames
 
     def layout(self, batch_size: int, window: int = 2) -> dict[str, Tensor]:
         """Return tensors without values (on the "meta" device) that look like those of a sample; nothing is drawn.

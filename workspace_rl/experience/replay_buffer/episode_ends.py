@@ -10,9 +10,9 @@ from torch import Tensor
 class EpisodeEnds:
     """The positions (step * B + environment, counted from the first frame ever) of the frames that end an episode.
 
-    All other frames begin a transition. The r-th of those lies at r plus the number of ends before it, which a binary
-    search over `position - ordinal` of the ends finds: drawing uniformly needs neither a table of valid frames nor
-    repeated draws.
+    Frames whose windows begin elsewhere count among them (see `Blocks`). All other frames begin a transition. The r-th
+    of those lies at r plus the number of ends before it, which a binary search over `position - ordinal` of the ends
+    finds: drawing uniformly needs neither a table of valid frames nor repeated draws.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -48,6 +48,14 @@ class EpisodeEnds:
         """Return how many ends, of all that ever were, lie before `position` (which is stored, or newer)."""
         kept = self._positions[self._head : self._tail]
         return self._forgotten + self._head + int(kept.searchsorted(position))
+
+    def among(self, rows: range, batch_size: int) -> np.ndarray:
+        """Return which frames of the `rows` are ends, `[n, B]`."""
+        first, stop = rows.start * batch_size, rows.stop * batch_size
+        kept = self._positions[self._head : self._tail]
+        ends = np.zeros(stop - first, dtype=bool)
+        ends[kept[kept.searchsorted(first) : kept.searchsorted(stop)] - first] = True
+        return ends.reshape(-1, batch_size)
 
     def position(self, rank: Tensor) -> Tensor:
         """Return the positions of the frames that end no episode with the given ranks."""

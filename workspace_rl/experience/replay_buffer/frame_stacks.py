@@ -11,6 +11,9 @@ from workspace_rl.errors import ReplayBufferError, did_you_mean
 from workspace_rl.experience.replay_buffer.ring import Ring, bits
 from workspace_rl.workspace import Workspace
 
+#: What a ring notes of each frame for its stacks: how many frames of its episode lie before it, at most its `history`.
+AGES = "ages"
+
 
 class FrameStacks:
     """The variables `[T, B, n, ...]`, the newest picture last, of which a ring stores the newest pictures.
@@ -37,17 +40,6 @@ class FrameStacks:
         self._stored, self._done_variable, self._ring = stored, done_variable, ring
         #: By name whether stacks are filled by zeros, or by copies of the episode's first picture; None for unknown.
         self.zeros: dict[str, bool | None] = dict.fromkeys(sizes)
-        #: The ages of all frames, at most `ring.history`, `[capacity_T * B]`.
-        self.ages = torch.empty(0, dtype=torch.uint8, device=ring.device)
-
-    def allocate(self) -> None:
-        """Make room for ages, once the ring has room for frames."""
-        n_frames = self._ring.capacity_steps * self._ring.batch_size
-        self.ages = torch.empty(n_frames, dtype=torch.uint8, device=self._ring.device)
-
-    def rows_of_ages(self) -> Tensor:
-        """Return the ages as `[capacity_T, B]`."""
-        return self.ages.view(self._ring.capacity_steps, -1)
 
     def new_ages(self, frames: Workspace, goes_on: bool) -> Tensor:
         """Return the ages `[T, B]` of frames that are to be put, and look at the stacks where episodes start.
@@ -60,7 +52,7 @@ class FrameStacks:
         if goes_on:
             last = (ring.steps - 1) % ring.capacity_steps
             begins = torch.cat((ring.rows_of(self._done_variable)[last : last + 1], done[:-1]))
-            age_before = self.rows_of_ages()[last].long()
+            age_before = ring.rows_of_note(AGES)[last].long()
         else:
             # The frames before the first one will be those that its stack holds.
             begins = torch.cat((torch.zeros_like(done[:1]), done[:-1]))
@@ -87,13 +79,13 @@ class FrameStacks:
                 first = first[0][:, pictures.clamp_(min=0)].transpose(0, 1)
             bits(ring.rows_of(name))[places] = bits(first)
         ring.rows_of(self._done_variable)[places] = True
-        self.rows_of_ages()[places] = 0
+        ring.rows_of_note(AGES)[places] = 0
         ring.steps += history
 
     def pictures(self, index: Tensor, name: str) -> Tensor:
         """Return where the pictures `[n, size]` lie that make up the stacks of the frames at `index` (`[n]`)."""
         n_frames = self._ring.capacity_steps * self._ring.batch_size
-        age = self.ages.index_select(0, index).long().unsqueeze(1)
+        age = self._ring.notes[AGES].index_select(0, index).long().unsqueeze(1)
         back = torch.arange(self.sizes[name] - 1, -1, -1, device=index.device)
         pictures = (index.unsqueeze(1) - torch.minimum(back, age) * self._ring.batch_size).remainder_(n_frames)
         return pictures.masked_fill_(back > age, n_frames) if self.zeros[name] else pictures

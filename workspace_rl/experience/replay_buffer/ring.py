@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -17,47 +17,66 @@ _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: t
 class Ring:
     """Rows of B frames, `[capacity_T, B, ...]` for each variable, counted from the first row ever put."""
 
-    def __init__(self, capacity: int, history: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        history: int,
+        device: torch.device,
+        *,
+        with_zeros: Collection[str],
+        notes: Mapping[str, torch.dtype],
+        more_rows: Callable[[int], int],
+    ) -> None:
         """Create a ring without memory for `capacity` transitions, summed over environments.
 
-        `history` is the number of rows before a frame that its stacks reach back to; so many more rows are kept.
+        Args:
+            capacity: how many transitions.
+            history: the number of rows before a frame that its stacks reach back to; so many more rows are kept.
+            device: where the memory is.
+            with_zeros: the variables after whose frames comes one of zeros.
+            notes: what is kept of each frame besides variables, by name the dtype of a number.
+            more_rows: how many rows are needed besides those of so many steps.
         """
         self.capacity, self.history, self.device = capacity, history, device
-        #: By name `[capacity_T * B, ...]`, followed by a frame of zeros where `allocate` was told so.
+        self._with_zeros, self._more_rows = with_zeros, more_rows
+        self.note_dtypes = notes
+        #: By name `[capacity_T * B, ...]`, followed by a frame of zeros for those in `with_zeros`.
         self.storage: dict[str, Tensor] = {}
-        self._with_zeros: Collection[str] = ()
+        #: What is kept of each frame besides variables, `[capacity_T * B]`.
+        self.notes: dict[str, Tensor] = {}
         self.batch_size = 0
         self.capacity_steps = 0
         #: Rows ever put.
         self.steps = 0
+        #: The first row that there is; later ones than 0 after a ring of fewer rows was taken over.
+        self.first = 0
 
     @property
     def rows(self) -> range:
         """The rows that are stored."""
-        return range(max(0, self.steps - self.capacity_steps), self.steps)
+        return range(max(self.first, self.steps - self.capacity_steps), self.steps)
 
     @property
     def oldest(self) -> int:
         """The oldest row whose stacks are stored."""
-        return max(0, self.steps - self.capacity_steps) + self.history
+        return max(self.first, self.steps - self.capacity_steps) + self.history
 
-    def allocate(self, examples: Mapping[str, Tensor], batch_size: int, with_zeros: Collection[str]) -> None:
+    def allocate(self, examples: Mapping[str, Tensor], batch_size: int) -> None:
         """Make room for variables whose rows look like `examples`, `[T, B, ...]`.
-
-        After the frames of those in `with_zeros` comes one of zeros.
 
         Raises:
             ReplayBufferError: there is not enough memory.
         """
-        self.batch_size, self._with_zeros = batch_size, with_zeros
+        self.batch_size = batch_size
         # One row more than transitions, since a transition spans two.
-        self.capacity_steps = -(-self.capacity // batch_size) + 1 + self.history
+        n_steps = -(-self.capacity // batch_size)
+        self.capacity_steps = n_steps + 1 + self.history + self._more_rows(n_steps)
         n_frames = self.capacity_steps * batch_size
         for name, value in examples.items():
-            shape = (n_frames + (name in with_zeros), *value.shape[2:])
+            shape = (n_frames + (name in self._with_zeros), *value.shape[2:])
             try:
                 self.storage[name] = torch.empty(shape, dtype=value.dtype, device=self.device)
-                if name in with_zeros:
+                if name in self._with_zeros:
                     self.storage[name][n_frames] = 0
             except (RuntimeError, MemoryError, TypeError) as error:  # TypeError: more than 64 bits can count
                 size = math.prod(shape) * value.dtype.itemsize // 10**9
@@ -67,6 +86,8 @@ class Ring:
                     f"no memory for variable {name!r} of the replay buffer: {size} GB for {self.capacity} "
                     "transitions. Lower buffer_size."
                 ) from error
+        for name, dtype in self.note_dtypes.items():
+            self.notes[name] = torch.empty(n_frames, dtype=dtype, device=self.device)
 
     def rows_of(self, name: str) -> Tensor:
         """Return the storage of a variable as `[capacity_T, B, ...]`."""
@@ -74,6 +95,10 @@ class Ring:
         if name in self._with_zeros:
             stored = stored[:-1]
         return stored.view(self.capacity_steps, self.batch_size, *stored.shape[1:])
+
+    def rows_of_note(self, name: str) -> Tensor:
+        """Return what is kept of each frame under `name` as `[capacity_T, B]`."""
+        return self.notes[name].view(self.capacity_steps, self.batch_size)
 
     def places(self, start: int, stop: int) -> Tensor:
         """Return where the rows `start` to `stop` (exclusive) lie."""

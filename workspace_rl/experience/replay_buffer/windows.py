@@ -18,10 +18,16 @@ class Windows:
 
     def __init__(self, ring: Ring, ends: EpisodeEnds) -> None:
         self._ring, self._ends = ring, ends
+        #: The longest window that can be drawn, where frames come from several sources.
+        self.longest: int | None = None
         self._offsets: dict[int, Tensor] = {}  # window -> where its frames lie, [window, 1]
 
     def count(self, window: int) -> int:
-        """Return how many windows of `window` frames there are."""
+        """Return how many windows of `window` frames there are.
+
+        Raises:
+            ReplayBufferError: where the frames come from several sources, such a window may have frames of two.
+        """
         return max(0, self._ranks(window)[1])
 
     def draw(self, batch_size: int, window: int) -> Tensor:
@@ -41,8 +47,18 @@ class Windows:
         return index.remainder_(ring.capacity_steps * ring.batch_size).view(-1)
 
     def _ranks(self, window: int) -> tuple[int, int]:
-        """Return the rank of the oldest window among all first frames ever put that end no episode, and the count."""
+        """Return the rank of the oldest window among all first frames ever put that end no episode, and the count.
+
+        Raises:
+            ReplayBufferError: where the frames come from several sources, such a window may have frames of two.
+        """
         ring = self._ring
+        if self.longest is not None and window > self.longest:
+            raise ReplayBufferError(
+                f"no window of {window} frames can be sampled: the frames come from several sources, and the buffer "
+                f"was made for windows of {self.longest} at most. Make it with ReplayBuffer(..., "
+                f"longest_window={window})."
+            )
         first = ring.oldest * ring.batch_size
         stop = (ring.steps - window + 1) * ring.batch_size
         if stop <= first:

@@ -1,0 +1,59 @@
+"""Looking whether frames fit a replay buffer, before anything of it is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from workspace_rl.basics.plain_data import told
+from workspace_rl.errors import ReplayBufferError, did_you_mean
+from workspace_rl.experience.replay_buffer.ring import Ring
+from workspace_rl.workspace import Workspace
+
+
+def checked_frames(
+    frames: Workspace, ring: Ring, variables: Iterable[str], done_variable: str, stacked: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """Return the variables to store of frames that fit the ring, `[T, B, ...]`, with the done variable last.
+
+    Args:
+        frames: what is to be put.
+        ring: says what the frames that it holds look like.
+        variables: what is stored, besides the done variable.
+        done_variable: ends episodes.
+        stacked: by name how many pictures make up a stack.
+
+    Raises:
+        ReplayBufferError: a variable is missing, or looks different from before, or that is no workspace.
+    """
+    values: dict[str, Tensor] = {}
+    if not hasattr(frames, "get_full"):
+        raise ReplayBufferError(f"frames: a workspace expected, {told(frames)} found.")
+    for name in (*variables, done_variable):
+        if name not in frames:
+            raise ReplayBufferError(
+                f"the frames lack variable {name!r}, which the buffer stores.{did_you_mean(name, frames)}"
+            )
+        values[name] = frames.get_full(name)
+    done = values[done_variable]
+    if done.ndim != 2 or done.dtype != torch.bool:
+        raise ReplayBufferError(
+            f"variable {done_variable!r} must be [T, B] of torch.bool, {list(done.shape)} of {done.dtype} found."
+        )
+    n_steps, batch_size = done.shape
+    if not n_steps or not batch_size:
+        raise ReplayBufferError(f"there are no frames to put: {[n_steps, batch_size]} steps and environments.")
+    for name, value in values.items():
+        stored = ring.storage.get(name)
+        stack = (stacked[name],) if name in stacked else ()
+        expected = (n_steps, ring.batch_size or batch_size, *stack)
+        rest = value.shape[len(expected) :] if stored is None else stored.shape[1:]
+        dtype = value.dtype if stored is None else stored.dtype
+        if value.shape != (*expected, *rest) or value.dtype != dtype:
+            raise ReplayBufferError(
+                f"variable {name!r} does not fit the buffer: {[*expected, *rest]} of {dtype} expected, "
+                f"{list(value.shape)} of {value.dtype} found."
+            )
+    return values
