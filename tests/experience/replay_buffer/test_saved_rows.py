@@ -69,10 +69,29 @@ def test_an_empty_one_stays_empty():
     assert len(twin) == 0
 
 
+@pytest.mark.parametrize("stacks", [False, True])
+def test_a_larger_ring_takes_over_what_a_smaller_one_still_holds_and_forgets_later(stacks):
+    buffer, saved = filled(stacks, True)
+    larger = ReplayBuffer(120, ["x"], done_variable="done", stacked={"x": 4} if stacks else None)
+    larger.restore(json.loads(json.dumps(buffer.describe())), saved[-1:] if stacks else saved)
+    assert buffer.rows.start > 0 and larger.rows == buffer.rows and len(larger) == len(buffer)
+    rng, whole = torch.Generator().manual_seed(5), set()
+    for k in range(9):
+        workspace = frames(rng, 5, 1000 + 5 * k, stacks)
+        buffer.put(workspace)
+        larger.put(workspace)
+        assert len(larger) > len(buffer)
+        drawn = {int(x) for x in larger.sample(3000)["x"][0].view(3000, -1)[:, -1]}
+        assert drawn >= {int(x) for x in buffer.sample(3000)["x"][0].view(3000, -1)[:, -1]}
+        whole |= drawn
+    assert len(larger.rows) == 41 + 3 * stacks and min(drawn) > min(whole)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda saved: saved[1:], "do not follow each other"),
+        (lambda saved: [(s + 1, {name: one[1:] for name, one in r.items()}) for s, r in saved[2:]], "do not follow"),
+        (lambda saved: [saved[0], *((s + 40, r) for s, r in saved[1:])], "do not follow each other"),
         (lambda saved: saved[:-1], "rows end at"),
         (lambda saved: [(start, {"x": rows["x"]}) for start, rows in saved], "saved rows hold"),
         (lambda saved: [(start, rows | {"x": rows["x"].double()}) for start, rows in saved[:1]], "rows end at"),
