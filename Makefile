@@ -37,9 +37,11 @@ package: $(VENV)/installed-dev
 	rm -rf build
 	$(PIP) --no-deps --target build/package .
 
-## Measure speed and memory side by side with other libraries, into benchmarks/results (about 10 minutes).
+## Measure speed and memory side by side with other libraries, then what many collectors bring and cost, into
+## benchmarks/results (about half an hour).
 bench: $(VENV)/installed-dev $(BENCH)/installed
 	$(BIN)/python benchmarks/speed.py --sbx-python $(BENCH)/bin/python
+	$(BIN)/python benchmarks/scaling.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

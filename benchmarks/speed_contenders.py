@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,12 @@ class Worker:
         *,
         script: Path = Path(__file__),
         environment: dict[str, str] | None = None,
+        options: Sequence[str] = (),
         **arguments: Any,
     ) -> None:
-        """Start `python script kind arguments`, with these variables of the environment besides."""
+        """Start `python options script kind arguments`, with these variables of the environment besides."""
         self.process = subprocess.Popen(
-            [str(Path(python).absolute()), str(script.resolve()), kind, json.dumps(arguments)],
+            [str(Path(python).absolute()), *options, str(script.resolve()), kind, json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
