@@ -41,9 +41,10 @@ def visit(path, expression):
 async def _visit(profile, url, expression):
     from tornado.websocket import websocket_connect
 
-    while not (profile / "DevToolsActivePort").exists():
+    told = profile / "DevToolsActivePort"
+    while not (told.exists() and told.read_text()):
         await asyncio.sleep(0.05)
-    port = (profile / "DevToolsActivePort").read_text().split()[0]
+    port = told.read_text().split()[0]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
         (page,) = [one for one in json.load(answer) if one["type"] == "page"]
     socket = await websocket_connect(page["webSocketDebuggerUrl"], max_message_size=100_000_000)

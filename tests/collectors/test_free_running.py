@@ -165,7 +165,7 @@ def test_no_fragment_is_lost_doubled_or_out_of_order_whatever_the_place_does(see
     delivered = {one for one in arrivals.told if one[1] is not None}
     held = {(k, number) for k, stream in enumerate(collectors._streams) for number in stream._held}
     too_old = delivered - set(handed_on) - held
-    assert set(handed_on) <= delivered and len(too_old) == collectors.status().details["discarded"]
+    assert set(handed_on) <= delivered and len(too_old) == collectors.status().details["collectors/discarded"]
     assert max_weights_age is not None or not too_old
     # Seeds are never used again.
     seeds = [(one.collector, one.environments, one.index) for one in place.orders]
@@ -236,7 +236,7 @@ def test_what_weights_that_are_too_old_have_made_is_thrown_away_and_ordered_agai
     (fragment,) = collectors.collect(BLOCK)  # numbers 1 and 2 were ordered with version 0
     assert (fragment.number, fragment.version) == (3, 3)
     details = collectors.status().details
-    assert (details["fragments"], details["discarded"]) == (2, 2)
+    assert (details["collectors/fragments"], details["collectors/discarded"]) == (2, 2)
     assert (limiter.limiter.inserts, limiter.ordered) == (2 * BLOCK, 2 * BLOCK)
     collectors.load_policy(nn.Linear(1, 1), 5)
     draw_all(limiter)

@@ -54,6 +54,7 @@ def test_what_stands_there_is_what_is_sent(drawn):
     """The size of a fragment that a collector really delivers."""
     algorithm, picture = drawn(n=1)
     experience, collectors = algorithm.make_parts()
+    collectors.start()
     collectors.collect(0)  # has the frame before its first step, too
     (fragment,) = collectors.collect(8)
     sent = sum(fragment.get_full(name).numpy().nbytes for name in {*experience.variables, "env/done"})

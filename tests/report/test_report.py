@@ -11,6 +11,7 @@ from tests.run_folders import make_run
 from workspace_rl.algos import SAC
 from workspace_rl.errors import ConfigError, MissingDependencyError, RenderingError, RunFolderError
 from workspace_rl.report import page, report_page, write_report
+from workspace_rl.runs.record import RunRecord
 from workspace_rl.runs.run import Run
 
 #: What a stranger may put wherever there is room for a text.
@@ -247,6 +248,21 @@ def test_a_report_is_html_only(tmp_path):
             write_report(run, tmp_path / name)
         assert not (tmp_path / name).exists()
     assert write_report(run, tmp_path / "report.HTM").is_file()
+
+
+def test_collectors_are_told_one_stretch_after_the_other(tmp_path):
+    run = make_run(tmp_path / "run", {"eval/return_mean": [(10, 1.0)]}, total_steps=20_000)
+    assert "Collectors" not in report_page(run) and RunRecord(run).collectors() == []
+    Run(run).add_collectors({"from_step": 0, "to_step": 640, "n": 2, "where": "local", "restarts": 1})
+    Run(run).add_collectors({"from_step": 640, "to_step": 900, "n": 4, "where": ATTACK, "steps_per_second": 12.5})
+    row = r'<tr><th scope="row">([^<]+)</th>((?:<td class="number">[^<]*</td>)+)</tr>'
+    rows = re.findall(row, report_page(run))
+    told = {name: re.findall(r">([^<]*)</td>", cells) for name, cells in rows}
+    assert told["n"] == ["2", "4"] and told["restarts"] == ["1", ""] and told["steps per second"] == ["", "12.5"]
+    assert "steps 0 to 640" in report_page(run) and "<script>" not in report_page(run)
+    (run / "collectors.json").write_text('{"stretches": [1]}')
+    with pytest.raises(RunFolderError, match=r"collectors\.json is damaged"):
+        report_page(run)
 
 
 def test_the_wall_time_is_told_and_adds_up(tmp_path):

@@ -9,6 +9,7 @@
 - `order`: what is asked of a collector, and what comes back.
 - `worker`: a collector where its environments live.
 - `faults`: collectors that fail.
+- `scaling`: what many collectors can give, and where they cannot pay.
 - `places`: where they live: in this process, in others of this machine, on a cluster.
 """
 

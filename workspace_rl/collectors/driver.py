@@ -20,7 +20,7 @@ class CollectorsStatus:
     alive: int = 1
     #: How often one of them was started again.
     restarts: int = 0
-    #: What else there is to tell, numbers by their names.
+    #: What else there is to tell, numbers by the names of metrics.
     details: Mapping[str, float] = field(default_factory=dict)
 
 

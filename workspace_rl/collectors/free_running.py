@@ -102,7 +102,8 @@ class FreeRunning:
 
     def status(self) -> CollectorsStatus:
         """Return how they are doing: also what has come and what was thrown away, and the limiter's state."""
-        details = {"fragments": self._n_fragments, "discarded": self._n_too_old, **self._limiter.status()}
+        details: dict[str, float] = {"collectors/fragments": self._n_fragments, "collectors/discarded": self._n_too_old}
+        details |= {f"limiter/{name}": value for name, value in self._limiter.status().items()}
         return CollectorsStatus(self._n, self._place.alive(), self._faults.n_restarts, details)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from workspace_rl.experience.fragment import Episodes, Fragment
+from workspace_rl.experience.fragment import Effort, Episodes, Fragment
 from workspace_rl.learning.state.packed_weights import PackedWeights
 
 #: The values of variables, by their names.
@@ -82,6 +82,8 @@ class Delivery:
     carried: Arrays
     #: The checksum of what the environments returned.
     checksum: int
+    #: What collecting it took.
+    effort: Effort | None = None
 
     def fragment(self) -> Fragment:
         """Return the fragment."""
@@ -93,6 +95,7 @@ class Delivery:
             begins_anew=self.begins_anew,
             episodes=lambda: Episodes(_tensor(self.returns), _tensor(self.lengths)),
             state={name: _tensor(value) for name, value in self.state.items()},
+            effort=self.effort,
         )
         for name, value in self.frames.items():
             frames.set_full(name, _tensor(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterable
 
@@ -13,7 +14,7 @@ from workspace_rl.collectors.order import Arrays, Delivery, EnvironmentsDifferEr
 from workspace_rl.collectors.recipe import CollectorRecipe
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.experience.collector import Collector
-from workspace_rl.experience.fragment import Fragment
+from workspace_rl.experience.fragment import Effort, Fragment
 from workspace_rl.workspace import Workspace
 
 
@@ -43,7 +44,9 @@ class CollectorWorker:
             self._rebuild(collector, order, order.history)
         with self._random_state(order, order.index):
             order.weights.load_into(collector.policy)
+            began, used = time.perf_counter(), time.process_time()
             fragment = collector.collect(order.n_steps, step=order.step, random=order.random)
+            fragment.effort = Effort(time.perf_counter() - began, time.process_time() - used)
         return self._delivery(collector, order, fragment)
 
     def close(self) -> None:
@@ -105,6 +108,7 @@ class CollectorWorker:
             actions=fragment.get_full(env.input_name).numpy(),
             carried={name: value.numpy() for name, value in collector.carried().items()},
             checksum=_checksum(fragment, env.output_prefix),
+            effort=fragment.effort,
         )
 
 

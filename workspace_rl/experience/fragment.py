@@ -22,6 +22,14 @@ class Episodes(NamedTuple):
     lengths: Tensor
 
 
+class Effort(NamedTuple):
+    """What collecting a fragment took, where it was collected. Nothing that is learned depends on it."""
+
+    seconds: float
+    #: Of a processor.
+    processor_seconds: float
+
+
 class Fragment(Workspace):
     """The frames that are new of one collector's environments, `[T, B, ...]`: a workspace that knows its origin.
 
@@ -40,6 +48,7 @@ class Fragment(Workspace):
         begins_anew: bool = False,
         episodes: Callable[[], Episodes] | None = None,
         state: Mapping[str, Tensor] | None = None,
+        effort: Effort | None = None,
     ) -> None:
         """Say where `frames` come from, and take over their variables: what is written here stands there, too.
 
@@ -53,6 +62,7 @@ class Fragment(Workspace):
             begins_anew: whether the first frame follows nothing, as after a reset of all environments.
             episodes: returns what is known of the episodes that ended in the frames, if somebody asks.
             state: the policy's state before the first frame, `[B, ...]` by name, for policies that have one.
+            effort: what collecting it took, if somebody has measured that.
         """
         super().__init__()
         if frames is not None:
@@ -62,6 +72,7 @@ class Fragment(Workspace):
         self.begins_anew = begins_anew
         self._episodes = episodes
         self.state = dict(state or {})
+        self.effort = effort
 
     @functools.cached_property
     def episodes(self) -> Episodes:

@@ -22,6 +22,11 @@ NEEDS_GUARD = (
 )
 
 
+def n_processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def starts_anew() -> bool:
     """Return whether processes begin by importing the program, instead of as copies of this one."""
     return multiprocessing.get_start_method() != "fork"

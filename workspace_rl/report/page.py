@@ -27,7 +27,13 @@ MOST_VIDEO_BYTES = 64_000_000
 #: What the first picture of the page shows.
 RETURNS = ("eval/return_mean", "eval/return_std", "train/episode_return")
 #: The pictures that follow, by their names' beginnings; the last one has what is left.
-PANELS = {"Losses and gradient norms": ("loss/", "gradient_norm/"), "Other measurements": ("",)}
+PANELS = {
+    "Losses and gradient norms": ("loss/", "gradient_norm/"),
+    "Age of the weights that collected": ("weights_age/",),
+    "Other measurements": ("",),
+}
+#: Stretches of training whose collectors are told, the last ones: a run may have been resumed often.
+MOST_STRETCHES = 8
 
 
 def write_report(run: str | Path, path: str | Path | None = None) -> Path:
@@ -83,6 +89,7 @@ def report_page(run: str | Path) -> str:
         score_rows=list(zip(*(one.rows() for one in scores), strict=True)),
         score_picture=score_figure({one.name: one.scores.returns for one in scores}, CONFIDENCE),
         confidence=f"{CONFIDENCE:.0%}",
+        collectors=_collectors(record),
         return_picture=return_figure(metrics, record.policy_step("best")),
         training_pictures=_training_pictures(record, metrics),
         not_finite=_not_finite(metrics),
@@ -114,6 +121,14 @@ def _facts(record: RunRecord, metrics: Metrics, scores: Sequence[Score]) -> list
         facts.append(("Wall time", _duration(seconds), "of training, scoring and filming"))
     facts.append(("Seed", str(record.options.get("algorithm.seed", "unknown")), "of training"))
     return facts
+
+
+def _collectors(record: RunRecord) -> tuple[list[str], list[tuple[str, list[Any]]]]:
+    """Return the stretches in which collectors collected, and of each figure its name and its value in each of them."""
+    stretches = record.collectors()[-MOST_STRETCHES:]
+    heads = [f"steps {one.get('from_step', '?')} to {one.get('to_step', '?')}" for one in stretches]
+    names = [name for name in dict.fromkeys(name for one in stretches for name in one) if not name.endswith("_step")]
+    return heads, [(name.replace("_", " "), [one.get(name, "") for one in stretches]) for name in names]
 
 
 def _training_pictures(record: RunRecord, metrics: Metrics) -> dict[str, Picture]:

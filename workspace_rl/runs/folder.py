@@ -19,6 +19,7 @@ from workspace_rl.runs.metrics_file import read_metrics
 
 Which = Literal["best", "latest"]
 CONFIG, PROVENANCE, COMPOSITION, WALL_TIME = "config.yaml", "provenance.json", "composition.svg", "wall_time.json"
+COLLECTORS = "collectors.json"
 
 
 class RunFolder:
@@ -26,6 +27,7 @@ class RunFolder:
 
     - `config.yaml`: the resolved configuration; `provenance.json`: versions of packages, and the commit of the code;
     - `wall_time.json`: how many seconds training took, scoring and filming included;
+    - `collectors.json`: how collectors did, those of a section `collectors`, one stretch after the other;
     - `composition.svg`: which agent reads and writes which variable, and with many collectors who sends what to whom;
     - `metrics.csv`: everything measured, `step,name,value`; `tensorboard/`: the same as TensorBoard events;
     - `latest/`, `best/`: the two policies (`policy.safetensors`, `policy.yaml`), with `eval.json`, their scores;
@@ -81,6 +83,15 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             before = 0.0
         write_text(path, json.dumps({"seconds": round(before + seconds, 1)}) + "\n")
+
+    def add_collectors(self, figures: Mapping[str, Any]) -> None:
+        """Add how collectors did, plain data, to what they did before the run was stopped and resumed."""
+        path = self.path / COLLECTORS
+        try:
+            stretches = list(json.loads(path.read_text(encoding="utf-8"))["stretches"])
+        except (OSError, ValueError, KeyError, TypeError):
+            stretches = []
+        write_text(path, json.dumps({"stretches": [*stretches, dict(figures)]}, indent=1) + "\n")
 
     def lock(self) -> None:
         """Keep other processes from training in the folder, until `unlock` or the end of this process.

@@ -15,7 +15,7 @@ from workspace_rl.config.sources import load_config
 from workspace_rl.errors import ConfigError, RunFolderError
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.machine.files import is_inside
-from workspace_rl.runs.folder import CONFIG, PROVENANCE, WALL_TIME, Which
+from workspace_rl.runs.folder import COLLECTORS, CONFIG, PROVENANCE, WALL_TIME, Which
 from workspace_rl.runs.metrics_file import read_metrics
 
 
@@ -104,6 +104,17 @@ class RunRecord:
         """
         seconds = self._json(WALL_TIME).get("seconds")
         return float(seconds) if isinstance(seconds, int | float) and _is_finite(seconds) and seconds >= 0 else None
+
+    def collectors(self) -> list[dict[str, Any]]:
+        """Return how collectors did in each stretch of training; nothing for runs that have only the learner's own.
+
+        Raises:
+            RunFolderError: `collectors.json` is damaged.
+        """
+        stretches = self._json(COLLECTORS).get("stretches", [])
+        if not isinstance(stretches, list) or not all(isinstance(one, dict) for one in stretches):
+            raise RunFolderError(f"{self.path / COLLECTORS} is damaged: a list of dictionaries expected.")
+        return stretches
 
     def video(self) -> Path | None:
         """Return the film of the best policy, or else of the latest, None if there is none."""

@@ -13,6 +13,7 @@ from workspace_rl.training.loop import Loop, Pace
 from workspace_rl.training.parts.checkpointing import Checkpointing
 from workspace_rl.training.parts.logs import Logs, MeansOfRanks
 from workspace_rl.training.parts.selection import Selection
+from workspace_rl.training.parts.watched_fleet import WatchedFleet
 from workspace_rl.training.resuming import conditions
 
 
@@ -46,6 +47,9 @@ def put_together(
         means=MeansOfRanks(ranks),
     )
     returns_file = run.path / "eval_returns.csv" if config.collect_stats else None
+    fleet = None
+    if config.collectors is not None:
+        collectors = fleet = WatchedFleet(collectors, config.collectors, parameters, progress, keep=run.add_collectors)
     return Loop(
         Pace.of(config, parameters, ranks),
         progress,
@@ -58,7 +62,7 @@ def put_together(
         evaluate=algorithm.evaluate,
         scoring=algorithm.scoring,
         selection=Selection(run, algorithm.eval_policy, progress, save_best=config.save_best),
-        logs=Logs(logger, algorithm.total_steps, progress, returns_file=returns_file, show=show),
+        logs=Logs(logger, algorithm.total_steps, progress, returns_file=returns_file, show=show, fleet=fleet),
         checkpoints=Checkpointing(
             run,
             algorithm.training_state(),

@@ -81,4 +81,50 @@ def test_the_bar_shows_steps_and_scores_and_stops_at_the_end(tmp_path, progress,
     logs.fragment(fragment())
     logs.scored(Evaluation([5.0], [1], [1]))
     logs.close()
-    assert "100/100" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "100/100" in shown and shown.rstrip().endswith("step/s, best=7.0, last=5.0]")
+
+
+class Fleet:
+    """What logs ask of collectors that are watched."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def texts(self):
+        self.asked += 1
+        return {"collectors": "2/3", "waits": "learner 20%"}
+
+    def scalars(self):
+        return {"collectors/alive": 2.0}
+
+    def keep(self):
+        self.asked = "kept"
+
+
+def test_the_bar_shows_collectors_beside_scores(tmp_path, progress, capsys):
+    fleet = Fleet()
+    logs = Logs(
+        Logger(tmp_path / "metrics.csv", None, verbose=True), 100, progress, returns_file=None, show=True, fleet=fleet
+    )
+    fleet.tell("the estimate")
+    for progress.steps in range(90):
+        logs.fragment(fragment())
+    assert fleet.asked == 1  # not at each fragment
+    logs.scored(Evaluation([5.0], [1], [1]))
+    progress.steps = 100
+    logs.fragment(fragment())
+    logs.flush(averages=False)
+    logs.flush()
+    logs.close()
+    printed = capsys.readouterr()
+    assert "collectors=2/3, waits=learner 20%, best=none, last=5.0]" in printed.err
+    assert printed.out == "the estimate\n" and fleet.asked == "kept"
+    assert read_metrics(tmp_path) == {}
+
+
+def test_a_bar_that_is_not_shown_asks_for_nothing(tmp_path, progress):
+    fleet = Fleet()
+    logs = Logs(Logger(tmp_path / "metrics.csv", None), 100, progress, returns_file=None, show=False, fleet=fleet)
+    logs.fragment(fragment())
+    assert fleet.asked == 0

@@ -2,6 +2,7 @@
 
 - `progress`: where a run stands: its counters, and when what is due next.
 - `logs`: what is measured on the way, and the progress bar.
+- `watched_fleet`: what many collectors are doing, and where more of them cannot pay.
 - `scoring`: scores the policy in environments of its own.
 - `selection`: keeps the latest policy and the best one.
 - `checkpointing`: what a checkpoint holds, written and taken up again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from workspace_rl.machine.files import told_errors
 from workspace_rl.ranks import Alone
 from workspace_rl.runs.logger import Logger, means_of
 from workspace_rl.training.parts.progress import Progress
+from workspace_rl.training.parts.watched_fleet import WatchedFleet
 
 
 class MeansOfRanks:
@@ -43,7 +45,14 @@ class Logs:
     """Writes what fragments, updates and evaluations measure."""
 
     def __init__(
-        self, logger: Logger, total_steps: int, progress: Progress, *, returns_file: Path | None, show: bool
+        self,
+        logger: Logger,
+        total_steps: int,
+        progress: Progress,
+        *,
+        returns_file: Path | None,
+        show: bool,
+        fleet: WatchedFleet | None = None,
     ) -> None:
         """Write by `logger`.
 
@@ -53,14 +62,21 @@ class Logs:
             progress: where it stands.
             returns_file: gets a line for each evaluation, the returns of its episodes; None for no such file.
             show: whether to show a progress bar.
+            fleet: collectors that are shown and logged, too; None where there is only the one of the learner.
         """
         self._logger, self._total, self._progress = logger, total_steps, progress
         self._returns_file = returns_file
         self._bar = _progress_bar(total_steps, progress.steps, show)
+        self._scores: dict[str, str] = {}
+        self._fleet, self._fleet_shown = fleet, 0.0
+        if fleet is not None and show:
+            fleet.tell = self._bar.write
 
     def fragment(self, fragment: Fragment) -> None:
         """Note the episodes that have ended, and how far the run has got."""
         self._bar.update(min(self._progress.steps, self._total) - self._bar.n)
+        if self._fleet is not None and not self._bar.disable and time.monotonic() - self._fleet_shown >= _interval():
+            self._show()
         returns, lengths = fragment.episodes
         if len(returns):
             self._logger.average({"train/episode_return": returns, "train/episode_length": lengths})
@@ -90,21 +106,37 @@ class Logs:
                 file.write(",".join([str(self._progress.steps), *map(repr, evaluation.returns)]) + "\n")
         best = self._progress.best_score
         last = f"{evaluation.mean:.1f}"
-        self._bar.set_postfix(refresh=False, last=last, best=f"{best.mean:.1f}" if best else "none")
+        self._scores = {"last": last, "best": f"{best.mean:.1f}" if best else "none"}
+        self._show()
 
     def flush(self, *, averages: bool = True) -> None:
         """Write everything noted so far; without `averages`, these go on being collected."""
+        if self._fleet is not None and averages:
+            for name, value in self._fleet.scalars().items():
+                self._logger.add_scalar(name, value, self._progress.steps, csv=False)
         self._logger.flush(self._progress.steps, averages=averages)
 
     def close(self) -> None:
         """Close files and bar."""
+        if self._fleet is not None:
+            self._fleet.keep()
         self._bar.close()
         self._logger.close()
 
+    def _show(self) -> None:
+        """Show what is known beside the progress bar."""
+        texts = {} if self._fleet is None else self._fleet.texts()
+        self._bar.set_postfix(texts, refresh=False, **self._scores)
+        self._fleet_shown = time.monotonic()
+
+
+def _interval() -> float:
+    # Seconds between two drawings of the bar: rarely where lines cannot be overwritten, as in a log file.
+    return 0.5 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10
+
 
 def _progress_bar(total: int, initial: int, show: bool) -> Any:
-    # Redrawn rarely where lines cannot be overwritten, as in a log file.
-    interval = 0.5 if sys.stderr.isatty() or "ipykernel" in sys.modules else 10
+    interval = _interval()
     return tqdm(
         total=total,
         initial=min(initial, total),
