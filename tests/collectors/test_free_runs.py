@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.collectors.numbered_env import ENV, FAILING_ENV, frames_by_environment
+from tests.collectors.numbered_env import ENV, FAILING_ENV, frames_by_environment, require_true_windows
 from workspace_rl import Run
 from workspace_rl.algos import DQN, SAC
 from workspace_rl.errors import CollectorError, ConfigError
@@ -33,6 +33,11 @@ class Watched(ExperienceWrapper):
         self.fragments.append(fragment)
         self.ages.append(self.run.n_updates - fragment.version)
         super().put(fragment)
+
+    def batches(self):
+        for batch in super().batches():
+            require_true_windows(batch)
+            yield batch
 
 
 class WatchedSAC(SAC):
