@@ -11,9 +11,10 @@ from workspace_rl.collectors.faults import Faults
 from workspace_rl.collectors.free_running import FreeRunning
 from workspace_rl.collectors.lockstep import Lockstep
 from workspace_rl.collectors.places.in_process import InProcess
+from workspace_rl.collectors.places.local_processes import LocalProcesses
 from workspace_rl.collectors.places.place import Place
 from workspace_rl.collectors.places.ray_actors import RayActors
-from workspace_rl.collectors.recipe import CollectorRecipe, spec_of
+from workspace_rl.collectors.recipe import CollectorRecipe, classes_of_program, spec_of
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.training_config import TrainingConfig
@@ -53,6 +54,7 @@ class FleetPlan:
                 seed=self.seed,
                 env_config=self.env_config,
                 env_spec=spec,
+                of_program=classes_of_program(self.env_config, spec),
                 n_envs=self.parameters.n_envs,
                 policy=self.policy.clone().to("cpu"),
                 random_policy=None if self.random_policy is None else self.random_policy.clone().to("cpu"),
@@ -103,4 +105,4 @@ def make_fleet(plan: FleetPlan) -> Collectors:
 def _place(config: CollectorsConfig) -> Place:
     if config.where == "ray":
         return RayActors(config.address, config.cpus_each)
-    return InProcess()
+    return LocalProcesses() if config.where == "local" else InProcess()

@@ -155,7 +155,8 @@ class Lockstep:
         if order is not None and isinstance(failure.exception, EnvironmentsDifferError):
             self._begin_anew(order, failure)
             return
-        self._faults.note(failure, self._number, self._place.where(collector))
+        number = self._number if order is None else order.number
+        self._faults.note(failure, number, self._place.where(collector))
         self._place.restart(collector)
         self._lost.add(collector)
         if order is not None:

@@ -25,12 +25,14 @@ class History:
     checksums: list[int] = field(default_factory=list)
     #: What policies have written at the last frame, `[T', B, ...]`.
     carried: Arrays = field(default_factory=dict)
+    #: What policies keep in plain attributes (see `PlainAttributes`).
+    kept: bytes = b""
 
     def add(self, delivery: Delivery) -> None:
         """Note what has been delivered."""
         self.actions.append(delivery.actions)
         self.checksums.append(delivery.checksum)
-        self.carried = delivery.carried
+        self.carried, self.kept = delivery.carried, delivery.kept
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Order:
     random: bool
     #: The number of the update that made the weights.
     version: int
-    weights: PackedWeights
+    #: None: those of the order before, for a process that has them already.
+    weights: PackedWeights | None
     #: From which the environments are first brought to where they were, after they were lost.
     history: History | None = None
 
@@ -78,8 +81,9 @@ class Delivery:
     state: Arrays
     #: The actions of the frames, `[T, B, ...]`.
     actions: np.ndarray
-    #: What policies have written at the last frame, `[T', B, ...]`.
+    #: What policies have written at the last frame, `[T', B, ...]`, and what they keep in plain attributes.
     carried: Arrays
+    kept: bytes
     #: The checksum of what the environments returned.
     checksum: int
     #: What collecting it took.

@@ -13,8 +13,11 @@ from workspace_rl.basics.seeding import COLLECTING, RENEWAL, TRAINING_EPISODES, 
 from workspace_rl.collectors.order import Arrays, Delivery, EnvironmentsDifferError, History, Order
 from workspace_rl.collectors.recipe import CollectorRecipe
 from workspace_rl.config.make_env_agent import make_env_agent
+from workspace_rl.errors import CollectorError
 from workspace_rl.experience.collector import Collector
 from workspace_rl.experience.fragment import Effort, Fragment
+from workspace_rl.learning.state.packed_weights import PackedWeights
+from workspace_rl.learning.state.plain_attributes import PlainAttributes
 from workspace_rl.workspace import Workspace
 
 
@@ -28,59 +31,81 @@ class CollectorWorker:
     def __init__(self, recipe: CollectorRecipe) -> None:
         """Nothing is built yet."""
         self._recipe = recipe
-        self._collector: Collector | None = None
+        #: With what acting changes in policies besides their buffers.
+        self._built: tuple[Collector, PlainAttributes] | None = None
         #: Which environments are open.
         self._environments: tuple[int, ...] | None = None
+        self._weights: tuple[int, PackedWeights] | None = None  # after the number of the update that made them
 
     def collect(self, order: Order) -> Delivery:
         """Collect what is ordered.
 
         Raises:
             EnvironmentsDifferError: environments that had been lost do not repeat what they did.
+            CollectorError: the order has no weights, and those of the order before are others.
             WorkspaceRLError: what an environment or an agent has raised.
         """
-        collector = self._collector_in(order.environments, anew=order.history is not None)
+        weights = self._weights_of(order)
+        collector, attributes = self._built_for(order.environments, anew=order.history is not None)
         if order.history is not None:
             self._rebuild(collector, order, order.history)
+            attributes.restore(order.history.kept)
         with self._random_state(order, order.index):
-            order.weights.load_into(collector.policy)
+            weights.load_into(collector.policy)
             began, used = time.perf_counter(), time.process_time()
             fragment = collector.collect(order.n_steps, step=order.step, random=order.random)
             fragment.effort = Effort(time.perf_counter() - began, time.process_time() - used)
-        return self._delivery(collector, order, fragment)
+        return self._delivery(collector, order, fragment, attributes.capture())
+
+    def progress(self) -> object:
+        """Return what changes with each step, each reset, and when environments are made; from any thread."""
+        return None if self._built is None else (self._environments, self._built[0].env_agent.progress)
 
     def close(self) -> None:
         """Close the environments."""
-        if self._collector is not None:
-            self._collector.close()
-            self._collector = None
+        if self._built is not None:
+            self._built[0].close()
+            self._built = None
+
+    def _weights_of(self, order: Order) -> PackedWeights:
+        if order.weights is not None:
+            self._weights = order.version, order.weights
+        if self._weights is None or self._weights[0] != order.version:
+            raise CollectorError(
+                f"collector {order.collector} is to act with the weights of update {order.version}, which were not "
+                f"sent to it with fragment {order.number}, nor before."
+            )
+        return self._weights[1]
 
     def _random_state(self, order: Order, index: int) -> RandomState:
         return RandomState(self._recipe.seed, COLLECTING, order.collector, *order.environments, index)
 
-    def _collector_in(self, environments: tuple[int, ...], *, anew: bool) -> Collector:
+    def _built_for(self, environments: tuple[int, ...], *, anew: bool) -> tuple[Collector, PlainAttributes]:
         """Return the collector in these environments, which are made if they are others than before, or `anew`."""
-        recipe, collector = self._recipe, self._collector
-        if collector is None or self._environments != environments or anew:
-            self._environments = None
-            seed, *_ = episode_seeds(recipe.seed, TRAINING_EPISODES, recipe.number, *environments, n=1)
-            with RandomState(recipe.seed, RENEWAL, recipe.number, *environments):
-                if collector is None:
-                    collector = self._collector = self._make_collector(seed)
-                else:
-                    collector.env_agent.renew()
-                    collector.env_agent.seed(seed)
-                    collector.restart(0)
-            self._environments = environments
-        return collector
+        if self._built is not None and self._environments == environments and not anew:
+            return self._built
+        self._environments = None
+        seed, *_ = episode_seeds(self._recipe.seed, TRAINING_EPISODES, self._recipe.number, *environments, n=1)
+        with RandomState(self._recipe.seed, RENEWAL, self._recipe.number, *environments):
+            if self._built is None:
+                self._built = self._build(seed)
+            else:
+                collector, attributes = self._built
+                collector.env_agent.renew()
+                collector.env_agent.seed(seed)
+                collector.restart(0)
+                attributes.restore()
+        self._environments = environments
+        return self._built
 
-    def _make_collector(self, seed: int) -> Collector:
+    def _build(self, seed: int) -> tuple[Collector, PlainAttributes]:
         recipe = self._recipe
         recipe.make_known()
         env = make_env_agent(recipe.env_config, recipe.n_envs, auto_reset=True, seed=seed, device="cpu")
         # Collectors in one process share nothing, so that they do the same as in several.
         random_policy = None if recipe.random_policy is None else recipe.random_policy.clone()
-        return Collector(env, recipe.policy, random_policy, keep_modes=recipe.keep_modes, seed=recipe.seed)
+        collector = Collector(env, recipe.policy, random_policy, keep_modes=recipe.keep_modes, seed=recipe.seed)
+        return collector, PlainAttributes(one for one in (collector.policy, random_policy) if one is not None)
 
     def _rebuild(self, collector: Collector, order: Order, history: History) -> None:
         """Bring the environments to where they were."""
@@ -92,7 +117,7 @@ class CollectorWorker:
                 raise EnvironmentsDifferError(f"fragment {index + 1} of {len(history.actions)}")
         collector.carry_on({name: torch.from_numpy(value) for name, value in history.carried.items()})
 
-    def _delivery(self, collector: Collector, order: Order, fragment: Fragment) -> Delivery:
+    def _delivery(self, collector: Collector, order: Order, fragment: Fragment, kept: bytes) -> Delivery:
         env = collector.env_agent
         returns, lengths = fragment.episodes
         return Delivery(
@@ -107,6 +132,7 @@ class CollectorWorker:
             state={name: value.numpy() for name, value in fragment.state.items()},
             actions=fragment.get_full(env.input_name).numpy(),
             carried={name: value.numpy() for name, value in collector.carried().items()},
+            kept=kept,
             checksum=_checksum(fragment, env.output_prefix),
             effort=fragment.effort,
         )

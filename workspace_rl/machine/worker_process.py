@@ -68,6 +68,11 @@ class WorkerProcess:
         """The process's number, None before it is started and after `close`."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return not self._has_exited()
+
     def start(self) -> None:
         """Start the process; nothing is waited for. What `make` raises there, the first result does."""
         near, far = socket.socketpair()
@@ -194,6 +199,16 @@ def wait_for(workers: Sequence[WorkerProcess], timeout: float | None = None) -> 
             return found
         stop_if_requested()
         wait_for_any((worker._channel for worker in workers if worker._channel is not None), rest)
+
+
+def close_all(workers: Sequence[WorkerProcess], grace: float = GRACE) -> None:
+    """End processes, all at once, after at most `grace` seconds."""
+    for worker in workers:
+        if worker._channel is not None:
+            worker._channel.close()
+    deadline = time.monotonic() + grace
+    for worker in workers:
+        worker.close(max(0.0, deadline - time.monotonic()))
 
 
 def torch_settings() -> dict[str, Any]:

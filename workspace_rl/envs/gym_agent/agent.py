@@ -245,6 +245,11 @@ class GymAgent(EnvironmentsAgent):
             failures.tell_of_choice(error, episodes, self._place)
             raise
 
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What changes with each step and each reset; other threads may look at it."""
+        return id(self._episodes), getattr(self._episodes, "n_steps", 0)
+
     # ---- seeds and renewal ------------------------------------------------------------------------------------------
 
     def seed(self, seed: int) -> Self:

@@ -1,0 +1,172 @@
+"""Collectors of a small environment that draws from every source of random numbers, and rounds that they collect."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import nn
+
+from workspace_rl import Agent
+from workspace_rl.agents import OrnsteinUhlenbeckNoiseAgent, RandomAgent
+from workspace_rl.collectors.faults import Faults
+from workspace_rl.collectors.lockstep import Lockstep
+from workspace_rl.collectors.recipe import CollectorRecipe, classes_of_program, spec_of
+from workspace_rl.composition import Agents
+from workspace_rl.config.environment_config import EnvironmentConfig
+
+N_STEPS = 4
+
+
+class RestlessEnv(gym.Env):
+    """Draws from its own, from NumPy's and from Python's random numbers; episodes end after some steps.
+
+    What happens `at` a step (counted over all its life) happens once: `folder` remembers that it has. "forever" in
+    `what` lets it happen again and again.
+    """
+
+    action_space = gym.spaces.Box(-2, 2, (2,), np.float32)
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float32)
+
+    def __init__(self, what="", at=0, folder="", action_space=None, observation_space=None):
+        self.what, self.at, self.folder, self.n_steps = what, at, folder, 0
+        self.action_space = action_space or self.action_space
+        self.observation_space = observation_space or self.observation_space
+        self.offset = np.random.rand()
+        if "make" in what:
+            self.happen()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.length = int(self.np_random.integers(2, 9))
+        self.x = self.np_random.normal(size=3)
+        return self.observe(), {}
+
+    def step(self, action):
+        self.n_steps += 1
+        if self.what and self.n_steps == self.at:
+            self.happen()
+        self.length -= 1
+        self.x = 0.9 * self.x + self.offset * np.sum(action) + self.np_random.normal() + np.random.rand()
+        self.x[0] += random.random()
+        if self.what == "differ":
+            self.x[1] = time.monotonic()
+        return self.observe(), float(self.x[2]), self.length == 0, False, {}
+
+    def observe(self):
+        space = self.observation_space
+        if space.dtype == np.uint8:
+            return np.full(space.shape, int(abs(self.x[0]) * 1000) % 256, np.uint8)
+        return self.x.astype(np.float32)
+
+    def happen(self):
+        done = Path(self.folder) / "done"
+        if done.exists() and "forever" not in self.what:
+            return
+        done.touch()
+        if "raise" in self.what:
+            raise RuntimeError("the simulator is out of order")
+        if "exit" in self.what:
+            os._exit(3)
+        if "deaf" in self.what:  # so that nothing interrupts it
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+        if "hang" in self.what:
+            time.sleep(1000)
+
+
+gym.register("Restless-v0", entry_point=RestlessEnv)
+
+
+class Recurrent(Agent):
+    """Acts by an observation, by noise and by what it wrote at the step before; counts in a buffer and an attribute."""
+
+    def __init__(self, n_actions=2):
+        super().__init__()
+        self.layer = nn.Linear(3, n_actions)
+        self.register_buffer("n_calls", torch.zeros((), dtype=torch.int64))
+        self.n_acted = 0
+
+    def forward(self, t, **kwargs):
+        observation = self.get(("env/env_obs", t)).flatten(1)[:, :3].float()
+        begins = self.get(("env/timestep", t)) == 0
+        before = torch.zeros(len(begins)) if t == 0 else self.get(("memory", t - 1)).masked_fill(begins, 0)
+        self.n_calls += 1
+        self.n_acted += 1
+        memory = 0.9 * before + observation.mean(1)
+        self.set(("memory", t), memory)
+        mean = self.layer(observation) + memory.unsqueeze(1) + 0.01 * self.n_calls + 0.001 * self.n_acted
+        self.set(("action", t), torch.tanh(mean + 0.1 * torch.randn_like(mean)))
+
+
+class Choosing(Recurrent):
+    """As that one, but chooses among three."""
+
+    def __init__(self):
+        super().__init__(n_actions=3)
+
+    def forward(self, t, **kwargs):
+        super().forward(t, **kwargs)
+        self.set(("action", t), self.get(("action", t)).argmax(1))
+
+
+def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, **env_args):
+    """Return the recipe of a collector in restless environments."""
+    torch.manual_seed(0)
+    policy = Agents(Recurrent(), OrnsteinUhlenbeckNoiseAgent()) if policy is None else policy
+    config = EnvironmentConfig(env_name="Restless-v0", env_args=env_args, timeout=timeout)
+    variables = ("env/env_obs", "env/reward", "env/done", "env/terminated", "env/timestep", "action", "memory")
+    return CollectorRecipe(
+        number=number, seed=7, env_config=config, env_spec=spec_of("Restless-v0"),
+        of_program=classes_of_program(config, spec_of("Restless-v0")), n_envs=n_envs, policy=policy,
+        random_policy=Agents(Recurrent(), RandomAgent(RestlessEnv.action_space)), keep_modes=False,
+        variables=variables, threads=1,
+    )  # fmt: skip
+
+
+def contents(fragment):
+    """Return all of a fragment, to be compared."""
+    values = {name: fragment.get_full(name).numpy().tobytes() for name in fragment}
+    return (
+        fragment.collector, fragment.version, fragment.n_transitions, fragment.begins_anew, values,
+        [one.tolist() for one in fragment.episodes],
+    )  # fmt: skip
+
+
+def rounds(place, n, *, lag=0, begin=0, n_rounds=6, renew_after=(4,), max_restarts=100, before_round=None):
+    """Return what `n` collectors in a place, whose recipes are as `recipe` makes them, collect in lockstep.
+
+    Args:
+        place: where they are started.
+        n: how many.
+        lag: of the weights.
+        begin: the first environments are made for this number; others than in calls before, for the same place.
+        n_rounds: how many rounds.
+        renew_after: rounds after which environments are made anew.
+        max_restarts: how often collectors may fail.
+        before_round: called before each round with the driver and the round's number.
+    """
+    policy = recipe().policy
+    options = {"policy": policy, "n_steps": N_STEPS, "random_steps": 20, "lag": lag}
+    driver = Lockstep(place, [recipe(number) for number in range(n)], Faults(max_restarts, 7), **options)
+    driver.renew(begin, resumed=False)
+    found, step = [], 0
+    for index in range(n_rounds):
+        if before_round is not None:
+            before_round(driver, index)
+        fragments = driver.collect(step)
+        step += sum(one.n_transitions for one in fragments)
+        found.append([contents(one) for one in fragments])
+        with torch.no_grad():
+            for parameter in policy.parameters():
+                parameter += 0.01 * (index + 1)
+        driver.load_policy(policy, index + 1)
+        if index + 1 in renew_after:
+            driver.renew(begin + 1, resumed=False)
+            driver.load_policy(policy, index + 1)
+    return found
