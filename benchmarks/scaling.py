@@ -1,14 +1,15 @@
 """What collectors beside each other, and learners beside each other, bring and cost on this machine.
 
-    python benchmarks/scaling.py [GROUP ...] [--rounds N]
+    python benchmarks/scaling.py [GROUP ...] [--rounds N] [--place local|Ray] [--try]
 
 Groups: simulators, training, ranks, blocks, weights, losses; all of them unless named. Everything that is compared is
 measured in one run of this program: learners live in processes of their own, each with its collectors, and take turns,
 in another order every round. What counts is the ratio of two in the same round, by the clock, since collectors work
 beside the learner; only what a block of data costs the learner is its processor time. Torch has one thread in each
 process. Nothing of what is said to be measured includes a start: those are told of their own. Figures go to
-`benchmarks/results/scaling.md` and `scaling.json`, by group; groups that are not run again keep theirs. A group that
-needs more memory than is free, or Ray where it is not installed, leaves that out and says so.
+`benchmarks/results/scaling.md` and `scaling.json`, by group; groups that are not run again keep theirs. What needs more
+memory than is free, or Ray where it is not installed, is left out, which is said. `--try`, and `--place`, which leaves
+out collectors of the other place, write nothing.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ PLACES: dict[str, dict[str, Any]] = {"local": {"where": "local"}, "Ray": {"where
 #: Bytes of memory that a collector, and a Ray, are expected to need.
 COLLECTOR, RAY = 0.28e9, 0.7e9
 ALONE = "in one process"
+#: Networks whose updates take as long as a few steps: with larger ones collectors wait for the learner, however many.
+SMALL = {"batch_size": 64, "architecture": {"actor_hidden_size": [64, 64], "critic_hidden_size": [64, 64]}}
 
 Measure = dict[str, Any]
 #: Who, against whom, how many times as fast at least.
@@ -166,28 +169,36 @@ def simulators(rounds: int) -> list[Measure]:
 
 def training(rounds: int) -> list[Measure]:
     """Pendulum: collectors and a learner beside each other, against the loop in one process."""
-    measures = []
-    for updates, title in ((8, "one update in 8 steps"), (64, "one update a step")):
-        contenders: dict[str, dict[str, Any] | None] = {ALONE: None}
-        goals: Goals = []
-        for place, options in PLACES.items():
-            contenders[f"1 {place}, lag 1"] = {"n": 1, "lag": 1} | options
-            goals.append((f"1 {place}, lag 1", ALONE, 1.25 if updates == 8 else 0.9))
-            if updates == 8:
-                contenders[f"2 {place}, free"] = {"n": 2, "mode": "free"} | options
-                goals.append((f"2 {place}, free", ALONE, 1.8))
-        wanted = {name: {"collectors": one, "n_steps": 64, "updates": updates} for name, one in contenders.items()}
-        notes = ["Compiled SAC as `sac/pendulum` has it, blocks of 64 steps of one environment each."]
-        with learners("training", wanted, notes) as started:
-            # A turn begins with two rounds of each collector that were ordered before.
-            entries = {name: (one, 64 / updates, 5 * updates) for name, one in started.items()}
-            measures.append(
-                race(
-                    f"Pendulum, {title}", "steps", entries, rounds,
-                    turn=3.0, against=ALONE, goals=goals, note=" ".join(notes),
-                )
-            )  # fmt: skip
-    return measures
+    return [
+        pendulum("one update in 8 steps", 8, SMALL, rounds, {"1": 1.25, "2": 1.8}),
+        pendulum("one update a step", 64, SMALL, rounds, {"1": 0.9}),
+        pendulum("one update in 8 steps, as shipped", 8, {}, rounds, {"1": None}),
+    ]
+
+
+def pendulum(
+    title: str, updates: int, algorithm: dict[str, Any], rounds: int, least: dict[str, float | None]
+) -> Measure:
+    """Return a race of one collector at lag 1, and of two in free mode, where `least` has them, and one process."""
+    sections: dict[str, dict[str, Any] | None] = {ALONE: None}
+    goals: Goals = []
+    for place, options in PLACES.items():
+        for name, mode in (("1", {"n": 1, "lag": 1}), ("2", {"n": 2, "mode": "free"})):
+            if name in least:
+                who = f"{name} {place}, {'free' if 'mode' in mode else 'lag 1'}"
+                sections[who] = mode | options
+                goals += [(who, ALONE, reach)] if (reach := least[name]) else []
+    wanted = {
+        name: {"collectors": one, "n_steps": 64, "updates": updates, "algorithm": algorithm}
+        for name, one in sections.items()
+    }
+    sizes = "actor and critics [64, 64], batch 64" if algorithm else "actor [64, 64], critics [256, 256], batch 256"
+    notes = [f"Compiled SAC, {sizes}; blocks of 64 steps of one environment each."]
+    with learners("training", wanted, notes) as started:
+        # A turn begins with what was ordered before: two fragments of each collector.
+        entries = {name: (one, 64 / updates, 5 * updates) for name, one in started.items()}
+        note = " ".join(notes)
+        return race(f"Pendulum, {title}", "steps", entries, rounds, turn=2.5, against=ALONE, goals=goals, note=note)
 
 
 def ranks(rounds: int) -> list[Measure]:
@@ -381,10 +392,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", help=", ".join(GROUPS))
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--place", choices=list(PLACES), help="of collectors; both, unless named")
     parser.add_argument("--try", action="store_true", dest="dry", help="print the figures, and write nothing")
     arguments = parser.parse_args()
     if unknown := set(arguments.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
+    for place in set(PLACES) - {arguments.place or place for place in PLACES}:
+        del PLACES[place]
     record = RESULTS / "scaling.json"
     results = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     for name in arguments.groups or GROUPS:
@@ -395,7 +409,7 @@ def main() -> None:
         if importlib.util.find_spec("ray") is not None:
             about |= versions("ray")
         results[name] = {"about": about | {"memory": f"{free_memory() / 1e9:.0f} GB free"}, "measures": measures}
-        if not arguments.dry:
+        if not arguments.dry and arguments.place is None:
             record.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
             (RESULTS / "scaling.md").write_text(page(results), encoding="utf-8")
 

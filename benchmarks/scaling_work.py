@@ -120,8 +120,18 @@ def collecting(
                 source.load_policy(algorithm.policy, version)
 
 
-def training(turns: Turns, collectors: dict[str, Any] | None, n_steps: int, updates: float) -> None:
-    """Train SAC on Pendulum as `sac/pendulum` has it; a unit is an update, of which there are `updates` a fragment."""
+def training(
+    turns: Turns, collectors: dict[str, Any] | None, n_steps: int, updates: float, algorithm: dict[str, Any]
+) -> None:
+    """Train SAC on Pendulum, compiled, as `sac/pendulum` has it but for what is given; a unit is an update.
+
+    Args:
+        turns: of this learner.
+        collectors: the section of the configuration.
+        n_steps: steps in a fragment.
+        updates: for each fragment.
+        algorithm: parameters of the algorithm.
+    """
     from workspace_rl.algos import SAC
     from workspace_rl.config.sources import read_config
 
@@ -136,7 +146,7 @@ def training(turns: Turns, collectors: dict[str, Any] | None, n_steps: int, upda
     with tempfile.TemporaryDirectory() as folder:
         never = 10**8
         parameters = {"n_steps": n_steps, "updates_per_collect": updates, "total_steps": never}
-        parameters |= {"eval_interval": never, "checkpoint_interval": None}
+        parameters |= {"eval_interval": never, "checkpoint_interval": None, **algorithm}
         options = {"compile": True, "record_best": False, "base_dir": f"{folder}/run", "collectors": collectors}
         config = read_config("sac/pendulum", [])
         config = {**config, **options, "algorithm": {**config["algorithm"], **parameters}}
