@@ -181,6 +181,7 @@ class Loop:
             self.checkpoints.save()
 
     def _flush(self) -> None:
+        self.logs.experience(self.experience)
         self.logs.flush()
         self.learner.check()
         self.ranks.check_equal(self.learner.weights, f"after update {self.progress.n_updates:,}")

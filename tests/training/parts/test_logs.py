@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from workspace_rl import Workspace
 from workspace_rl.evaluation.evaluation import Evaluation
@@ -102,6 +103,27 @@ class Fleet:
         self.asked = "kept"
 
 
+class Ages:
+    """What logs ask of an experience."""
+
+    def metrics(self, n_updates):
+        return {"weights_age/mean": n_updates + 3.5}
+
+    def distributions(self, n_updates):
+        return {"weights_age": torch.tensor([n_updates + 3, n_updates + 4])}
+
+
+def test_what_an_experience_measures_is_written_and_its_distributions_for_tensorboard_alone(tmp_path, progress):
+    logger = Logger(tmp_path / "metrics.csv", tmp_path / "tensorboard")
+    logs = Logs(logger, 100, progress, returns_file=None, show=False)
+    progress.steps, progress.n_updates = 20, 5
+    logs.experience(Ages())
+    logs.experience(object())  # one that measures nothing
+    logs.close()
+    (histogram,) = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Histograms("weights_age")
+    assert (histogram.step, histogram.histogram_value.num, histogram.histogram_value.max) == (20, 2, 9)
+
+
 def test_the_bar_shows_collectors_beside_scores(tmp_path, progress, capsys):
     fleet = Fleet()
     logs = Logs(
@@ -110,6 +132,7 @@ def test_the_bar_shows_collectors_beside_scores(tmp_path, progress, capsys):
     fleet.tell("the estimate")
     for progress.steps in range(90):
         logs.fragment(fragment())
+    logs.experience(Ages())
     assert fleet.asked == 1  # not at each fragment
     logs.scored(Evaluation([5.0], [1], [1]))
     progress.steps = 100
@@ -118,9 +141,9 @@ def test_the_bar_shows_collectors_beside_scores(tmp_path, progress, capsys):
     logs.flush()
     logs.close()
     printed = capsys.readouterr()
-    assert "collectors=2/3, waits=learner 20%, best=none, last=5.0]" in printed.err
-    assert printed.out == "the estimate\n" and fleet.asked == "kept"
-    assert read_metrics(tmp_path) == {}
+    assert "collectors=2/3, waits=learner 20%, age=3.5, best=none, last=5.0]" in printed.err
+    assert printed.out == "the estimate\nstep 89: weights_age/mean = 3.5\n" and fleet.asked == "kept"
+    assert read_metrics(tmp_path) == {"weights_age/mean": [(89, 3.5)]}
 
 
 def test_a_bar_that_is_not_shown_asks_for_nothing(tmp_path, progress):

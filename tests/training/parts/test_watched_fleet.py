@@ -234,6 +234,9 @@ def test_a_run_tells_tensorboard_and_its_folder_but_not_its_measurements_what_de
         "collectors/useful",
     }
     assert told <= set(tags) and not {name for name in read_metrics(result.run) if name.startswith("collectors/")}
+    assert "weights_age" in EventAccumulator(str(result.run / "tensorboard")).Reload().Tags()["histograms"]
+    assert {"weights_age/mean", "weights_age/max"} <= read_metrics(result.run).keys()
+    assert read_metrics(result.run)["weights_age/max"][-1][1] > read_metrics(result.run)["weights_age/mean"][-1][1] > 0
     (stretch,) = RunRecord(result.run).collectors()
     assert (stretch["from_step"], stretch["to_step"], stretch["n"]) == (0, result.steps, 2)
     assert stretch["steps_per_second"] > 0

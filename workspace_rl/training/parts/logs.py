@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from workspace_rl.evaluation import Evaluation
+from workspace_rl.experience.experience import Experience
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.machine.files import told_errors
 from workspace_rl.ranks import Alone
@@ -39,6 +40,10 @@ class MeansOfRanks:
             sums, counts = zip(*(one[name] for one in every if name in one), strict=True)
             means[name] = sum(sums) / sum(counts)
         return means
+
+
+#: The mean age of the weights that made what was learned from, in updates.
+_AGE = "weights_age/mean"
 
 
 class Logs:
@@ -68,6 +73,7 @@ class Logs:
         self._returns_file = returns_file
         self._bar = _progress_bar(total_steps, progress.steps, show)
         self._scores: dict[str, str] = {}
+        self._age: dict[str, str] = {}
         self._fleet, self._fleet_shown = fleet, 0.0
         if fleet is not None and show:
             fleet.tell = self._bar.write
@@ -89,6 +95,15 @@ class Logs:
         """Note numbers as they are now."""
         for name, value in scalars.items():
             self._logger.add_scalar(name, value, self._progress.steps)
+        if _AGE in scalars:
+            self._age = {"age": f"{scalars[_AGE]:.1f}"}
+
+    def experience(self, experience: Experience) -> None:
+        """Note what an experience has measured, as far as it does: one of a class of its own need not."""
+        for method, note in (("metrics", self.scalars), ("distributions", self._histograms)):
+            measured = getattr(experience, method, None)
+            if measured is not None:
+                note(measured(self._progress.n_updates))
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Note a score."""
@@ -123,9 +138,14 @@ class Logs:
         self._bar.close()
         self._logger.close()
 
+    def _histograms(self, values: Mapping[str, Tensor]) -> None:
+        for name, one in values.items():
+            if len(one):
+                self._logger.add_histogram(name, one, self._progress.steps)
+
     def _show(self) -> None:
         """Show what is known beside the progress bar."""
-        texts = {} if self._fleet is None else self._fleet.texts()
+        texts = {} if self._fleet is None else {**self._fleet.texts(), **self._age}
         self._bar.set_postfix(texts, refresh=False, **self._scores)
         self._fleet_shown = time.monotonic()
 
