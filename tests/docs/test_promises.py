@@ -1,6 +1,7 @@
 """Sentences of guides and docstrings that no other test proves."""
 
 import contextlib
+import importlib
 import math
 import os
 import re
@@ -327,3 +328,37 @@ def test_what_agents_read_and_write_is_what_the_guide_says():
         for does, cell in zip(("reads", "writes"), told[agent.name], strict=True):
             named = {one for one in re.findall(r"`([^`]+)`", cell) if not one.startswith("[")}
             assert named == {row.variable for row in found if row.does == does}, (agent.name, does)
+
+
+# ---- many collectors ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scaling_model(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("scaling_model")
+
+
+def test_the_paper_model_in_the_guide_is_what_its_function_gives(scaling_model):
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert scaling_model.written(page) == page, "run python benchmarks/scaling_model.py"
+    rows = Page(ROOT / "docs" / "scaling.md").rows(scaling_model.table().splitlines()[0])
+    assert len(rows) == len(scaling_model.WORKLOADS) * (1 + len(scaling_model.COLLECTORS))
+
+
+def test_the_paper_model_says_what_the_guide_says_of_it(scaling_model):
+    _, slow, many, pictures = scaling_model.WORKLOADS
+    assert scaling_model.demand(slow, 1000)["thread"] > 1
+    text = " ".join((ROOT / "docs" / "scaling.md").read_text(encoding="utf-8").split())
+    # The same steps as from a thousand collectors of one environment.
+    assert (
+        f"32 collectors of 32 environments take {scaling_model.demand(many, 32)['thread']:.0%}".replace("%", " %")
+        in text
+    )
+    assert f"about {1250 / scaling_model.demand(pictures, 1)['MB/s']:.0f} such collectors" in text
+    assert f"about {round(scaling_model.UPDATES.value, -2):,} updates of 256 a second" in text
+    # What learners are needed for is no more than they can do.
+    for workload in scaling_model.WORKLOADS:
+        found = scaling_model.demand(workload, 100)
+        assert found["thread"] / found["learners"] <= scaling_model.FOR_BLOCKS
+        assert found["updates/s"] / found["learners"] <= scaling_model.UPDATES.value

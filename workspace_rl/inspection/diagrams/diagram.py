@@ -38,7 +38,7 @@ class Diagram:
 
     def __str__(self) -> str:
         """Return the diagram as text."""
-        lines = [self.name, *([] if self.topology is None else ["", *self.topology.lines()])]
+        lines = [self.name, *([] if self.topology is None else ["", str(self.topology)])]
         for phase in self.phases:
             cells = [line for step in phase.steps for line in _cells(phase, step)]
             lines += ["", phase.title, *(f"  {line}" for line in aligned(cells))]

@@ -39,11 +39,12 @@ class Topology:
     parties: tuple[Party, ...]
     flows: tuple[Flow, ...]
 
-    def lines(self) -> list[str]:
+    def __str__(self) -> str:
         """Return it as text."""
         rows = [(one.name, "; ".join(one.details)) for one in self.parties]
         flows = [(one.sender, "->", one.receiver, one.what, one.often, one.size) for one in self.flows]
-        return [TITLE, *(f"  {line}" for line in aligned(rows)), "", *(f"  {line}" for line in aligned(flows))]
+        lines = [*aligned(rows), "", *aligned(flows)]
+        return "\n".join([TITLE, *(f"  {line}".rstrip() for line in lines)])
 
 
 def written_bytes(n: float) -> str:
