@@ -46,7 +46,8 @@ class Blocks:
     A block is what is put of one source until another one's turn comes. It begins with the last
     `longest_window - 1` frames of its source's block before, and the last `longest_window - 1` frames of a block begin
     no window (theirs begin in the next block): so a window has frames of one source only, and of all windows of a
-    source each can be drawn in one place. Frames that nothing follows, since episodes were cut off, are not repeated.
+    source each can be drawn in one place. Where the episodes of a source are cut off, what it would repeat becomes a
+    block of its own, whose last frames end them: windows that go on beyond these have frames of others there.
     """
 
     def __init__(self, ring: Ring, ends: EpisodeEnds, longest_window: int) -> None:
