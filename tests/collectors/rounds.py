@@ -17,9 +17,10 @@ from workspace_rl import Agent
 from workspace_rl.agents import OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.collectors.faults import Faults
 from workspace_rl.collectors.lockstep import Lockstep
-from workspace_rl.collectors.recipe import CollectorRecipe, classes_of_program, spec_of
+from workspace_rl.collectors.recipe import CollectorRecipe
 from workspace_rl.composition import Agents
 from workspace_rl.config.environment_config import EnvironmentConfig
+from workspace_rl.envs.known_elsewhere import KnownEnvironment
 
 N_STEPS = 4
 
@@ -122,8 +123,8 @@ def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, **env_args):
     config = EnvironmentConfig(env_name="Restless-v0", env_args=env_args, timeout=timeout)
     variables = ("env/env_obs", "env/reward", "env/done", "env/terminated", "env/timestep", "action", "memory")
     return CollectorRecipe(
-        number=number, seed=7, env_config=config, env_spec=spec_of("Restless-v0"),
-        of_program=classes_of_program(config, spec_of("Restless-v0")), n_envs=n_envs, policy=policy,
+        number=number, seed=7, env_config=config, known=KnownEnvironment.of("Restless-v0"),
+        n_envs=n_envs, policy=policy,
         random_policy=Agents(Recurrent(), RandomAgent(RestlessEnv.action_space)), keep_modes=False,
         variables=variables, threads=1,
     )  # fmt: skip

@@ -11,7 +11,9 @@ from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.experience import Fragment
 from workspace_rl.machine.interrupts import Stopped
 from workspace_rl.training.loop import Loop, Pace
+from workspace_rl.training.parts.evaluations import Evaluations
 from workspace_rl.training.parts.progress import Due, Progress
+from workspace_rl.training.parts.selection import Candidate
 
 
 class Part:
@@ -36,7 +38,7 @@ class Learner(Part):
     n_updates = 0
 
 
-class Scoring(Part):
+class Evaluator(Part):
     took_over = False
 
 
@@ -56,7 +58,9 @@ def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkp
     `others` are when to do what (`log=30`), and what parts do otherwise (`learner={"check": ...}`).
     """
     events, answers, saved = [], others, []
-    log, evaluation, checkpoint = (others.pop(name, 1000) for name in ("log", "evaluation", "checkpoint"))
+    log, evaluation, checkpoint, policy = (
+        others.pop(name, 1000) for name in ("log", "evaluation", "checkpoint", "policy")
+    )
 
     def part(kind, name, **usual):
         return kind(name, events, **usual | answers.get(name, {}))
@@ -68,14 +72,18 @@ def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkp
         learner.n_updates += 1
         return answers.get("learn", lambda: {})() or {}
 
-    def evaluate():
-        events.append(("evaluate",))
-        return answers.get("evaluate", lambda: Evaluation([1.0], [1], [1]))()
-
-    progress = Progress(Due(log, evaluation, checkpoint))
+    progress = Progress(Due(log, evaluation, checkpoint, policy))
     run = SimpleNamespace(path=tmp_path, checkpoints=SimpleNamespace(steps=lambda: []))
+    evaluator = part(Evaluator, "evaluator", ask=lambda policy: policy, answer=lambda wait: Evaluation([1.0], [1], [1]))
+    logs = part(Part, "logs")
+    selection = part(
+        Part,
+        "selection",
+        now=lambda: Candidate("policy", progress.steps),
+        consider=lambda candidate, _: setattr(progress, "evaluated_at", candidate.step),
+    )
     loop = Loop(
-        Pace(total, log, evaluation, scores),
+        Pace(total, log, evaluation, scores, policy),
         progress,
         collectors=part(Part, "collectors", collect=ten_steps),
         experience=part(
@@ -85,10 +93,9 @@ def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkp
         learner=learner,
         policy="policy",
         schedules=lambda step: {"epsilon": step},
-        evaluate=evaluate,
-        scoring=part(Scoring, "scoring"),
-        selection=part(Part, "selection", consider=lambda _: setattr(progress, "evaluated_at", progress.steps)),
-        logs=part(Part, "logs"),
+        evaluations=Evaluations(evaluator, selection, logs),
+        selection=selection,
+        logs=logs,
         checkpoints=Checkpoints(
             "checkpoints",
             events,
@@ -106,6 +113,10 @@ GOING = SimpleNamespace(requested=False)
 
 def names(events, *but):
     return [one[0] for one in events if one[0] not in but]
+
+
+def last_names(events):
+    return names(events, "selection.now", "logs.release")
 
 
 def steps_of(events, name):
@@ -150,15 +161,14 @@ def test_each_fragment_brings_its_batches_and_without_any_there_may_be_some_stil
 def test_logs_scores_and_checkpoints_come_when_they_are_due(tmp_path):
     loop, events = a_loop(tmp_path, total=100, log=30, evaluation=40, checkpoint=50)
     loop.run(GOING)
-    assert steps_of(events, "evaluate") == [40, 80, 100]
+    assert steps_of(events, "evaluator.ask") == [40, 80, 100]
     assert steps_of(events, "checkpoints.save") == [50, 100]
     # A checkpoint holds no averages that are still being collected: it logs, too, and the next log is due from there.
     assert steps_of(events, "logs.scalars") == [30, 80] and ("logs.scalars", {"epsilon": 80}) in events
-    whole = [one for one in events if one != ("logs.flush", False)]
-    assert steps_of(whole, "logs.flush") == [30, 50, 80, 100, 100]
+    assert steps_of(events, "logs.flush") == [30, 50, 80, 100, 100]
     # New episodes follow on each checkpoint but the last one, acted with the very weights that it holds.
     saved = names(events).index("checkpoints.save")
-    assert names(events)[saved + 1 : saved + 4] == ["collectors.renew", "collectors.load_policy", "scoring.close"]
+    assert names(events)[saved + 1 : saved + 4] == ["collectors.renew", "collectors.load_policy", "evaluator.renew"]
     assert steps_of(events, "collectors.renew") == [50, 100]
 
 
@@ -166,15 +176,15 @@ def test_numbers_are_checked_before_a_policy_is_chosen_or_a_checkpoint_written(t
     loop, events = a_loop(tmp_path, total=40, evaluation=20, checkpoint=30)
     loop.run(GOING)
     told = names(events)
-    for what in ("selection.consider", "checkpoints.save"):
+    for what, since in (("evaluator.ask", 4), ("checkpoints.save", 2)):
         before = told[: told.index(what)]
-        assert "learner.check" in before[-2:]
+        assert "learner.check" in before[-since:]
 
 
 def test_the_policy_at_the_end_is_scored_once(tmp_path):
     loop, events = a_loop(tmp_path, total=40, evaluation=20)
     loop.run(GOING)
-    assert steps_of(events, "evaluate") == [20, 40] and names(events)[-3:] == [
+    assert steps_of(events, "evaluator.ask") == [20, 40] and last_names(events)[-3:] == [
         "checkpoints.save",
         "logs.flush",
         "logs.close",
@@ -184,7 +194,7 @@ def test_the_policy_at_the_end_is_scored_once(tmp_path):
 def test_without_scores_the_last_policy_is_the_best(tmp_path):
     loop, events = a_loop(tmp_path, total=20, scores=False, evaluation=10)
     loop.run(GOING)
-    assert "evaluate" not in names(events) and ("selection.keep_best", None) in events
+    assert "evaluator.ask" not in names(events) and ("selection.keep_best", Candidate("policy", 20), None) in events
 
 
 def test_no_checkpoint_is_written_that_nobody_wants(tmp_path):
@@ -199,7 +209,7 @@ def test_a_run_that_goes_on_takes_up_the_experience_and_begins_new_episodes(tmp_
     loop.run(GOING, SimpleNamespace(state={"buffer": "described"}, rows=lambda: "rows"))
     assert events[:4] == [
         ("experience.restore", "described", "rows"), ("collectors.renew", 30, True),
-        ("collectors.load_policy", "policy", 7), ("scoring.close",),
+        ("collectors.load_policy", "policy", 7), ("evaluator.renew",),
     ]  # fmt: skip
     assert names(events).count("collectors.collect") == 1
 
@@ -207,11 +217,11 @@ def test_a_run_that_goes_on_takes_up_the_experience_and_begins_new_episodes(tmp_
 def test_where_scoring_has_closed_the_environments_of_training_new_episodes_begin(tmp_path):
     loop, events = a_loop(tmp_path, total=30, evaluation=20)
 
-    def evaluate():
-        loop.scoring.took_over = True
-        return Evaluation([1.0], [1], [1])
-
-    loop.evaluate = evaluate
+    evaluator = loop.evaluations._evaluator
+    evaluator._answers |= {
+        "ask": lambda policy: setattr(evaluator, "took_over", True) or policy,
+        "renew": lambda: setattr(evaluator, "took_over", False),
+    }
     loop.run(GOING)
     renewed = names(events).index("collectors.renew")
     assert names(events)[renewed - 1] == "experience.end_episodes" and events[renewed][1] == 20
@@ -225,15 +235,18 @@ def raising(error):
     return fail
 
 
-@pytest.mark.parametrize("where", ["collect", "learn", "evaluate"])
+@pytest.mark.parametrize("where", ["collect", "learn", "ask", "answer"])
 def test_what_is_stopped_is_left_undone_and_nothing_measured_is_lost(where, tmp_path):
     does = raising(Stopped())
-    answers = {"collectors": {"collect": does}} if where == "collect" else {where: does}
+    part = {"collect": "collectors", "ask": "evaluator", "answer": "evaluator"}.get(where)
+    if where == "answer":  # which is there only if it is waited for
+        does = lambda wait: raising(Stopped())() if wait else None  # noqa: E731
+    answers = {where: does} if part is None else {part: {where: does}}
     loop, events = a_loop(tmp_path, total=20, evaluation=10, **answers)
     loop.progress.steps = 5
     loop.run(GOING)
-    assert names(events)[-3:] == ["logs.flush", "logs.close", "selection.keep_latest"]
-    assert events[-1] == ("selection.keep_latest", None) and "checkpoints.save" not in names(events)
+    assert last_names(events)[-3:] == ["logs.flush", "logs.close", "selection.keep_latest"]
+    assert events[-1][-1] is None and "checkpoints.save" not in names(events)
 
 
 def test_a_stop_between_two_rounds_ends_without_a_score(tmp_path):
@@ -241,7 +254,9 @@ def test_a_stop_between_two_rounds_ends_without_a_score(tmp_path):
     stop = SimpleNamespace(requested=False)
     loop.learn = lambda batch: setattr(stop, "requested", loop.progress.steps >= 30) or {}
     loop.run(stop)
-    assert loop.progress.steps == 30 and "evaluate" not in names(events) and "checkpoints.save" not in names(events)
+    assert (
+        loop.progress.steps == 30 and "evaluator.ask" not in names(events) and "checkpoints.save" not in names(events)
+    )
 
 
 def test_a_bad_update_says_where_it_was_and_nothing_measured_is_lost(tmp_path):
@@ -250,7 +265,7 @@ def test_a_bad_update_says_where_it_was_and_nothing_measured_is_lost(tmp_path):
         DivergedError, match=r"update 1 gave NaN. There is no checkpoint yet.*lower learning rate"
     ) as told:
         loop.run(GOING)
-    assert told.value.where == "step 10" and names(events)[-3:-1] == ["logs.flush", "logs.close"]
+    assert told.value.where == "step 10" and last_names(events)[-3:-1] == ["logs.flush", "logs.close"]
 
 
 def test_an_error_that_a_bad_update_led_to_is_told_as_that(tmp_path):
@@ -270,7 +285,7 @@ def test_other_errors_pass_and_files_are_closed(error, tmp_path):
     loop, events = a_loop(tmp_path, learn=raising(error), selection={"keep_latest": raising(OSError("disk full"))})
     with pytest.raises((error, OSError)):
         loop.run(GOING)
-    assert names(events)[-3:] == ["logs.flush", "logs.close", "selection.keep_latest"]
+    assert last_names(events)[-3:] == ["logs.flush", "logs.close", "selection.keep_latest"]
 
 
 def test_metrics_reach_the_logs(tmp_path):

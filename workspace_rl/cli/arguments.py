@@ -45,7 +45,10 @@ def add_policy_arguments(parser: argparse.ArgumentParser, episodes: int) -> None
         "--episodes", metavar="N", type=_positive, default=episodes, help=f"how many episodes (default: {episodes})"
     )
     parser.add_argument(
-        "--policy", choices=("best", "latest"), default="best", help="which policy of the run (default: best)"
+        "--policy",
+        metavar="NAME",
+        default="best",
+        help="which policy of the run: best (the default), latest, or such as policies/50000",
     )
     add_allow_argument(parser)
 

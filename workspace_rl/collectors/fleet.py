@@ -14,10 +14,11 @@ from workspace_rl.collectors.places.in_process import InProcess
 from workspace_rl.collectors.places.local_processes import LocalProcesses
 from workspace_rl.collectors.places.place import Place
 from workspace_rl.collectors.places.ray_actors import RayActors
-from workspace_rl.collectors.recipe import CollectorRecipe, classes_of_program, spec_of
+from workspace_rl.collectors.recipe import CollectorRecipe
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.training_config import TrainingConfig
+from workspace_rl.envs.known_elsewhere import KnownEnvironment
 from workspace_rl.errors import ConfigError
 from workspace_rl.experience.block_limiter import BlockLimiter
 
@@ -46,15 +47,14 @@ class FleetPlan:
 
     def recipes(self) -> list[CollectorRecipe]:
         """Return the recipes of the collectors; they act on the CPU, wherever the learner is."""
-        spec = spec_of(self.env_config.env_name)
+        known = KnownEnvironment.of(self.env_config.env_name, self.env_config.wrappers)
         variables = tuple(dict.fromkeys((*self.variables, "env/done")))
         return [
             CollectorRecipe(
                 number=number,
                 seed=self.seed,
                 env_config=self.env_config,
-                env_spec=spec,
-                of_program=classes_of_program(self.env_config, spec),
+                known=known,
                 n_envs=self.parameters.n_envs,
                 policy=self.policy.clone().to("cpu"),
                 random_policy=None if self.random_policy is None else self.random_policy.clone().to("cpu"),

@@ -100,7 +100,7 @@ class CollectorWorker:
 
     def _build(self, seed: int) -> tuple[Collector, PlainAttributes]:
         recipe = self._recipe
-        recipe.make_known()
+        recipe.known.make_known()
         env = make_env_agent(recipe.env_config, recipe.n_envs, auto_reset=True, seed=seed, device="cpu")
         # Collectors in one process share nothing, so that they do the same as in several.
         random_policy = None if recipe.random_policy is None else recipe.random_policy.clone()

@@ -51,6 +51,9 @@ class RunConfig:
     )
     save_best: bool = option(True, "keep the policy with the best evaluation in the run's folder 'best'")
     record_best: bool = option(True, "film the best policy at the end, if the environment can draw itself")
+    evaluation_worker: bool = option(
+        False, "score and film policies in a process of their own, on the learner's machine, while training goes on"
+    )
     collect_stats: bool = option(False, "keep the returns of every evaluation's episodes in eval_returns.csv")
     device: str = option("cpu", "where networks and replay buffer live, e.g. 'cuda'")
     compile: bool | str = option(

@@ -30,6 +30,9 @@ class TrainingConfig:
     checkpoint_interval: int | None = option(
         50_000, "steps between two checkpoints, from which a stopped run goes on; null: none are written", least=1
     )
+    save_policy_every: int | None = option(
+        None, "steps between two policies that are kept in the run's folder 'policies'; null: none are", least=1
+    )
     final_episodes: int = option(100, "fresh episodes that the best policy is scored on at the end", least=0)
 
     @property

@@ -8,6 +8,7 @@
 - `make_env`: one environment, by its name.
 - `providers`: which package registers which environments, and how it is installed.
 - `wrappers`: wrappers that configurations name.
+- `known_elsewhere`: environments of one's own program, made known to other processes.
 - `rendering`: drawing without a screen.
 - `facts`: time limits, and wrappers with a memory.
 - `long_episodes`: episodes that do not come to an end.

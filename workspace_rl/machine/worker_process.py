@@ -56,7 +56,7 @@ class WorkerProcess:
             WorkerError: `make` cannot be sent to another process.
         """
         self.name = name
-        self._make = _sendable(make, f"what {name} is made from")
+        self._make = sendable(make, f"what {name} is made from")
         self._channel: Channel | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._heard_at = 0.0
@@ -96,7 +96,7 @@ class WorkerProcess:
         """
         if self._channel is None:
             raise WorkerError(f"{self.name} is not running: start it first.")
-        message = _sendable((method, args), f"what {self.name} is given for {method}")
+        message = sendable((method, args), f"what {self.name} is given for {method}")
         if not self.n_calls:
             self._heard_at = time.monotonic()
         self._channel.send(message)
@@ -224,7 +224,12 @@ def torch_settings() -> dict[str, Any]:
     }
 
 
-def _sendable(thing: Any, what: str) -> bytes:
+def sendable(thing: Any, what: str) -> bytes:
+    """Return something as it is sent to another process.
+
+    Raises:
+        WorkerError: it cannot be sent; the message begins with `what` it is.
+    """
     try:
         return bytes(cloudpickle.dumps(thing))
     except Exception as error:  # whatever objects of the user's own raise

@@ -10,13 +10,12 @@ import numpy as np
 
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.evaluation.intervals import bootstrap_interval, interquartile_mean, mean
-from workspace_rl.runs.folder import Which
 from workspace_rl.runs.record import RunRecord
 
 CONFIDENCE = 0.95
 
 #: Which evaluations are told: the policy, the kind, a name and a note.
-EVALUATIONS: Sequence[tuple[Which, str, str, str]] = (
+EVALUATIONS: Sequence[tuple[str, str, str, str]] = (
     ("best", "final", "Final score", "the best policy, on fresh episodes that selected nothing"),
     ("best", "selection", "Selection", "the evaluation that chose the best policy, and so is too favourable"),
     ("latest", "selection", "Latest policy", "the last evaluation while training"),

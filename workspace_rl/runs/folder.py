@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import to_yaml
@@ -17,7 +18,8 @@ from workspace_rl.policies.files import ARCHITECTURE, WEIGHTS
 from workspace_rl.runs.checkpoints import Checkpoints
 from workspace_rl.runs.metrics_file import read_metrics
 
-Which = Literal["best", "latest"]
+#: Where policies are kept that training has gone on from.
+POLICIES = "policies"
 CONFIG, PROVENANCE, COMPOSITION, WALL_TIME = "config.yaml", "provenance.json", "composition.svg", "wall_time.json"
 COLLECTORS = "collectors.json"
 
@@ -31,6 +33,7 @@ class RunFolder:
     - `composition.svg`: which agent reads and writes which variable, and with many collectors who sends what to whom;
     - `metrics.csv`: everything measured, `step,name,value`; `tensorboard/`: the same as TensorBoard events;
     - `latest/`, `best/`: the two policies (`policy.safetensors`, `policy.yaml`), with `eval.json`, their scores;
+    - `policies/<step>/`: the same of policies on the way, with `algorithm.save_policy_every`;
     - `best/best_agent.mp4`: a film of the best policy;
     - `checkpoints/`: what a run that was stopped goes on from (see `workspace_rl.runs.checkpoints`).
     """
@@ -116,11 +119,21 @@ class RunFolder:
         """Where TensorBoard's events are."""
         return absolute(self.config.logger.log_dir) if self.config.logger.log_dir else self.path / "tensorboard"
 
-    def film(self, which: Which = "best") -> Path:
+    def film(self, which: str = "best") -> Path:
         """Return where the film of a policy is, if there is one."""
-        return self.path / which / f"{which}_agent.mp4"
+        return self.path / which / f"{Path(which).name}_agent.mp4"
 
-    def scores(self, which: Which = "best") -> dict[str, Any]:
+    def policies(self) -> list[str]:
+        """Return which policies there are: "best", "latest", and such as "policies/50000", by their steps."""
+        steps = sorted(int(one.name) for one in self._kept())
+        names = ["best", "latest", *map(kept_at, steps)]
+        return [one for one in names if (self.path / one / ARCHITECTURE).is_file()]
+
+    def _kept(self) -> list[Path]:
+        folder = self.path / POLICIES
+        return [one for one in folder.iterdir() if one.name.isdecimal()] if folder.is_dir() else []
+
+    def scores(self, which: str = "best") -> dict[str, Any]:
         """Return what `eval.json` says of a policy: its `step`, `selection` and `final` score, as far as known.
 
         Raises:
@@ -137,7 +150,7 @@ class RunFolder:
             ) from error
         return known
 
-    def save_scores(self, which: Which, **scores: Any) -> None:
+    def save_scores(self, which: str, **scores: Any) -> None:
         """Add entries to `eval.json` beside a policy; None removes one."""
         merged = {key: value for key, value in {**self.scores(which), **scores}.items() if value is not None}
         write_text(self.path / which / "eval.json", json.dumps(merged, indent=1) + "\n")
@@ -158,13 +171,14 @@ class RunFolder:
         """Return the files that a checkpoint keeps copies of, by their path within the run."""
         return {name: self.path / name for name in self._changing if (self.path / name).is_file()}
 
-    def put_back(self, copies: Mapping[str, bytes]) -> None:
-        """Write the files that a checkpoint kept copies of as they were then."""
+    def put_back(self, copies: Mapping[str, bytes], step: int) -> None:
+        """Write the files that a checkpoint kept copies of as they were then, and forget policies of later steps."""
         for name in self._changing:
             if name in copies:
                 write_bytes(inside(self.path, name), copies[name])
         if "eval_returns.csv" not in copies:
             (self.path / "eval_returns.csv").unlink(missing_ok=True)
+        self._forget_policies(after=step)
 
     def measured_until(self) -> int:
         """Return the last step of which something was measured."""
@@ -177,4 +191,15 @@ class RunFolder:
         """Forget what was measured; the policies are replaced as the run goes on."""
         for name in ("metrics.csv", "eval_returns.csv"):
             (self.path / name).unlink(missing_ok=True)
+        self._forget_policies(after=-1)
         self.save_config()
+
+    def _forget_policies(self, after: int) -> None:
+        for one in self._kept():
+            if int(one.name) > after:
+                shutil.rmtree(one)
+
+
+def kept_at(step: int) -> str:
+    """Return what the policy is called that was kept at a step: its folder within the run's."""
+    return f"{POLICIES}/{step}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class Logger:
         self._purge_step = None if resumed_at is None else resumed_at + 1
         self._pending: list[tuple[int, str, float | Tensor, bool]] = []
         self._averages: dict[str, list[Tensor]] = {}
+        self._held: list[tuple[int, str, float, bool]] | None = None
         self._writer: SummaryWriter | None = None
         with told_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,11 +111,29 @@ class Logger:
                 self._pending.append((step, name, mean, True))
             self._averages.clear()
         self._flushed_at = time.monotonic()
-        if not self._pending:
+        numbers = [(at, name, float(value), csv) for at, name, value, csv in self._pending]
+        self._pending.clear()
+        if self._held is None:
+            self._write(numbers)
+        else:
+            self._held += numbers
+
+    def hold(self) -> None:
+        """Write nothing from now on, until `release`: what stands next in the file is not known yet."""
+        self.flush(averages=False)
+        self._held = []
+
+    def release(self, scalars: Mapping[str, float] | None = None, step: int = 0) -> None:
+        """Write scalars of an earlier `step`, and behind them everything that was recorded since `hold`."""
+        held, self._held = self._held or [], None
+        self._write([*((step, name, value, True) for name, value in (scalars or {}).items()), *held])
+        self.flush(averages=False)
+
+    def _write(self, numbers: Sequence[tuple[int, str, float, bool]]) -> None:
+        if not numbers:
             return
         lines = []
-        for at, name, value, csv in self._pending:
-            number = float(value)
+        for at, name, number, csv in numbers:
             if csv:
                 lines.append(line(at, name, number))
             if self._folder is not None:
@@ -122,7 +141,6 @@ class Logger:
                     self.tensorboard().add_scalar(_tag(name), number, at)
             if self._verbose and csv:
                 say(f"step {at}: {name} = {number:.6g}")
-        self._pending.clear()
         with told_errors(self._path), self._path.open("a", encoding="utf-8", newline="\n") as file:
             file.write("".join(lines))
 

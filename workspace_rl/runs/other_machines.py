@@ -22,6 +22,7 @@ FREE = (
     "algorithm.final_episodes",
     "gym_env.timeout",
     "record_best",
+    "evaluation_worker",
     "collectors.where",
     "collectors.address",
     "collectors.cpus_each",

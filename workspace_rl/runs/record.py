@@ -15,7 +15,7 @@ from workspace_rl.config.sources import load_config
 from workspace_rl.errors import ConfigError, RunFolderError
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.machine.files import is_inside
-from workspace_rl.runs.folder import COLLECTORS, CONFIG, PROVENANCE, WALL_TIME, Which
+from workspace_rl.runs.folder import COLLECTORS, CONFIG, PROVENANCE, WALL_TIME
 from workspace_rl.runs.metrics_file import read_metrics
 
 
@@ -63,7 +63,7 @@ class RunRecord:
         file = self.file("metrics.csv")
         return {} if file is None else read_metrics(file)
 
-    def scores(self, which: Which, kind: str) -> Evaluation | None:
+    def scores(self, which: str, kind: str) -> Evaluation | None:
         """Return a policy's "selection" or "final" evaluation, None if there was none.
 
         Lengths and seeds are empty where they are not known.
@@ -83,7 +83,7 @@ class RunRecord:
         returns, lengths, seeds = lists
         return Evaluation([float(one) for one in returns], lengths, seeds)
 
-    def policy_step(self, which: Which) -> int | None:
+    def policy_step(self, which: str) -> int | None:
         """Return the step at which a policy was saved, None if it is not known."""
         step = self._json(f"{which}/eval.json").get("step")
         return step if isinstance(step, int) and _is_finite(step) else None

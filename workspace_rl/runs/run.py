@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,22 +16,21 @@ from workspace_rl.algorithm.own_algorithms import vouched_for
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.classes import allowed_list
 from workspace_rl.basics.plain_data import whole_number
-from workspace_rl.basics.seeding import FINAL_EPISODES, VIDEO_EPISODES, episode_seeds
-from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import flatten
 from workspace_rl.config.sources import apply_overrides, load_config
 from workspace_rl.envs.wrappers import require_trusted
 from workspace_rl.errors import ConfigError, PolicyFileError, RunFolderError
-from workspace_rl.evaluation.evaluation import Evaluation, evaluate
-from workspace_rl.films.video import record_video
+from workspace_rl.evaluation.evaluation import Evaluation
+from workspace_rl.films.playing import Player, Playing
 from workspace_rl.machine.devices import nearest_device
-from workspace_rl.machine.files import absolute, back_home, inside, working_directory
+from workspace_rl.machine.files import absolute, inside
 from workspace_rl.machine.interrupts import StopRequest
-from workspace_rl.machine.threads import torch_threads
 from workspace_rl.policies.loading import load_policy
-from workspace_rl.runs.folder import CONFIG, RunFolder, Which
+from workspace_rl.runs.folder import CONFIG, POLICIES, RunFolder
 from workspace_rl.runs.other_machines import FREE, MAY_CHANGE, OF_COLLECTING, OF_THE_MACHINE
+
+_POLICY = re.compile(rf"best|latest|{POLICIES}/\d+")
 
 
 class Run(RunFolder):
@@ -41,6 +40,8 @@ class Run(RunFolder):
     algorithm: AlgorithmClass | None = None
     #: What its policies may be built from, besides the library's own.
     _allow: Sequence[str | type] = ()
+    #: What plays for scores and films, if that is not to be done in this process.
+    player: Player | None = None
 
     @checked(error=RunFolderError, unless=("allow",))
     def __init__(
@@ -122,21 +123,29 @@ class Run(RunFolder):
                 "Put it back to resume, or train anew into another base_dir."
             )
 
-    def policy(self, which: Which = "best", allow: Sequence[str | type] = ()) -> Agent:
-        """Return the best or the latest policy of the run; `allow` names classes of your own, as in `load_policy`.
+    def policy(self, which: str = "best", allow: Sequence[str | type] = ()) -> Agent:
+        """Return a policy of the run; `allow` names classes of your own, as in `load_policy`.
+
+        Args:
+            which: "best", "latest", or one of a step, "policies/50000"; `policies` lists them.
+            allow: classes of your own.
 
         Raises:
-            ConfigError: `which` is neither "best" nor "latest".
+            ConfigError: `which` is no such name.
             PolicyFileError: the run has no such policy, or it is damaged.
         """
-        if which not in get_args(Which):
-            raise ConfigError(f"which: 'best' or 'latest' expected, {which!r} found.")
+        if not _POLICY.fullmatch(str(which)):
+            raise ConfigError(f"which: 'best', 'latest' or such as 'policies/50000' expected, {which!r} found.")
         folder = inside(self.path, which)
         if which == "best" and not folder.is_dir() and (self.path / "latest").is_dir():
             raise PolicyFileError(f"{self.path} has no best policy yet, only a latest one: --policy latest.")
+        if not folder.is_dir():
+            raise PolicyFileError(
+                f"{self.path} has no policy {which!r}; it has {', '.join(self.policies()) or 'none'}."
+            )
         return load_policy(folder, [*self._allow, *allowed_list(allow)])
 
-    def evaluate(self, n_episodes: int, which: Which = "best", allow: Sequence[str | type] = ()) -> Evaluation:
+    def evaluate(self, n_episodes: int, which: str = "best", allow: Sequence[str | type] = ()) -> Evaluation:
         """Score a policy of the run on `n_episodes` fresh episodes, on seeds that selected nothing.
 
         Raises:
@@ -144,26 +153,14 @@ class Run(RunFolder):
             PolicyFileError: the run has no such policy, or it is damaged.
         """
         n_episodes = whole_number(n_episodes, "n_episodes", least=1)
-        seed = _seed(self.config)
-        seeds = episode_seeds(seed, FINAL_EPISODES, n=n_episodes)
-        policy = self.policy(which, allow)
-        require_trusted(self.config.gym_env.wrappers, [*self._allow, *allowed_list(allow)])
-        # As few rounds as 16 environments need, and as few environments as that many rounds need.
-        n_envs = math.ceil(n_episodes / math.ceil(n_episodes / 16))
-        if self.config.gym_env.single_instance:
-            n_envs = 1
-        home = working_directory()
-        env_agent = make_env_agent(self.config.gym_env, n_envs, auto_reset=False)
-        try:
-            with back_home(home), StopRequest(), torch_threads(self.config.torch_threads):
-                return evaluate(env_agent, policy, seeds)
-        finally:
-            env_agent.close()
+        policy = self._policy_to_play(which, allow)
+        with StopRequest():
+            return self._player().evaluate(policy, n_episodes)
 
     def record(
         self,
         n_episodes: int = 1,
-        which: Which = "best",
+        which: str = "best",
         path: str | Path | None = None,
         allow: Sequence[str | type] = (),
     ) -> Path:
@@ -176,18 +173,19 @@ class Run(RunFolder):
         """
         n_episodes = whole_number(n_episodes, "n_episodes", least=1)
         path = self.film(which) if path is None else absolute(path)
+        policy = self._policy_to_play(which, allow)
+        with StopRequest():
+            return self._player().record(policy, n_episodes, path)
+
+    def playing(self) -> Playing:
+        """Return what plays with the run's policies in this process."""
+        parameters: Any = self.config
+        return Playing(self.config.gym_env, int(parameters.algorithm.seed), self.config.torch_threads)
+
+    def _player(self) -> Player:
+        return self.player or self.playing()
+
+    def _policy_to_play(self, which: str, allow: Sequence[str | type]) -> Agent:
         policy = self.policy(which, allow)
         require_trusted(self.config.gym_env.wrappers, [*self._allow, *allowed_list(allow)])
-        home = working_directory()
-        env_agent = make_env_agent(self.config.gym_env, 1, auto_reset=False, render=True)
-        try:
-            with back_home(home), StopRequest():
-                return record_video(
-                    env_agent, policy, path, episode_seeds(_seed(self.config), VIDEO_EPISODES, n=n_episodes)
-                )
-        finally:
-            env_agent.close()
-
-
-def _seed(config: Any) -> int:
-    return int(config.algorithm.seed)
+        return policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from workspace_rl.runs.folder import COMPOSITION
 from workspace_rl.runs.run import Run
 from workspace_rl.training.building import BuiltAlgorithm
 from workspace_rl.training.finishing import TrainingResult, finish, say_ways_on, told_by_first
+from workspace_rl.training.parts.evaluations import Evaluator, Here
 from workspace_rl.training.rank_run import RankRun
 from workspace_rl.training.recipe import put_together
 from workspace_rl.training.resuming import newest_checkpoint, rank_of
@@ -79,13 +80,27 @@ class Algorithm(BuiltAlgorithm[Config]):
                 stop = at_last.enter_context(StopRequest())
                 checkpoint, self._checkpoint = self._checkpoint, None
                 if checkpoint is not None:
-                    run.put_back(checkpoint.copies)
+                    run.put_back(checkpoint.copies, checkpoint.step)
                 resumed_at = None if checkpoint is None else checkpoint.step
                 shown = show and self.ranks.first
-                loop = put_together(self, run, experience, collectors, resumed_at=resumed_at, show=shown)
+                evaluator = at_last.enter_context(self._evaluator(run))
+                loop = put_together(self, run, experience, collectors, evaluator, resumed_at=resumed_at, show=shown)
                 with self.random_state, torch_threads(self.config.torch_threads):
                     loop.run(stop, checkpoint)
             return self._finish(run, interrupted=stop.requested, show=show)
+
+    @contextlib.contextmanager
+    def _evaluator(self, run: Run) -> Iterator[Evaluator]:
+        """Yield what scores policies on the way; what scores and films the best one at the end is in the same place."""
+        if not (self.config.evaluation_worker and self.ranks.first):
+            yield Here(self.evaluate, self.scoring)
+            return
+        with contextlib.closing(self.scoring_process(run.playing())) as elsewhere:
+            run.player = elsewhere
+            try:
+                yield elsewhere
+            finally:
+                run.player = None
 
     def _enter(self, traced: Trace) -> Run:
         """Return the run's folder, a new one unless the run goes on."""

@@ -25,6 +25,7 @@ from workspace_rl.envs.facts import warn_of_statistics
 from workspace_rl.errors import ConfigError
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.experience.experience import Experience
+from workspace_rl.films.playing import Playing
 from workspace_rl.learning.compiled.update import WORTH_COMPILING
 from workspace_rl.learning.learner import Learner
 from workspace_rl.learning.precision import choose_matmul_precision, layer_shapes
@@ -38,6 +39,7 @@ from workspace_rl.ranks import ranks_of_this_program
 from workspace_rl.training.parts.checkpointing import TrainingState
 from workspace_rl.training.parts.progress import Progress
 from workspace_rl.training.parts.scoring import Scoring
+from workspace_rl.training.parts.scoring_process import ScoringProcess
 from workspace_rl.workspace import Workspace
 
 
@@ -214,6 +216,20 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             ConfigError: `nb_evals` is 0.
         """
         return self.scoring(self.eval_policy)
+
+    def scoring_process(self, playing: Playing) -> ScoringProcess:
+        """Return what scores policies as `evaluate` does, and plays as `playing` does, in a process of its own.
+
+        Raises:
+            ConfigError: `evaluate` is one of the user's own.
+            WorkerError: the policy cannot be sent to another process.
+        """
+        if getattr(self.evaluate, "__func__", None) is not BuiltAlgorithm.evaluate:
+            raise ConfigError(
+                f"evaluation_worker: false expected, since {type(self).__name__} has an evaluate of its own, which "
+                "scores policies in the training process; true found."
+            )
+        return ScoringProcess(self.scoring, playing, self.eval_policy)
 
     def _close_environments(self) -> None:
         with contextlib.ExitStack() as both:

@@ -13,7 +13,6 @@ from workspace_rl.agent import Agent
 from workspace_rl.collectors.driver import Collectors
 from workspace_rl.config import RunConfig, TrainingConfig
 from workspace_rl.errors import DivergedError, WorkspaceRLError
-from workspace_rl.evaluation import Evaluation
 from workspace_rl.experience.experience import Experience
 from workspace_rl.learning.learner import Learner
 from workspace_rl.machine.interrupts import Stopped, StopRequest, stop_if_requested
@@ -21,9 +20,9 @@ from workspace_rl.ranks import Alone
 from workspace_rl.runs.checkpoints import Checkpoint
 from workspace_rl.training.parts.checkpointing import Checkpointing
 from workspace_rl.training.parts.divergence import explain
+from workspace_rl.training.parts.evaluations import Evaluations
 from workspace_rl.training.parts.logs import Logs
-from workspace_rl.training.parts.progress import Progress
-from workspace_rl.training.parts.scoring import Scoring
+from workspace_rl.training.parts.progress import Progress, next_multiple
 from workspace_rl.training.parts.selection import Selection
 from workspace_rl.workspace import Workspace
 
@@ -37,6 +36,8 @@ class Pace:
     eval_interval: int
     #: Whether policies are scored at all.
     scores: bool
+    #: Steps between two policies that are kept.
+    policy_interval: int | None = None
 
     @classmethod
     def of(cls, config: RunConfig, parameters: TrainingConfig, ranks: Alone) -> Self:
@@ -46,6 +47,7 @@ class Pace:
             log_interval=config.logger.log_interval,
             eval_interval=parameters.eval_interval,
             scores=parameters.nb_evals > 0 and ranks.first,
+            policy_interval=parameters.save_policy_every,
         )
 
 
@@ -67,9 +69,7 @@ class Loop:
     policy: Agent
     #: What changes with the number of steps alone, to be logged.
     schedules: Callable[[int], dict[str, float]]
-    #: Scores the policy as it is now: by `scoring`, unless somebody has replaced that.
-    evaluate: Callable[[], Evaluation]
-    scoring: Scoring
+    evaluations: Evaluations
     selection: Selection
     logs: Logs
     checkpoints: Checkpointing
@@ -89,6 +89,7 @@ class Loop:
                 while self.progress.steps < self.pace.total_steps and not stop.requested:
                     self._learn(self._collect())
                     self._log()
+                    self._keep()
                     self._score()
                     self._save()
                 if not stop.requested:
@@ -99,16 +100,16 @@ class Loop:
             raise self._explained(error)  # noqa: B904 - it is the error itself, or has it as its cause
         finally:
             with contextlib.ExitStack() as last:
-                if self.progress.steps > self.progress.evaluated_at:
-                    last.callback(self.selection.keep_latest, None)
+                last.callback(self._keep_latest)
                 last.callback(self.logs.close)
                 last.callback(self.logs.flush)
+                last.callback(self.evaluations.give_up)
 
     def _begin(self, checkpoint: Checkpoint | None) -> None:
         self.ranks.check_equal(self.learner.weights, "at the beginning")
         if checkpoint is not None:
             self.experience.restore(checkpoint.state["buffer"], checkpoint.rows())
-        if checkpoint is not None or self.scoring.took_over:
+        if checkpoint is not None or self.evaluations.took_over:
             self._renew(resumed=True)
 
     def _collect(self) -> int:
@@ -133,14 +134,21 @@ class Loop:
 
     def _log(self) -> None:
         if self.progress.steps >= self.progress.due.log:
+            self.evaluations.take_up(wait=False)
             self.logs.scalars(self.schedules(self.progress.steps))
             self._flush()
+
+    def _keep(self) -> None:
+        if self.progress.steps >= self.progress.due.policy:
+            self.progress.due.policy = next_multiple(self.progress.steps, self.pace.policy_interval)
+            self.learner.check()
+            self.selection.keep_step(self.selection.now())
 
     def _score(self) -> None:
         if self.pace.scores and self.progress.steps >= self.progress.due.evaluation:
             self._evaluate()
             self.progress.due.evaluation = self.progress.steps + self.pace.eval_interval
-            if self.scoring.took_over:
+            if self.evaluations.took_over:
                 self.experience.end_episodes()
                 self._renew()
 
@@ -151,11 +159,12 @@ class Loop:
             self._renew()
 
     def _end(self) -> None:
+        self._take_up_score()
         if self.progress.steps > self.progress.evaluated_at:
             if self.pace.scores:
                 self._evaluate()
             else:  # nothing chooses among policies
-                self.selection.keep_best(None)
+                self.selection.keep_best(self.selection.now(), None)
         self._write_checkpoint()
 
     def _renew(self, *, resumed: bool = False) -> None:
@@ -163,19 +172,23 @@ class Loop:
         self.collectors.renew(self.progress.steps, resumed=resumed)
         # Whatever acting has changed in the collectors' copies is not in the checkpoint.
         self.collectors.load_policy(self.policy, self.progress.n_updates)
-        self.scoring.took_over = False
-        self.scoring.close()
+        self.evaluations.renew()
 
     def _evaluate(self) -> None:
-        with self.ranks.apart():
-            evaluation = self.evaluate()
-        self.logs.evaluation(evaluation)
-        self.logs.flush(averages=False)  # which go on being collected until the next log is due
         self.learner.check()
-        self.selection.consider(evaluation)
-        self.logs.scored(evaluation)
+        with self.ranks.apart():
+            self.evaluations.ask()
+
+    def _take_up_score(self) -> None:
+        with self.ranks.apart():
+            self.evaluations.take_up()
+
+    def _keep_latest(self) -> None:
+        if self.progress.steps > self.progress.evaluated_at:
+            self.selection.keep_latest(self.selection.now(), None)
 
     def _write_checkpoint(self) -> None:
+        self._take_up_score()
         if self.checkpoints.wanted:
             self._flush()
             self.checkpoints.save()

@@ -11,6 +11,7 @@ from workspace_rl.runs.run import Run
 from workspace_rl.training.building import BuiltAlgorithm
 from workspace_rl.training.loop import Loop, Pace
 from workspace_rl.training.parts.checkpointing import Checkpointing
+from workspace_rl.training.parts.evaluations import Evaluations, Evaluator
 from workspace_rl.training.parts.logs import Logs, MeansOfRanks
 from workspace_rl.training.parts.selection import Selection
 from workspace_rl.training.parts.watched_fleet import WatchedFleet
@@ -22,6 +23,7 @@ def put_together(
     run: Run,
     experience: Experience,
     collectors: Collectors,
+    evaluator: Evaluator,
     *,
     resumed_at: int | None = None,
     show: bool = False,
@@ -33,6 +35,7 @@ def put_together(
         run: the folder.
         experience: what fragments go into, and batches come from.
         collectors: what fragments come from.
+        evaluator: scores policies.
         resumed_at: the step of the checkpoint that the run goes on from, if it does.
         show: whether to show a progress bar.
     """
@@ -50,6 +53,8 @@ def put_together(
     fleet = None
     if config.collectors is not None:
         collectors = fleet = WatchedFleet(collectors, config.collectors, parameters, progress, keep=run.add_collectors)
+    logs = Logs(logger, algorithm.total_steps, progress, returns_file=returns_file, show=show, fleet=fleet)
+    selection = Selection(run, algorithm.eval_policy, progress, save_best=config.save_best)
     return Loop(
         Pace.of(config, parameters, ranks),
         progress,
@@ -59,10 +64,9 @@ def put_together(
         learner=algorithm.learner,
         policy=algorithm.policy,
         schedules=algorithm.schedules,
-        evaluate=algorithm.evaluate,
-        scoring=algorithm.scoring,
-        selection=Selection(run, algorithm.eval_policy, progress, save_best=config.save_best),
-        logs=Logs(logger, algorithm.total_steps, progress, returns_file=returns_file, show=show, fleet=fleet),
+        evaluations=Evaluations(evaluator, selection, logs),
+        selection=selection,
+        logs=logs,
         checkpoints=Checkpointing(
             run,
             algorithm.training_state(),

@@ -48,8 +48,7 @@ def test_episodes_and_metrics_are_averaged_between_two_flushes(logs, progress, t
 def test_a_score_is_written_at_once_and_leaves_averages_to_be_collected(logs, progress, tmp_path):
     progress.steps = 10
     logs.update({"loss": torch.tensor(1.0)})
-    logs.evaluation(Evaluation([1.0, 3.0], [4, 8], [5, 6]))
-    logs.flush(averages=False)
+    logs.evaluation(Evaluation([1.0, 3.0], [4, 8], [5, 6]), 10)
     assert read_metrics(tmp_path) == {
         "eval/return_mean": [(10, 2.0)], "eval/return_std": [(10, 1.0)], "eval/length_mean": [(10, 6.0)],
     }  # fmt: skip
@@ -62,14 +61,14 @@ def test_a_score_is_written_at_once_and_leaves_averages_to_be_collected(logs, pr
 def test_each_return_of_an_evaluation_has_its_place_in_a_line(logs, progress, tmp_path):
     for step in (10, 20):
         progress.steps = step
-        logs.scored(Evaluation([0.1, step / 3], [1, 1], [1, 2]))
+        logs.scored(Evaluation([0.1, step / 3], [1, 1], [1, 2]), step)
     logs.close()
     assert (tmp_path / "returns.csv").read_text() == f"10,0.1,{10 / 3!r}\n20,0.1,{20 / 3!r}\n"
 
 
 def test_no_such_file_is_written_unless_it_is_asked_for(tmp_path, progress):
     logs = Logs(Logger(tmp_path / "metrics.csv", None), 100, progress, returns_file=None, show=False)
-    logs.scored(Evaluation([1.0], [1], [1]))
+    logs.scored(Evaluation([1.0], [1], [1]), 0)
     logs.close()
     assert [one.name for one in tmp_path.iterdir()] == ["metrics.csv"]
 
@@ -80,7 +79,7 @@ def test_the_bar_shows_steps_and_scores_and_stops_at_the_end(tmp_path, progress,
     progress.steps = 104
     progress.best = (90, Evaluation([7.0], [1], [1]))
     logs.fragment(fragment())
-    logs.scored(Evaluation([5.0], [1], [1]))
+    logs.scored(Evaluation([5.0], [1], [1]), 90)
     logs.close()
     shown = capsys.readouterr().err
     assert "100/100" in shown and shown.rstrip().endswith("step/s, best=7.0, last=5.0]")
@@ -134,10 +133,9 @@ def test_the_bar_shows_collectors_beside_scores(tmp_path, progress, capsys):
         logs.fragment(fragment())
     logs.experience(Ages())
     assert fleet.asked == 1  # not at each fragment
-    logs.scored(Evaluation([5.0], [1], [1]))
+    logs.scored(Evaluation([5.0], [1], [1]), 90)
     progress.steps = 100
     logs.fragment(fragment())
-    logs.flush(averages=False)
     logs.flush()
     logs.close()
     printed = capsys.readouterr()

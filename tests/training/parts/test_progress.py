@@ -7,7 +7,7 @@ import pytest
 
 from workspace_rl.config import TrainingConfig
 from workspace_rl.evaluation.evaluation import Evaluation
-from workspace_rl.training.parts.progress import Due, Progress, next_checkpoint
+from workspace_rl.training.parts.progress import Due, Progress, next_multiple
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from workspace_rl.training.parts.progress import Due, Progress, next_checkpoint
     [(0, 100, 100), (99, 100, 100), (100, 100, 200), (101, 100, 200), (250, 100, 300), (7, None, math.inf)],
 )
 def test_checkpoints_are_due_at_multiples_of_the_interval(steps, interval, expected):
-    assert next_checkpoint(steps, interval) == expected
+    assert next_multiple(steps, interval) == expected
 
 
 def test_a_run_begins_with_nothing_done():

@@ -35,7 +35,7 @@ def kept(tmp_path):
 
 def scored(kept, step, mean):
     kept.progress.steps = step
-    kept.by.consider(Evaluation([mean], [1], [1]))
+    kept.by.consider(kept.by.now(), Evaluation([mean], [1], [1]))
 
 
 def bias(policy):
@@ -64,8 +64,8 @@ def test_the_film_of_an_older_best_policy_goes(kept, tmp_path):
 
 def test_a_policy_without_a_score_is_kept_without_one(kept):
     kept.progress.steps = 50
-    kept.by.keep_latest(None)
-    kept.by.keep_best(None)
+    kept.by.keep_latest(kept.by.now(), None)
+    kept.by.keep_best(kept.by.now(), None)
     assert kept.run.saved == [("latest", 50, None), ("best", 50, None)] and kept.progress.best == (50, None)
     assert kept.progress.evaluated_at == -1
 

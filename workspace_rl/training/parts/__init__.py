@@ -4,7 +4,9 @@
 - `logs`: what is measured on the way, and the progress bar.
 - `watched_fleet`: what many collectors are doing, and where more of them cannot pay.
 - `scoring`: scores the policy in environments of its own.
-- `selection`: keeps the latest policy and the best one.
+- `scoring_process`: scores and films policies in a process of its own.
+- `evaluations`: asks for scores, and takes them up once they are there.
+- `selection`: keeps the latest policy, the best one, and some on the way.
 - `checkpointing`: what a checkpoint holds, written and taken up again.
 - `divergence`: what is said when learning has diverged (how it is noticed: `learning.finite_watch`).
 """

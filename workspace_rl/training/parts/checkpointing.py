@@ -13,7 +13,7 @@ from workspace_rl.experience.experience import Experience
 from workspace_rl.learning.state.training_state import Part, check_classes, classes_of, load_state, read_state
 from workspace_rl.runs.checkpoints import Checkpoint
 from workspace_rl.runs.run import Run
-from workspace_rl.training.parts.progress import Progress, next_checkpoint
+from workspace_rl.training.parts.progress import Progress, next_multiple
 
 #: Put before the names of the random generators' states.
 _RANDOM = "random."
@@ -98,4 +98,4 @@ class Checkpointing:
 
     def next(self) -> float:
         """Return the step of the next checkpoint."""
-        return next_checkpoint(self._progress.steps, self._interval)
+        return next_multiple(self._progress.steps, self._interval)

@@ -105,31 +105,41 @@ class Logs:
             if measured is not None:
                 note(measured(self._progress.n_updates))
 
-    def evaluation(self, evaluation: Evaluation) -> None:
-        """Note a score."""
-        steps = self._progress.steps
-        self._logger.add_scalar("eval/return_mean", evaluation.mean, steps)
-        self._logger.add_scalar("eval/return_std", evaluation.std, steps)
-        self._logger.add_scalar("eval/length_mean", sum(evaluation.lengths) / len(evaluation.lengths), steps)
-        if self._bar.format_dict["rate"]:
-            self._logger.add_scalar("time/steps_per_second", self._bar.format_dict["rate"], steps, csv=False)
+    def hold(self) -> None:
+        """Write nothing until `evaluation` or `release`: what is noted meanwhile comes after the score."""
+        self._logger.hold()
 
-    def scored(self, evaluation: Evaluation) -> None:
+    def release(self) -> None:
+        """Write what was held; there is no score."""
+        self._logger.release()
+
+    def evaluation(self, evaluation: Evaluation, step: int) -> None:
+        """Write the score of the policy of a step, and then what was held."""
+        if self._bar.format_dict["rate"]:
+            self._logger.add_scalar("time/steps_per_second", self._bar.format_dict["rate"], step, csv=False)
+        scores = {
+            "eval/return_mean": evaluation.mean,
+            "eval/return_std": evaluation.std,
+            "eval/length_mean": sum(evaluation.lengths) / len(evaluation.lengths),
+        }
+        self._logger.release(scores, step)
+
+    def scored(self, evaluation: Evaluation, step: int) -> None:
         """Note each episode of an evaluation, and show its score beside the progress bar, with the best one."""
         if self._returns_file is not None:
             with told_errors(self._returns_file), self._returns_file.open("a", encoding="utf-8") as file:
-                file.write(",".join([str(self._progress.steps), *map(repr, evaluation.returns)]) + "\n")
+                file.write(",".join([str(step), *map(repr, evaluation.returns)]) + "\n")
         best = self._progress.best_score
         last = f"{evaluation.mean:.1f}"
         self._scores = {"last": last, "best": f"{best.mean:.1f}" if best else "none"}
         self._show()
 
-    def flush(self, *, averages: bool = True) -> None:
-        """Write everything noted so far; without `averages`, these go on being collected."""
-        if self._fleet is not None and averages:
+    def flush(self) -> None:
+        """Write everything noted so far."""
+        if self._fleet is not None:
             for name, value in self._fleet.scalars().items():
                 self._logger.add_scalar(name, value, self._progress.steps, csv=False)
-        self._logger.flush(self._progress.steps, averages=averages)
+        self._logger.flush(self._progress.steps)
 
     def close(self) -> None:
         """Close files and bar."""

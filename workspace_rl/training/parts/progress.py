@@ -14,11 +14,12 @@ from workspace_rl.evaluation import Evaluation
 
 @dataclass
 class Due:
-    """The steps at which the loop next logs, scores the policy and writes a checkpoint."""
+    """The steps at which the loop next logs, scores the policy, writes a checkpoint and keeps the policy."""
 
     log: int
     evaluation: int
     checkpoint: float
+    policy: float = math.inf
 
 
 @dataclass
@@ -38,7 +39,10 @@ class Progress:
     @classmethod
     def of(cls, parameters: TrainingConfig, *, log: int) -> Self:
         """Return how a run begins; `log` is when it first logs."""
-        return cls(Due(log, parameters.eval_interval, next_checkpoint(0, parameters.checkpoint_interval)))
+        checkpoint, policy = (
+            next_multiple(0, interval) for interval in (parameters.checkpoint_interval, parameters.save_policy_every)
+        )
+        return cls(Due(log, parameters.eval_interval, checkpoint, policy))
 
     @property
     def best_score(self) -> Evaluation | None:
@@ -61,6 +65,6 @@ class Progress:
         self.due = Due(**described["due"])
 
 
-def next_checkpoint(steps: int, interval: int | None) -> float:
-    """Return the first multiple of `interval` after `steps`; infinity if there shall be no checkpoints."""
+def next_multiple(steps: int, interval: int | None) -> float:
+    """Return the first multiple of `interval` after `steps`; infinity if there is no interval."""
     return math.inf if interval is None else (steps // interval + 1) * interval

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -41,6 +42,8 @@ class Scoring:
         self._env_config, self._parameters, self._device = env_config, parameters, device
         self._threads, self._close_training = threads, close_training
         self._env: GymAgent | None = None
+        #: Whether only one environment may be open.
+        self.single = env_config.single_instance
         #: Whether the environment of training was closed, since only one may be open: new ones are needed.
         self.took_over = False
 
@@ -50,7 +53,7 @@ class Scoring:
         Raises:
             ConfigError: `nb_evals` is 0.
         """
-        n_evals, single = self._parameters.nb_evals, self._env_config.single_instance
+        n_evals, single = self._parameters.nb_evals, self.single
         if not n_evals:
             raise ConfigError("algorithm.nb_evals: at least 1 expected to score a policy, 0 found.")
         if single:
@@ -67,8 +70,19 @@ class Scoring:
             if single:
                 self.close()
 
+    def elsewhere(self) -> Callable[[], Scoring]:
+        """Return what makes one that does the same in another process, where training has no environment to close."""
+        parameters, threads = self._parameters, self._threads
+        return functools.partial(
+            Scoring, self._env_config, parameters, self._device, threads=threads, close_training=_nothing
+        )
+
     def close(self) -> None:
         """Close the environments; new ones are made when they are needed again."""
         if self._env is not None:
             self._env.close()
             self._env = None
+
+
+def _nothing() -> None:
+    pass
