@@ -71,6 +71,7 @@ def test_as_much_is_learned_as_updates_per_collect_asks_for(algorithm, env, tmp_
 def test_as_much_is_learned_as_samples_per_insert_says(samples_per_insert, learning_starts, tmp_path):
     ratio = {"samples_per_insert": samples_per_insert}
     run = SAC(config(tmp_path / "run", collectors=ratio, learning_starts=learning_starts))
+    assert run.planned_updates() == (480 - learning_starts) * samples_per_insert // 16
     result = run.train(progress=False)
     expected = (result.steps - learning_starts) * samples_per_insert / 16
     # One batch ahead; what came in the last turn was not learned from in full.

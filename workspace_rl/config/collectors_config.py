@@ -100,21 +100,25 @@ class CollectorsConfig:
         except ConfigError as error:
             raise ConfigError(f"collectors.mode=free: {error}") from error
 
+    def ratio(self, parameters: OffPolicyConfig) -> float:
+        """Return how many items are sampled for each transition put in."""
+        if self.mode == "free" and self.samples_per_insert is not None:
+            return self.samples_per_insert
+        return parameters.updates_per_collect * parameters.batch_size / (parameters.n_envs * parameters.n_steps)
+
     def limiter(self, parameters: OffPolicyConfig) -> BlockLimiter:
         """Return what holds collecting and learning together in free mode.
 
         Raises:
             ConfigError: they could wait for each other for ever.
         """
-        block, batch = parameters.n_envs * parameters.n_steps, parameters.batch_size
-        ratio = self.samples_per_insert
         return BlockLimiter.for_collectors(
             self.n,
-            block=block,
-            batch=batch,
+            block=parameters.n_envs * parameters.n_steps,
+            batch=parameters.batch_size,
             capacity=-(-parameters.buffer_size // parameters.n_envs) * parameters.n_envs,
             min_size=max(1, parameters.learning_starts),
-            samples_per_insert=parameters.updates_per_collect * batch / block if ratio is None else ratio,
+            samples_per_insert=self.ratio(parameters),
             error_buffer=self.error_buffer,
         )
 

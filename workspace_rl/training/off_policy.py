@@ -67,6 +67,9 @@ class OffPolicyAlgorithm(Algorithm[Config]):
 
     def planned_updates(self) -> int:
         """Return how many updates the run will do."""
-        parameters = self.parameters
+        parameters, collectors = self.parameters, self.config.collectors
+        if collectors is not None and collectors.mode == "free":
+            steps = self.total_steps - parameters.learning_starts
+            return int(steps * collectors.ratio(parameters) / parameters.batch_size)
         collections = (self.total_steps - parameters.learning_starts) / (parameters.n_envs * parameters.n_steps)
         return int(collections * parameters.updates_per_collect)
