@@ -1,64 +1,29 @@
-"""A Ray cluster of three nodes on this machine, started when a test first needs it."""
+"""Shared by tests of collectors: a Ray cluster of three nodes on this machine, started when a test first needs it."""
 
+import gc
 import os
-import secrets
-import signal
 import warnings
 
 import pytest
 
-#: A node that was not heard of for five times half a second has left.
-HEALTH = {
-    "health_check_initial_delay_ms": 0,
-    "health_check_period_ms": 500,
-    "health_check_timeout_ms": 500,
-    "health_check_failure_threshold": 5,
-}
+from tests.collectors.ray_nodes import RayNodes
 
 
-class RayNodes:
-    """Nodes with two processors each; nobody joins them without their token, which stands in the environment."""
-
-    def __init__(self, n):
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_USAGE_STATS_ENABLED="0")
-        from ray.cluster_utils import Cluster
-
-        options = {"num_cpus": 2, "object_store_memory": 200 * 2**20, "include_dashboard": False}
-        self._options = options
-        self._cluster = Cluster(initialize_head=True, head_node_args={**options, "_system_config": HEALTH})
-        for _ in range(n - 1):
-            self.add()
-        self._cluster.wait_for_nodes()
-        self.address = self._cluster.address
-
-    def add(self):
-        self._cluster.add_node(
-            wait=False, **{name: self._options[name] for name in ("num_cpus", "object_store_memory")}
-        )
-
-    def kill_node_of(self, pid):
-        """Kill the node, other than the first, on which the process `pid` lives, without grace; or return False."""
-        with open(f"/proc/{pid}/stat") as file:
-            raylet = int(file.read().rpartition(")")[2].split()[1])
-        for node in self._cluster.worker_nodes:
-            if node.all_processes["raylet"][0].process.pid == raylet:
-                os.kill(raylet, signal.SIGKILL)
-                self._cluster.remove_node(node, allow_graceful=False)
-                self.add()
-                return True
-        return False
-
-    def close(self):
-        self._cluster.shutdown()
+@pytest.fixture
+def collected_garbage():
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
 def ray_nodes():
     before = dict(os.environ)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Ray's own program leaves open
+        warnings.simplefilter("ignore", ResourceWarning)
         nodes = RayNodes(3)
     yield nodes
-    nodes.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        nodes.close()
     os.environ.clear()
     os.environ.update(before)

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control import PendulumEnv
 
+from tests.collectors.ray_nodes import needs_ray
 from workspace_rl.algos import SAC
 from workspace_rl.collectors.order import Delivery, Failure, History, Order
 from workspace_rl.collectors.places.in_process import InProcess
 from workspace_rl.collectors.places.ray_actors import CollectorActor, RayActors
 from workspace_rl.errors import CollectorError, EnvironmentFailedError
 from workspace_rl.learning.state.packed_weights import PackedWeights
+
+pytestmark = needs_ray
 
 
 class NoArguments(Exception):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -115,7 +116,8 @@ class RayCluster:
                 num_cpus=max(n_here, math.ceil(n_cpus)),
                 include_dashboard=False,
                 object_store_memory=_store_size(),
-                _temp_dir=str(self.folder),
+                # Ray opens its folder to everybody: it stands in one that is not.
+                _temp_dir=str(self.folder / "r"),
             )
 
     def _join(self) -> None:
@@ -130,7 +132,9 @@ class RayCluster:
                     f"expected, {address} found."
                 )
             return
-        if address != "auto":
+        if address == "auto":
+            address = os.environ.get("RAY_ADDRESS", address)
+        if re.fullmatch(r".+:\d+", address):
             _require_answer(address)
         self._connect(address=address)
 
@@ -149,8 +153,13 @@ class RayCluster:
             try:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
             except Exception as error:  # whatever Ray raises: of connections, tokens, versions
-                where = "be started" if self.is_own else f"be joined at {self._address}"
-                raise CollectorError(f"Ray cannot {where}: {type(error).__name__}: {error}") from error
+                what = "Ray cannot be started"
+                if not self.is_own:
+                    what = (
+                        f"the Ray cluster at {self._address} cannot be joined (its token, if it has one, is expected "
+                        "in RAY_AUTH_TOKEN or in ~/.ray/auth_token, and this machine must be one of its nodes)"
+                    )
+                raise CollectorError(f"{what}: {type(error).__name__}: {error}") from error
         self._on_close.callback(ray.shutdown)
 
     def _own_folder(self) -> Path:
@@ -226,11 +235,18 @@ def _store_size() -> int:
 
 
 def _require_answer(address: str) -> None:
+    """Look whether an address is that of a server such as Ray's: Ray itself waits for minutes, deaf to all signals."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER) as connection:
+            # How HTTP/2, on which gRPC stands, begins: both sides say their settings, frames of type 4.
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            if connection.recv(9)[3:4] == b"\4":
+                return
+            why = "who answers is no Ray"
     except (OSError, OverflowError) as error:
-        raise CollectorError(
-            f"collectors.address: a Ray cluster expected at {address}, nobody answers: {error}. `ray status` on a node "
-            "of the cluster says its address; collectors.address=null starts a Ray on this machine."
-        ) from error
+        why = f"nobody answers: {error}"
+    raise CollectorError(
+        f"collectors.address: a Ray cluster expected at {address}, {why}. `ray status` on a node of the cluster says "
+        "its address; collectors.address=null starts a Ray on this machine."
+    )
