@@ -44,22 +44,26 @@ class RayNodes:
             wait=False, **{name: self._options[name] for name in ("num_cpus", "object_store_memory")}
         )
 
-    def kill_node_of(self, pid):
-        """Kill the node, other than the first, on which the process `pid` lives, without grace; or return False."""
-        with open(f"/proc/{pid}/stat") as file:
-            raylet = int(file.read().rpartition(")")[2].split()[1])
+    def kill_node_of(self, processes):
+        """Kill a node, other than the first, on which one of these processes lives, without grace; return that one."""
         for node in self._cluster.worker_nodes:
-            if node.all_processes["raylet"][0].process.pid == raylet:
-                os.kill(raylet, signal.SIGKILL)
-                self._cluster.remove_node(node, allow_graceful=False)
-                self.add()
-                return True
-        return False
+            raylet = node.all_processes["raylet"][0].process.pid
+            for process in processes:
+                if parent(process) == raylet:
+                    os.kill(raylet, signal.SIGKILL)
+                    self._cluster.remove_node(node, allow_graceful=False)
+                    self.add()
+                    return process
+        raise AssertionError("all of them live on the first node")
 
     def close(self):
         self._cluster.shutdown()
         self._cluster = None
         gc.collect()
+
+
+def parent(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def running(what):

@@ -31,7 +31,7 @@ def work(descriptor: int) -> None:
         channel.wait()
         if channel.messages:
             settings, make = cloudpickle.loads(channel.messages.popleft())
-            _apply(settings)
+            apply_settings(settings)
             target = _Target(make)
             try:
                 _answer_calls(channel, target)
@@ -122,7 +122,8 @@ class _Listening(StopRequest):
         StopRequest._innermost = None
 
 
-def _apply(settings: Mapping[str, Any]) -> None:
+def apply_settings(settings: Mapping[str, Any]) -> None:
+    """Let torch compute here as it does where `torch_settings` said how."""
     torch.set_num_threads(settings["threads"])
     torch.set_default_dtype(settings["dtype"])
     torch.set_float32_matmul_precision(settings["matmul"])

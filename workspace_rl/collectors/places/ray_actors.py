@@ -9,23 +9,27 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cloudpickle
 import numpy as np
-import torch
 
 from workspace_rl.collectors.order import Delivery, Failure, Order
+from workspace_rl.collectors.places.hosted import HANGS, HostedCollector
 from workspace_rl.collectors.places.ray_cluster import RayCluster
 from workspace_rl.collectors.recipe import CollectorRecipe
-from workspace_rl.collectors.worker import CollectorWorker
-from workspace_rl.errors import CollectorError
+from workspace_rl.errors import CollectorError, WorkerError
 from workspace_rl.learning.state.packed_weights import PackedWeights
 from workspace_rl.machine.interrupts import stop_if_requested
+from workspace_rl.machine.worker_loop import apply_settings
+from workspace_rl.machine.worker_process import torch_settings
 
 #: Seconds in which a node has to find room for a collector, and to start a process for it.
 _BEGIN, _BEGIN_EACH = 60.0, 5.0
+#: Seconds after which a collector is given up, beyond twice the time that its environments may take for a step and
+#: so many times the longest fragment of all collectors: a watch in its process is there before.
+PATIENCE, _TIMES = 600.0, 20
 #: Seconds that collectors get to close their environments.
 _GRACE = 2.0
 #: Seconds after which ctrl-C is looked for.
@@ -38,7 +42,7 @@ class CollectorActor:
     def __init__(self, recipe: bytes) -> None:
         """Nothing is built yet."""
         self._recipe = recipe
-        self._worker: CollectorWorker | None = None
+        self._collector: HostedCollector | None = None
 
     def here(self) -> tuple[str, int]:
         """Return the name of the machine and the number of the process."""
@@ -47,18 +51,18 @@ class CollectorActor:
     def collect(self, order: Order, weights: PackedWeights) -> Delivery | Failure:
         """Collect what is ordered, with these weights."""
         try:
-            if self._worker is None:
-                recipe: CollectorRecipe = cloudpickle.loads(self._recipe)
-                torch.set_num_threads(recipe.threads)
-                self._worker = CollectorWorker(recipe)
-            return self._worker.collect(dataclasses.replace(order, weights=weights))
+            if self._collector is None:
+                settings, recipe = cloudpickle.loads(self._recipe)
+                apply_settings(settings)
+                self._collector = HostedCollector(recipe)
+            return self._collector.collect(dataclasses.replace(order, weights=weights))
         except (Exception, SystemExit) as error:
             return _sendable(Failure.of(order.collector, error))
 
     def close(self) -> None:
         """Close the environments."""
-        if self._worker is not None:
-            self._worker.close()
+        if self._collector is not None:
+            self._collector.close()
 
 
 class _Handle:
@@ -69,8 +73,9 @@ class _Handle:
         self.here = actor.here.remote()
         self.at: tuple[str, int] | None = None
         self.is_lost = False
-        #: What was ordered, and has not been delivered: the numbers and the references of results.
-        self.ordered: deque[tuple[int, Any]] = deque()
+        #: What was ordered, and has not been delivered: references of results, and how many fragments it takes to get
+        #: there, with those from which environments are rebuilt.
+        self.ordered: deque[tuple[Any, int]] = deque()
         #: When it was last heard of, or was ordered something after it had done all.
         self.since = time.monotonic()
 
@@ -83,16 +88,18 @@ class RayActors:
     where its environments were.
     """
 
-    def __init__(self, address: str | None, cpus_each: float, *, patience: float = 1800.0) -> None:
+    def __init__(self, address: str | None, cpus_each: float) -> None:
         """Say where.
 
         Args:
             address: of the cluster, see `RayCluster`.
             cpus_each: processors that are reserved for each collector.
-            patience: seconds after which a collector that has not delivered is given up.
         """
         self._cluster = RayCluster(address)
-        self._cpus_each, self._patience = cpus_each, patience
+        self._cpus_each = cpus_each
+        #: Seconds after which a collector that has not delivered is given up, and the longest that a fragment took.
+        self._patience: float | None = None
+        self._longest = 0.0
         self._recipes: list[Any] = []
         self._handles: list[_Handle] = []
         self._weights: tuple[PackedWeights, Any] | None = None
@@ -102,14 +109,18 @@ class RayActors:
 
         Raises:
             CollectorError: the cluster cannot be reached, or has no room for them.
+            WorkerError: a recipe cannot be sent to another process.
             MissingDependencyError: Ray is not installed.
             Stopped: ctrl-C or SIGTERM has asked for the end.
         """
+        sent = [_sendable_recipe(recipe) for recipe in recipes]
         self._cluster.open(len(recipes) * self._cpus_each)
         try:
             self._cluster.require_room(len(recipes), self._cpus_each)
+            timeouts = [one.env_config.timeout for one in recipes]
+            self._patience = None if None in timeouts else 2 * max(filter(None, timeouts)) + PATIENCE
             # References are kept: actors that are started again need them.
-            self._recipes = [self._ray.put(cloudpickle.dumps(recipe)) for recipe in recipes]
+            self._recipes = [self._ray.put(one) for one in sent]
             self._handles = [self._begin(collector) for collector in range(len(recipes))]
             self._wait_for_all()
         except BaseException:
@@ -124,12 +135,12 @@ class RayActors:
         if not handle.ordered:
             handle.since = time.monotonic()
         result = handle.actor.collect.remote(dataclasses.replace(order, weights=None), self._weights[1])
-        handle.ordered.append((order.number, result))
+        handle.ordered.append((result, 1 if order.history is None else 1 + len(order.history.actions)))
 
     def wait(self, timeout: float) -> list[Delivery | Failure]:
         """Return what has arrived since; if there is nothing, wait for it, at most `timeout` seconds."""
         waiting = {
-            handle.ordered[0][1]: collector
+            handle.ordered[0][0]: collector
             for collector, handle in enumerate(self._handles)
             if handle.ordered and not handle.is_lost
         }
@@ -209,8 +220,8 @@ class RayActors:
     def _take(self, collector: int) -> Delivery | Failure:
         """Return what a collector has delivered."""
         handle, errors = self._handles[collector], self._ray.exceptions
-        _, result = handle.ordered.popleft()
-        handle.since = time.monotonic()
+        result, n_fragments = handle.ordered.popleft()
+        since, handle.since = handle.since, time.monotonic()
         try:
             found: Delivery | Failure = self._ray.get(result)
         except errors.RayTaskError as error:
@@ -222,24 +233,41 @@ class RayActors:
             # What is kept longer than the fragment must not keep it in the object store.
             found.actions = found.actions.copy()
             found.carried = {name: np.array(value) for name, value in found.carried.items()}
+            self._longest = max(self._longest, (handle.since - since) / n_fragments)
         return found
 
     def _lose(self, collector: int, error: str, details: str = "") -> Failure:
-        self.where(collector)
-        self._handles[collector].is_lost = True
-        self._handles[collector].ordered.clear()
-        return Failure(collector, error, details)
+        handle = self._handles[collector]
+        at = self._at(handle)
+        handle.is_lost = True
+        handle.ordered.clear()
+        return Failure(collector, error, "\n".join(filter(None, (details, at and self._cluster.last_words(at[1])))))
 
-    def _given_up(self, collectors: Any) -> list[Failure]:
+    def _given_up(self, collectors: Iterable[int]) -> list[Failure]:
         """Return the failures of those who have not been heard of for too long."""
         failures, now = [], time.monotonic()
         for collector in collectors:
             handle = self._handles[collector]
-            if now - handle.since > self._patience:
-                failures.append(self._lose(collector, f"it has delivered nothing for {self._patience:g} seconds"))
-            elif now - handle.since > _BEGIN and self._at(handle) is None:
+            silent = now - handle.since
+            if silent > _BEGIN and self._at(handle) is None:
                 failures.append(self._lose(collector, f"no node has room for it: {self._cluster.free()}"))
+            elif self._patience and silent > self._patience + _TIMES * self._longest * handle.ordered[0][1]:
+                why = (
+                    f"it has delivered nothing for {silent:.0f} seconds: it stands still, or hangs where Python cannot "
+                    "end it. A larger gym_env.timeout, or null, gives it more time."
+                )
+                failures.append(self._lose(collector, why))
         return failures
+
+
+def _sendable_recipe(recipe: CollectorRecipe) -> bytes:
+    try:
+        return bytes(cloudpickle.dumps((torch_settings(), recipe)))
+    except Exception as error:  # whatever objects of the user's own raise
+        raise WorkerError(
+            f"the recipe of collector {recipe.number} cannot be sent to another process: {type(error).__name__}: "
+            f"{error}. Open files, connections and the like are made where they are used, in a constructor."
+        ) from error
 
 
 def _sendable(failure: Failure) -> Failure:
@@ -254,5 +282,7 @@ def _sendable(failure: Failure) -> Failure:
 def _in_one_line(error: Exception) -> str:
     """Return what Ray says of a collector that was lost, without its guesses at reasons."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if f"exit code {HANGS}" in str(error):
+        return "it has ended itself, since its environments hang."
     detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes|$)", lines[-1] if lines else "")
     return f"{type(error).__name__}: {detail[1] if detail else ' '.join(lines[-1:])}"

@@ -24,6 +24,8 @@ from workspace_rl.messages.installation import how_to_install
 
 #: Seconds that the machine of an address gets to answer.
 _ANSWER = 5.0
+#: Lines of what a process has written before it ended.
+_LAST_LINES = 30
 #: Bytes, at most, of the memory in which what collectors deliver and weights lie until they are taken.
 _STORE = 2 * 2**30
 
@@ -92,6 +94,14 @@ class RayCluster:
         """Return what is free in the cluster, for messages."""
         total, free = (what.get("CPU", 0.0) for what in (self.ray.cluster_resources(), self.ray.available_resources()))
         return f"{free:g} of the cluster's {total:g} processors are free"
+
+    def last_words(self, pid: int) -> str:
+        """Return the end of what a process of our own Ray has written to its standard error."""
+        if self.folder is None:
+            return ""
+        texts = [one.read_text(errors="replace") for one in self.folder.glob(f"r/session_*/logs/worker-*-{pid}.err")]
+        lines = "".join(texts).splitlines()[-_LAST_LINES:]
+        return "\n".join([f"The last that process {pid} has written:", *lines]) if lines else ""
 
     def _start(self, n_cpus: float) -> None:
         was_imported = "ray" in sys.modules
