@@ -8,8 +8,8 @@ from workspace_rl.experience.fragment import Fragment
 class Arrivals:
     """Tells fragments that come again from new ones, and whether those before them have come.
 
-    A collector's numbers go on as long as it lives, also where its environments begin anew; fragments without a number
-    are taken as they come.
+    A collector's numbers go on as long as it lives, also where its environments begin anew; collectors beside each
+    other have numbers of their own (`Fragment.collector`). Fragments without a number are taken as they come.
     """
 
     def __init__(self) -> None:

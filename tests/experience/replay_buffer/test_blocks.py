@@ -234,6 +234,14 @@ def test_longer_windows_than_it_was_told_of_are_refused_where_there_are_several_
         with pytest.raises(ReplayBufferError, match=r"of 4 frames .*several sources.*of 3 at most.*longest_window=4"):
             ask(4)
     assert ring.sample(2, 3)["number"].shape == (3, 2)
+    ring.end_episodes()
+    twin = made(100, 0, longest_window=4)  # whose own blocks would do
+    twin.restore(ring.describe(), [(0, ring.read_rows(0, ring.rows.stop))])
+    for source in (1, 5):
+        twin.put(frames_of(other, 9, rng), source=source)
+        assert twin.n_windows(3) > 20
+        with pytest.raises(ReplayBufferError, match="several sources"):
+            twin.sample(2, 4)
     with pytest.raises(ReplayBufferError, match="longest_window: at least 2 expected"):
         made(100, 0, longest_window=1)
 

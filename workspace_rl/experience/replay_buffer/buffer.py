@@ -40,8 +40,8 @@ class ReplayBuffer:
     Frames may come from several *sources*, which advance each at its own speed: a window has frames of one of them
     only, up to where its episodes are cut off. For that, frames that follow those of another source repeat the last
     `longest_window - 1` frames of their own (see `Blocks`), so the ring is made larger when it is told of the sources:
-    rows of `n_steps` then take `n_steps + longest_window - 1` rows, and with stacks of n pictures n - 1 more. The last
-    frames of each source begin a window as soon as the source goes on for `longest_window - 1` frames.
+    rows of `n_steps` then take `n_steps + longest_window - 1` rows, and with stacks of n pictures n - 1 more. Of each
+    source so many whole frames are kept besides, which begin a window as soon as others follow them.
 
     Memory is claimed by the operating system only when it is first written (on a CPU).
     """
@@ -152,7 +152,7 @@ class ReplayBuffer:
         """Close the block of the source that was put last, and begin one of `source` with the frames it repeats."""
         blocks = self._blocks
         if blocks.source is not None:
-            self._windows.longest = self.longest_window
+            self._windows.longest = self._windows.longest or self.longest_window
             rows = blocks.last_rows()
             if self._continues and rows:
                 blocks.tails[blocks.source] = self._tail(rows)
@@ -224,11 +224,12 @@ class ReplayBuffer:
         The frames of other sources than that of the last put do not go on from there, and those before them begin no
         window, unless `end_episodes` has been called. Rows that were read do not change any more once it has.
         """
-        ring, last = self._ring, {}
+        kept: dict[str, Any] = {"rows": self._ring.steps, "start": self._ring.rows.start, "continues": self._continues}
         if self._continues:
-            last = {"source": self._blocks.source, "begun": self._blocks.begun}
-        known = {"continues": self._continues, "zeros": dict(self._stacks.zeros), **last}
-        return {"rows": ring.steps, "start": ring.rows.start, **known}
+            kept |= {"source": self._blocks.source, "begun": self._blocks.begun}
+        if self._windows.longest is not None:
+            kept["longest_window"] = self._windows.longest
+        return {**kept, "zeros": dict(self._stacks.zeros)}
 
     def restore(self, description: Mapping[str, Any], pieces: Iterable[tuple[int, Mapping[str, Tensor]]]) -> None:
         """Take over what another buffer of the same kind held; samples are then the same as that one's.
@@ -241,8 +242,9 @@ class ReplayBuffer:
             ReplayBufferError: the pieces do not fit this buffer, or do not cover its rows.
         """
         self._ring.steps, self._ring.first = int(description["rows"]), int(description.get("start", 0))
-        several = restore_rows(self._ring, self._ends, self.variables, self.done_variable, pieces)
-        self._windows.longest = self.longest_window if several else None
+        restore_rows(self._ring, self._ends, self.variables, self.done_variable, pieces)
+        longest = description.get("longest_window")
+        self._windows.longest = None if longest is None else min(longest, self.longest_window)
         self._continues = bool(description["continues"])
         self._blocks.source = description.get("source", 0) if self._ring.steps else None
         self._blocks.begun = description.get("begun", 0)

@@ -35,15 +35,15 @@ def restore_rows(
     variables: Iterable[str],
     done_variable: str,
     pieces: Iterable[tuple[int, Mapping[str, Tensor]]],
-) -> bool:
+) -> None:
     """Put rows that were read from another ring, in order, where they lay, up to `ring.steps`.
 
-    Versions may be missing, or be of no use here. Returns whether there are blocks of several sources.
+    Versions may be missing, or be of no use here.
 
     Raises:
         ReplayBufferError: the pieces do not fit, or do not cover the ring's rows.
     """
-    names, optional, reached, blocks = {*variables, done_variable}, {VERSIONS, BEGIN_NONE}, 0, False
+    names, optional, reached = {*variables, done_variable}, {VERSIONS, BEGIN_NONE}, 0
     names |= ring.note_dtypes.keys() - optional
     for start, piece in pieces:
         sizes = {tuple(value.shape[:2]) for value in piece.values()}
@@ -60,10 +60,8 @@ def restore_rows(
         _write(ring, ring.places(first, reached), {name: one[first - start :] for name, one in piece.items()})
         begin_none = piece.get(BEGIN_NONE, piece[done_variable])
         ends.append(begin_none[first - start :].flatten().nonzero().squeeze(-1).numpy() + first * batch_size)
-        blocks |= BEGIN_NONE in piece
     if reached != ring.steps:
         raise ReplayBufferError(f"saved rows end at {reached}, but {ring.steps} were put.")
-    return blocks
 
 
 def _write(ring: Ring, places: Tensor, values: Mapping[str, Tensor]) -> None:
