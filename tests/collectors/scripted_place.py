@@ -27,6 +27,7 @@ def delivery(order, n_transitions=None):
         state={},
         actions=np.zeros((order.n_steps, N_ENVS, 1), np.float32),
         carried={},
+        kept=b"",
         checksum=0,
     )
 
