@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import signal
@@ -17,10 +18,12 @@ from workspace_rl import Agent
 from workspace_rl.agents import OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.collectors.faults import Faults
 from workspace_rl.collectors.lockstep import Lockstep
+from workspace_rl.collectors.order import Delivery, History, Order
 from workspace_rl.collectors.recipe import CollectorRecipe
 from workspace_rl.composition import Agents
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.envs.known_elsewhere import KnownEnvironment
+from workspace_rl.learning.state.packed_weights import PackedWeights
 
 N_STEPS = 4
 
@@ -55,7 +58,8 @@ class RestlessEnv(gym.Env):
             self.happen()
         self.length -= 1
         self.x = 0.9 * self.x + self.offset * np.sum(action) + self.np_random.normal() + np.random.rand()
-        self.x[0] += random.random()
+        if self.what != "forked":  # where Python's random numbers begin at random
+            self.x[0] += random.random()
         if self.what == "differ":
             self.x[1] = time.monotonic()
         return self.observe(), float(self.x[2]), self.length == 0, False, {}
@@ -84,8 +88,18 @@ class RestlessEnv(gym.Env):
 gym.register("Restless-v0", entry_point=RestlessEnv)
 
 
-class Recurrent(Agent):
-    """Acts by an observation, by noise and by what it wrote at the step before; counts in a buffer and an attribute."""
+class Remembering(Agent):
+    """Writes what it makes of an observation and of what it wrote at the step before."""
+
+    def forward(self, t, **kwargs):
+        observation = self.get(("env/env_obs", t)).flatten(1).float()
+        begins = self.get(("env/timestep", t)) == 0
+        before = torch.zeros(len(begins)) if t == 0 else self.get(("memory", t - 1)).masked_fill(begins, 0)
+        self.set(("memory", t), 0.9 * before + observation.mean(1))
+
+
+class Acting(Agent):
+    """Acts by an observation, by memory and by noise; counts in a buffer and in a plain attribute."""
 
     def __init__(self, n_actions=2):
         super().__init__()
@@ -94,40 +108,72 @@ class Recurrent(Agent):
         self.n_acted = 0
 
     def forward(self, t, **kwargs):
-        observation = self.get(("env/env_obs", t)).flatten(1)[:, :3].float()
-        begins = self.get(("env/timestep", t)) == 0
-        before = torch.zeros(len(begins)) if t == 0 else self.get(("memory", t - 1)).masked_fill(begins, 0)
         self.n_calls += 1
         self.n_acted += 1
-        memory = 0.9 * before + observation.mean(1)
-        self.set(("memory", t), memory)
-        mean = self.layer(observation) + memory.unsqueeze(1) + 0.01 * self.n_calls + 0.001 * self.n_acted
-        self.set(("action", t), torch.tanh(mean + 0.1 * torch.randn_like(mean)))
+        observation = self.get(("env/env_obs", t)).flatten(1)[:, :3].float()
+        mean = self.layer(observation) + self.get(("memory", t)).unsqueeze(1)
+        mean = mean + 0.01 * self.n_calls + 0.001 * self.n_acted
+        self.set(("action", t), self.chosen(torch.tanh(mean + 0.1 * torch.randn_like(mean))))
+
+    def chosen(self, action):
+        return action
 
 
-class Choosing(Recurrent):
-    """As that one, but chooses among three."""
+class Choosing(Acting):
+    """Acts by one of three choices."""
 
     def __init__(self):
         super().__init__(n_actions=3)
 
-    def forward(self, t, **kwargs):
-        super().forward(t, **kwargs)
-        self.set(("action", t), self.get(("action", t)).argmax(1))
+    def chosen(self, action):
+        return action.argmax(1)
 
 
-def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, **env_args):
+#: Observations and actions of other kinds, with policies for them: what `recipe` is given.
+KINDS = {
+    "noise of Ornstein and Uhlenbeck": lambda: {},
+    "choices": lambda: {"policy": Agents(Remembering(), Choosing()), "action_space": gym.spaces.Discrete(3)},
+    "pictures": lambda: {"observation_space": gym.spaces.Box(0, 255, (4, 8, 8), np.uint8), "n_envs": 3},
+    "environments in processes": lambda: {"vectorization": "async", "what": "forked"},
+}
+
+
+def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, vectorization=None, **env_args):
     """Return the recipe of a collector in restless environments."""
     torch.manual_seed(0)
-    policy = Agents(Recurrent(), OrnsteinUhlenbeckNoiseAgent()) if policy is None else policy
-    config = EnvironmentConfig(env_name="Restless-v0", env_args=env_args, timeout=timeout)
+    policy = Agents(Remembering(), Acting(), OrnsteinUhlenbeckNoiseAgent()) if policy is None else policy
+    config = EnvironmentConfig(env_name="Restless-v0", env_args=env_args, timeout=timeout, vectorization=vectorization)
+    actions = RandomAgent(env_args.get("action_space", RestlessEnv.action_space))
     variables = ("env/env_obs", "env/reward", "env/done", "env/terminated", "env/timestep", "action", "memory")
     return CollectorRecipe(
-        number=number, seed=7, env_config=config, known=KnownEnvironment.of("Restless-v0"),
-        n_envs=n_envs, policy=policy,
-        random_policy=Agents(Recurrent(), RandomAgent(RestlessEnv.action_space)), keep_modes=False,
+        number=number, seed=7, env_config=config, known=KnownEnvironment.of("Restless-v0"), n_envs=n_envs,
+        policy=policy, random_policy=Agents(Remembering(), actions), keep_modes=False,
         variables=variables, threads=1,
     )  # fmt: skip
+
+
+def collected(place, recipes, numbers, histories=None, before=None):
+    """Return what the collectors of a place deliver for orders of these numbers, and how their histories are then."""
+    histories = histories or {one.number: History() for one in recipes}
+    found = {one.number: [] for one in recipes}
+    for number in numbers:
+        for one in recipes:
+            weights = PackedWeights.of(one.policy)
+            weights.data.view(np.float32)[:3] += np.float32(number) / 100
+            history = None
+            if before is not None and before(one.number, number):
+                history = copy.deepcopy(histories[one.number])
+            place.submit(
+                Order(one.number, number, (0,), number, N_STEPS, 9 * number, number < 2, number, weights, history)
+            )
+        waiting = len(recipes)
+        while waiting:
+            for one in place.wait(1.0):
+                assert isinstance(one, Delivery), one
+                histories[one.collector].add(one)
+                found[one.collector].append(contents(one.fragment()))
+                waiting -= 1
+    return found
 
 
 def contents(fragment):

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.collectors.rounds import recipe, rounds
+from tests.collectors.rounds import KINDS, collected, recipe, rounds
 from workspace_rl.collectors.places import local_processes
 from workspace_rl.collectors.places.in_process import InProcess
 from workspace_rl.collectors.places.local_processes import LocalProcesses
@@ -61,6 +61,14 @@ def test_fragments_are_those_of_collectors_in_the_learners_process(n, lag, four)
     assert rounds(four, n, lag=lag, begin=begin) == in_process(n, lag=lag, begin=begin)
     assert four.alive() == 4
     assert four.where(1) == f"process {four._workers[1].pid}"
+
+
+def test_fragments_of_every_kind_are_those_of_the_learners_process():
+    recipes = [recipe(number, **make()) for number, make in enumerate(KINDS.values())]
+    here, there = InProcess(), LocalProcesses()
+    here.start(recipes), there.start(recipes)
+    assert collected(there, recipes, range(6)) == collected(here, recipes, range(6))
+    here.close(), there.close()
 
 
 @pytest.mark.parametrize("lag", [0, 1])

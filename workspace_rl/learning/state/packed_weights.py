@@ -61,7 +61,7 @@ class PackedWeights:
         for to, value in zip(parameters, values, strict=False):
             to.copy_(value)  # type: ignore[arg-type]
         for (owner, name, buffer), value in zip(places, values[len(parameters) :], strict=True):
-            if buffer is None or value is None or buffer.shape != value.shape or buffer.dtype != value.dtype:
+            if value is None or buffer is None or not _can_hold(buffer, value):
                 device = None if buffer is None else buffer.device
                 setattr(owner, name, None if value is None else value.to(device, copy=True))
             else:
@@ -81,3 +81,7 @@ class PackedWeights:
             tensors.append(memory[start : start + size].view(dtype).view(shape))
             start += size + -size % _ALIGNMENT
         return tensors
+
+
+def _can_hold(buffer: Tensor, value: Tensor) -> bool:
+    return buffer.shape == value.shape and buffer.dtype == value.dtype and 0 not in buffer.stride()
