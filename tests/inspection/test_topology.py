@@ -9,6 +9,7 @@ from workspace_rl import diagram
 from workspace_rl.algos import SAC
 from workspace_rl.cli import main
 from workspace_rl.inspection.topology import topology, topology_of
+from workspace_rl.inspection.topology.topology import written_bytes
 from workspace_rl.learning.state.packed_weights import PackedWeights
 
 
@@ -80,6 +81,29 @@ def test_the_configuration_is_told(drawn, section, expected):
     assert expected in str(picture) and expected in " ".join(texts(picture.svg()))
 
 
+def test_an_evaluation_worker_gets_policies_and_sends_scores(tiny_sac):
+    algorithm = SAC({**tiny_sac, "evaluation_worker": True})
+    picture = diagram(algorithm)
+    algorithm.train_env.close()
+    assert [one.name for one in picture.topology.parties][-1] == "evaluation worker"
+    assert flows(picture)["policies"] == ("learner", "evaluation worker", "every 300 steps", "392 bytes")
+    assert flows(picture)["scores"][:2] == ("evaluation worker", "learner")
+    assert flows(picture)["the policy's weights"][:2] == ("learner", "1 collector")
+    assert overlaps(picture.svg()) == [] and float(ElementTree.fromstring(picture.svg()).get("width")) <= 1400
+
+
+def test_ranks_have_shares_of_the_batch_and_average_gradients(drawn):
+    algorithm, _ = drawn(n=2)
+    algorithm.ranks = type("Two", (), {"size": 2})()
+    topology = topology_of(algorithm, "replay buffer", 22, 2)
+    assert [(one.name, one.count) for one in topology.parties] == [
+        ("4 collectors", 4), ("2 replay buffers", 2), ("2 learners", 2),
+    ]  # fmt: skip
+    trained = sum(one.numel() for one in (*algorithm.actor.parameters(), *algorithm.critic.parameters())) + 1
+    assert topology.parties[2].details[-1] == f"gradients averaged, {written_bytes(4 * trained)}"
+    assert topology.flows[1].size == "8 x 2 frames, 352 bytes"
+
+
 def test_the_picture_fits_a_page_and_texts_do_not_overlap(drawn):
     for section in ({"n": 8, "where": "local", "mode": "free", "max_weights_age": 100}, {"n": 1}):
         _, picture = drawn(**section)
@@ -108,4 +132,4 @@ def test_an_algorithm_without_a_configuration_has_none():
     [(7, "7 bytes"), (999, "999 bytes"), (1200, "1.2 kB"), (51_200, "51 kB"), (2_040_000, "2.0 MB"), (3e9, "3.0 GB")],
 )
 def test_sizes_are_told_in_words(n, words):
-    assert topology.written_bytes(n) == words
+    assert written_bytes(n) == words

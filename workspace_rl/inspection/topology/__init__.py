@@ -1,4 +1,4 @@
-"""Who sends what to whom while a run with a section `collectors` trains, how often, and how much.
+"""Who sends what to whom while a run trains whose learner does not do everything itself, how often, and how much.
 
 - `topology`: parties, and what flows between them, also as text.
 - `of_run`: those of a run, from its configuration.
