@@ -64,7 +64,7 @@ class Measured:
         """Return in one line what the learner can use."""
         one = self.scaling
         return (
-            f"collectors: a fragment of {one.steps:,.0f} steps takes a collector {_time(one.collecting)}, and the "
+            f"collectors: a fragment of {_steps(one.steps)} takes a collector {_time(one.collecting)}, and the "
             f"learner {_time(one.learning)} with its updates: it can use about {_number(one.useful)}. "
             f"{self.n} give about {one.steps_per_second(self.n):,.0f} steps/s; the learner's limit is {one.limit:,.0f}."
         )
@@ -93,7 +93,7 @@ class Measured:
         if share < 0.5:
             return None
         return (
-            f"blocks of {one.steps:,.0f} steps are too small for {self.n} collectors: receiving and ordering one takes "
+            f"blocks of {_steps(one.steps)} are too small for {self.n} collectors: receiving and ordering one takes "
             f"the learner {_time(self.handling)}, collecting it {_time(one.collecting)}, so that {share:.0%} of the "
             "learner's time would go into blocks. Larger ones cost hardly more: raise algorithm.n_steps or "
             "algorithm.n_envs, and algorithm.updates_per_collect by the same factor."
@@ -121,7 +121,7 @@ def advice_on_blocks(n_steps: int, updates_per_fragment: float | None) -> str | 
     factor = -(-LEAST_STEPS // n_steps)
     more = "" if updates_per_fragment is None else f" algorithm.updates_per_collect={updates_per_fragment * factor:g}"
     return (
-        f"blocks of {n_steps} step{'s' if n_steps > 1 else ''} (algorithm.n_steps) are sent one by one: below "
+        f"blocks of {_steps(n_steps)} (algorithm.n_steps) are sent one by one: below "
         f"{LEAST_STEPS}, that costs about as much as it brings, unless a step takes milliseconds. "
         f"algorithm.n_steps={n_steps * factor}{more} sends the same in fewer blocks."
     )
@@ -134,5 +134,11 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e6:.3g} us"
 
 
+def _steps(n: float) -> str:
+    return "1 step" if round(n) == 1 else f"{n:,.0f} steps"
+
+
 def _number(value: float) -> str:
+    if value < 1:
+        return f"{value:.2g}"
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"

@@ -168,7 +168,9 @@ def test_the_speed_of_all_together_and_who_waits_are_those_since_the_last_log(wa
         "collectors/learner_waits": 0.005 / 0.025,
         "collectors/wait": 1 - 2 * 0.004 / (2 * 0.025),
     })  # fmt: skip
-    clock.now += 1.0
+    assert fleet.texts()["waits"] == "learner 20% collectors 84%"  # still those of before
+    clock.now += 3.0
+    assert fleet.texts()["waits"] == "learner 0% collectors 100%"
     assert fleet.scalars()["collectors/steps_per_second"] == 0
 
 

@@ -18,6 +18,8 @@ from workspace_rl.training.parts.progress import Progress
 
 #: Groups of turns of the loop that are measured before the fleet is judged; the first is left out, since it compiles.
 _GROUPS = 9
+#: Seconds before which what was measured since the last log says little.
+_SHORT = 2.0
 DISCARDED = "collectors/discarded"
 
 
@@ -49,6 +51,7 @@ class WatchedFleet:
         self._keep = keep
         self._began, self._first = time.perf_counter(), progress.steps
         self._stretch = _Stretch(self._began, progress.steps)
+        self._before: _Stretch | None = None
         self._judge: _Judge | None = _Judge(config, parameters)
         self._block, self._batch = parameters.n_envs * parameters.n_steps, getattr(parameters, "batch_size", 0)
         self._told_discarded = config.max_weights_age is None
@@ -99,7 +102,8 @@ class WatchedFleet:
 
     def texts(self) -> dict[str, str]:
         """Return what is shown beside the progress bar."""
-        status, stretch = self.status(), self._stretch
+        status = self.status()
+        stretch = self._before if self._stretch.seconds() < _SHORT and self._before else self._stretch
         texts = {
             "collectors": f"{status.alive}/{status.n}",
             "restarts": f"{status.restarts:,}",
@@ -125,7 +129,8 @@ class WatchedFleet:
         }
         if self.measured is not None:
             scalars["collectors/useful"] = self.measured.scaling.useful
-        self._stretch = _Stretch(time.perf_counter(), self._progress.steps)
+        stretch.end()
+        self._before, self._stretch = stretch, _Stretch(time.perf_counter(), self._progress.steps)
         return scalars
 
     def keep(self) -> None:
@@ -176,20 +181,24 @@ class _Stretch:
 
     def __init__(self, began: float, steps: int) -> None:
         self._began, self._steps = began, steps
+        self._ended: float | None = None
         #: Seconds in which the learner waited for fragments, and those that collectors took for these, of all together.
         self.waited = self.worked = 0.0
 
+    def end(self) -> None:
+        self._ended = time.perf_counter()
+
     def speed(self, steps: int) -> float:
-        return (steps - self._steps) / self._seconds()
+        return (steps - self._steps) / self.seconds()
 
     def learner_waits(self) -> float:
-        return min(1.0, self.waited / self._seconds())
+        return min(1.0, self.waited / self.seconds())
 
     def collectors_wait(self, n: int) -> float:
-        return max(0.0, 1 - self.worked / (n * self._seconds()))
+        return max(0.0, 1 - self.worked / (n * self.seconds()))
 
-    def _seconds(self) -> float:
-        return max(1e-9, time.perf_counter() - self._began)
+    def seconds(self) -> float:
+        return max(1e-9, (time.perf_counter() if self._ended is None else self._ended) - self._began)
 
 
 class _Judge:
