@@ -182,17 +182,27 @@ def test_fragments_of_several_collectors_are_never_joined_to_each_other():
 
 def test_a_fragment_that_comes_twice_is_put_once():
     experience = replay()
-    for number in (0, 1, 1, 0, 2, 2):
-        experience.put(fragment(2, 2 * number, number=number))
+    with pytest.warns(UserWarning, match="fragment 1 of collector 0 is dropped: it has come before.*its own number"):
+        for number in (0, 1, 1, 0, 2, 2):
+            experience.put(fragment(2, 2 * number, number=number))
     experience.put(fragment(2, 500, number=0, collector=1))  # another collector's
     assert experience.rows == range(8)
     assert windows(experience) == {(k, k + 1) for k in range(5)} | {(500, 501)}
 
 
+def test_a_collector_may_take_the_place_of_another_one():
+    experience = replay()
+    for first in (0, 100):
+        for number in range(2):
+            experience.put(fragment(2, first + 2 * number, number=number, begins_anew=number == 0))
+    assert windows(experience) == {(first + k, first + k + 1) for first in (0, 100) for k in range(3)}
+
+
 def test_after_a_fragment_that_was_lost_nothing_is_joined():
     experience = replay()
-    for number in (4, 5, 7, 6, 8):  # 7 before 6, which comes too late
-        experience.put(fragment(2, 2 * number, number=number))
+    with pytest.warns(UserWarning, match="fragment 6 of collector 0 is dropped"):
+        for number in (4, 5, 7, 6, 8):  # 7 before 6, which comes too late
+            experience.put(fragment(2, 2 * number, number=number))
     assert windows(experience) == {(8, 9), (9, 10), (10, 11), (14, 15), (15, 16), (16, 17)}
 
 

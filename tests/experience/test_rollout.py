@@ -152,8 +152,9 @@ def test_each_collector_goes_on_from_its_own_last_frame_or_begins_anew():
 
 def test_what_comes_twice_is_taken_once_and_nothing_is_joined_where_one_was_lost():
     rollout = Rollout(2, ["x"])
-    for one in (fragment(0, 1, 2, number=0), fragment(3, 4, number=1), fragment(3, 4, number=1)):
-        rollout.put(one)
+    with pytest.warns(UserWarning, match="fragment 1 of collector 0 is dropped"):
+        for one in (fragment(0, 1, 2, number=0), fragment(3, 4, number=1), fragment(3, 4, number=1)):
+            rollout.put(one)
     assert numbers(rollout) == [2, 3, 4]
     with pytest.raises(VariableMismatchError, match="3 frames, the first one from the rollout before.*; 2 found"):
         rollout.put(fragment(7, 8, number=3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from workspace_rl.experience.fragment import Fragment
 
 
@@ -14,10 +16,27 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._next: dict[int, int] = {}  # by collector
+        self._told = False
 
     def came_before(self, fragment: Fragment) -> bool:
-        """Return whether the fragment has come, or one of its collector with a higher number."""
-        return fragment.number is not None and fragment.number < self._next.get(fragment.collector, 0)
+        """Return whether the fragment has come, or one of its collector with a higher number.
+
+        The first fragment of all, once there were others, is that of a collector that has taken another one's place.
+        """
+        expected = self._next.get(fragment.collector, 0)
+        if fragment.number is None or fragment.number >= expected:
+            return False
+        if fragment.number == 0 and fragment.begins_anew and expected > 1:
+            del self._next[fragment.collector]
+            return False
+        if not self._told:
+            self._told = True
+            warnings.warn(
+                f"fragment {fragment.number:,} of collector {fragment.collector} is dropped: it has come before, or a "
+                "later one has. If it is another collector's, give each its own number: Collector(..., number=1).",
+                stacklevel=4,
+            )
+        return True
 
     def follows(self, fragment: Fragment) -> bool:
         """Return whether the fragment's first frame follows the last one that came of its collector."""

@@ -64,15 +64,17 @@ class Collector:
         *,
         keep_modes: bool = False,
         seed: int = 1,
+        number: int = 0,
     ) -> None:
         """Collect from `env_agent` (with auto-reset) by `policy`, or by `random_policy` when asked to.
 
         They act in evaluation mode, or, with `keep_modes`, in the modes that their modules have now. The episodes of
-        environments that are made anew are derived from `seed`.
+        environments that are made anew are derived from `seed`. Of several collectors that fill one experience, each
+        has its own `number`.
         """
         self.env_agent = env_agent
         self.policy = policy.clone().requires_grad_(False)
-        self._keep_modes, self._seed = keep_modes, seed
+        self._keep_modes, self._seed, self._number = keep_modes, seed, number
         if not keep_modes:
             for part in self.policy.modules():
                 part.training = False
@@ -175,6 +177,7 @@ class Collector:
         fragment = Fragment(
             frames,
             n_transitions=n_transitions,
+            collector=self._number,
             number=self._n_fragments,
             version=self._version,
             begins_anew=begins_anew,
