@@ -40,6 +40,8 @@ PLACES: dict[str, dict[str, Any]] = {"local": {"where": "local"}, "Ray": {"where
 #: Bytes of memory that a collector, and a Ray, are expected to need.
 COLLECTOR, RAY = 0.28e9, 0.7e9
 ALONE = "in one process"
+#: Collectors of slow simulators.
+COUNTS = (1, 8, 32)
 #: Networks whose updates take as long as a few steps: with larger ones collectors wait for the learner, however many.
 SMALL = {"batch_size": 64, "architecture": {"actor_hidden_size": [64, 64], "critic_hidden_size": [64, 64]}}
 
@@ -136,7 +138,7 @@ def simulators(rounds: int) -> list[Measure]:
         for place, options in PLACES.items():
             notes: list[str] = []
             wanted = {}
-            for n in (1, 8, 32):
+            for n in COUNTS:
                 census = Path(folder) / f"{place}-{n}"
                 census.mkdir()
                 env_args = {"pace": str(Path(folder) / "pace"), "census": str(census)}
