@@ -231,8 +231,11 @@ def test_what_is_no_answer_is_told(runs, tmp_path):
         for function in (partial(Run, run), partial(load_policy, run), Run(run).policy):
             with pytest.raises(ConfigError, match="allow: classes, or names such as"):
                 function(allow=wrong)
-    with pytest.raises(ConfigError, match="which: 'best' or 'latest' expected, 'newest' found"):
+    with pytest.raises(ConfigError, match="which: 'best', 'latest' or such as .* expected, 'newest' found"):
         Run(run).evaluate(1, "newest")
+    for wrong in ("policies/../best", "policies/", "policies/1/2", 3):
+        with pytest.raises(ConfigError, match="which: 'best', 'latest' or"):
+            Run(run).policy(wrong)
     for wrong in ("5", 0, 1.5, None):
         with pytest.raises(ConfigError, match="n_episodes: a whole number"):
             Run(run).evaluate(wrong)

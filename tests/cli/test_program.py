@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from workspace_rl import Run
 from workspace_rl.cli import main
 
 SMALL = [
@@ -26,7 +27,7 @@ SMALL = [
 
 def test_train_evaluate_record(tmp_path, capsys):
     run = str(tmp_path / "run")
-    assert main(["train", "sac/pendulum", f"base_dir={run}", *SMALL]) == 0
+    assert main(["train", "sac/pendulum", f"base_dir={run}", *SMALL, "algorithm.save_policy_every=100"]) == 0
     output = capsys.readouterr().out
     for part in ("best policy", "final score", "over 2 episodes, fresh ones", "best_agent.mp4", "tensorboard --logdir"):
         assert part in output
@@ -37,6 +38,13 @@ def test_train_evaluate_record(tmp_path, capsys):
     assert main(["record", run, "--episodes", "2", "--policy", "latest", "--output", str(video)]) == 0
     assert capsys.readouterr().out.strip() == str(video)
     assert video.stat().st_size > 1000
+    assert Run(run).policies() == ["best", "latest", "policies/100", "policies/200", "policies/300"]
+    assert main(["evaluate", run, "--episodes", "2", "--policy", "policies/100"]) == 0
+    assert capsys.readouterr().out.startswith(f"policies/100 policy of {run}: ")
+    assert len(Run(run).scores("policies/100")["final"]["returns"]) == 2
+    assert Run(run).film("policies/100") == tmp_path / "run" / "policies" / "100" / "100_agent.mp4"
+    assert main(["record", run, "--policy", "policies/7"]) == 1
+    assert "no policy 'policies/7'; it has best, latest, policies/100, policies/200" in capsys.readouterr().err
     assert main(["plot", run, "--metrics", "loss/*", "eval/return_mean"]) == 0
     assert main(["plot", run, run, "--normalise", "Pendulum-v1=-1400:-150", "--output", f"{tmp_path}/x.svg"]) == 0
     assert main(["report", run]) == 0

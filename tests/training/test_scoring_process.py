@@ -1,9 +1,19 @@
 """Scores in a process of their own: training goes on meanwhile, and the run is the same, whatever happens to it."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
 import pytest
 
+import tests.training.gates  # noqa: F401 - registers them
 from workspace_rl import Run, load_policy
 from workspace_rl.algos import DQN, SAC
+from workspace_rl.errors import ConfigError, EnvironmentFailedError, WorkerError
+from workspace_rl.runs import read_metrics
 
 SAC_RUN = {
     "gym_env": {"env_name": "Pendulum-v1", "max_episode_steps": 40},
@@ -89,3 +99,149 @@ def test_a_run_is_the_same_with_and_without(algorithm, config, tmp_path):
     here, elsewhere = results
     assert (elsewhere.selection, elsewhere.final, elsewhere.best_step) == (here.selection, here.final, here.best_step)
     assert here.video.read_bytes() == elsewhere.video.read_bytes()
+
+
+SHORT = {
+    "total_steps": 320,
+    "checkpoint_interval": 100,
+    "eval_interval": 120,
+    "save_policy_every": None,
+    "nb_evals": 2,
+    "final_episodes": 2,
+}
+SMALL = changed(SAC_RUN, "", gym_env={"env_name": "Gate-v0"}, record_best=False, algorithm=SHORT)
+
+
+def gated(base_dir, folder, deed="", times=1, elsewhere=True, **changes):
+    """Return a run whose environment does a deed in the process that scores policies."""
+    folder.mkdir(exist_ok=True)
+    env_args = {"learner": os.getpid(), "deed": deed, "folder": str(folder), "times": times}
+    # Longer than what runs these tests may let a process wait.
+    gym_env = {"env_args": env_args, "timeout": 15.0 if deed == "hang" else 120.0}
+    config = changed(SMALL, base_dir, gym_env=gym_env, evaluation_worker=elsewhere)
+    return SAC(changed(config, base_dir, **changes))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A run whose policies are scored in the learner's process."""
+    folder = tmp_path_factory.mktemp("plain")
+    return gated(folder / "run", folder / "gate", elsewhere=False).train(progress=False)
+
+
+def test_training_goes_on_while_a_policy_is_scored(plain, tmp_path):
+    sac, opened = gated(tmp_path / "run", tmp_path / "gate", "wait"), []
+
+    def learn(batch, learn=sac.learn):
+        # The first score is asked for at step 122; the gate would stay shut if training waited for it.
+        if sac.steps >= 200 and not opened:
+            assert read_metrics(sac.run.path).keys().isdisjoint({"eval/return_mean"})
+            opened.append((sac.steps, sac.n_updates))
+            (tmp_path / "gate" / "open").touch()
+        return learn(batch)
+
+    sac.learn = learn
+    result = sac.train(progress=False)
+    assert opened and opened[0][0] >= 200 and (tmp_path / "gate" / "waits").exists()
+    assert read_metrics(result.run)["eval/return_mean"][0][0] < 200
+    same(plain.run, result.run)
+
+
+@pytest.mark.parametrize(
+    ("deed", "times", "told"), [("die", 2, "by signal 9"), ("hang", 1, "not heard of for 15 seconds")]
+)
+def test_a_process_that_dies_or_hangs_is_replaced_and_the_run_is_the_same(deed, times, told, plain, tmp_path):
+    with pytest.warns(UserWarning, match=f"{told}.*Another one is started") as warned:
+        result = gated(tmp_path / "run", tmp_path / "deeds", deed, times).train(progress=False)
+    assert len(warned) == times == len(list((tmp_path / "deeds").iterdir()))
+    same(plain.run, result.run)
+
+
+@pytest.mark.filterwarnings("ignore:.*Another one is started")
+def test_where_each_process_dies_the_run_ends_and_says_what_can_be_done(tmp_path):
+    sac = gated(tmp_path / "run", tmp_path / "deeds", "die", times=99)
+    with pytest.raises(WorkerError, match=r"by signal 9.*attempt 3 of 3.*evaluation_worker=false"):
+        sac.train(progress=False)
+    assert len(list((tmp_path / "deeds").iterdir())) == 3 and load_policy(tmp_path / "run" / "latest")
+
+
+def test_what_an_environment_raises_there_is_raised_here(tmp_path):
+    with pytest.raises(EnvironmentFailedError, match="no score here") as told:
+        gated(tmp_path / "run", tmp_path / "deeds", "fail").train(progress=False)
+    assert "the process that scores policies" in str(told.value.__cause__)
+
+
+@pytest.mark.parametrize("at", ["on the way", "at the end"])
+def test_ctrl_c_ends_early_and_the_resumed_run_is_the_same(at, plain, tmp_path):
+    end = at == "at the end"
+    changes = {"algorithm": {"nb_evals": 2, "eval_interval": 1000}} if end else {}
+    sac = gated(tmp_path / "run", tmp_path / "gate", "wait", **changes)
+
+    def learn(batch, learn=sac.learn):
+        if not end and sac.steps == 202:
+            signal.raise_signal(signal.SIGINT)
+            sac.learn = learn
+        return learn(batch)
+
+    sac.learn = learn
+    if end:  # the last score is waited for, for ever
+        threading.Thread(target=interrupt_when, args=(tmp_path / "gate" / "waits",), daemon=True).start()
+    result = sac.train(progress=False)
+    assert result.interrupted and result.final is None
+    assert load_policy(result.run / "latest")
+    if not end:
+        (tmp_path / "gate" / "open").touch()
+        resumed = SAC.restore(result.run).train(progress=False)
+        assert resumed.final == plain.final
+        same(plain.run, resumed.run)
+
+
+def interrupt_when(path):
+    while not path.exists():
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+KILLED = """
+import os, signal, sys
+import tests.training.gates
+from tests.training.test_scoring_process import gated
+from pathlib import Path
+sac = gated(Path(sys.argv[1]), Path(sys.argv[2]), "wait")
+def learn(batch, learn=sac.learn):
+    # There is a checkpoint, a score has been asked for, and nobody will ever take it up.
+    if sac.steps >= int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return learn(batch)
+sac.learn = learn
+(Path(sys.argv[2]) / "open").touch()
+sac.train(progress=False)
+"""
+
+
+def test_a_run_that_is_killed_goes_on_and_is_the_same(plain, tmp_path):
+    script = KILLED.replace('"wait")', '"wait", algorithm={"save_policy_every": 110})')
+    run = tmp_path / "run"
+    killed = subprocess.run([sys.executable, "-c", script, run, tmp_path / "gate", "250"], timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    kept = [one for one in Run(run).policies() if one.startswith("policies/")]
+    assert kept == ["policies/110", "policies/220"]  # as they are reached
+    (run / "policies" / "999999").mkdir()  # of a course that the run does not take again
+    resumed = SAC.restore(run).train(progress=False)
+    assert resumed.final == plain.final
+    ours = {name: one for name, one in contents(resumed.run).items() if not name.startswith("policies/")}
+    assert ours == contents(plain.run)
+    assert kept_policies(resumed.run) == {
+        "policies/110": None,
+        "policies/220": None,
+        f"policies/{resumed.steps}": resumed.steps,
+    }
+
+
+def test_an_algorithm_that_scores_its_policies_itself_says_so(tmp_path):
+    class Own(SAC):
+        def evaluate(self):
+            return super().evaluate()
+
+    with pytest.raises(ConfigError, match="evaluation_worker: false expected, since Own has an evaluate of its own"):
+        Own(changed(SAC_RUN, tmp_path / "run", evaluation_worker=True)).train(progress=False)

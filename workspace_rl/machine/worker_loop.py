@@ -33,6 +33,7 @@ def work(descriptor: int) -> None:
             settings, make = cloudpickle.loads(channel.messages.popleft())
             apply_settings(settings)
             target = _Target(make)
+            channel.send(b"")  # it has begun
             try:
                 _answer_calls(channel, target)
             finally:

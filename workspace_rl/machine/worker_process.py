@@ -62,6 +62,8 @@ class WorkerProcess:
         self._heard_at = 0.0
         #: Calls whose results have not been taken.
         self.n_calls = 0
+        #: Whether the object is there: before, the process imports what it needs, which takes seconds or more.
+        self.has_begun = False
 
     @property
     def pid(self) -> int | None:
@@ -86,7 +88,7 @@ class WorkerProcess:
         self._channel = Channel(near)
         self._end = weakref.finalize(self, _end, self._process, self._channel, 0.0, os.getpid())
         self._channel.send(cloudpickle.dumps((torch_settings(), self._make)))
-        self.n_calls, self._heard_at = 0, time.monotonic()
+        self.n_calls, self.has_begun, self._heard_at = 0, False, time.monotonic()
 
     def call(self, method: str, *args: Any) -> None:
         """Ask the object to do something, after what it was asked before.
@@ -112,7 +114,7 @@ class WorkerProcess:
             self._channel.ended = True  # though processes that it has left behind may hold the other end
         while self._channel.messages and not self._channel.messages[0]:  # a sign of life
             self._channel.messages.popleft()
-            self._heard_at = time.monotonic()
+            self.has_begun, self._heard_at = True, time.monotonic()
         return bool(self._channel.messages) or self._channel.ended
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
 from workspace_rl.agent import Agent
+from workspace_rl.errors import WorkspaceRLError
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.training.parts.logs import Logs
 from workspace_rl.training.parts.scoring import Scoring
@@ -91,20 +93,25 @@ class Evaluations:
         Raises:
             Stopped: ctrl-C has asked for the end.
         """
-        if self._asked is None:
-            return
-        evaluation = self._evaluator.answer(wait=wait)
+        if self._asked is not None:
+            self._keep(self._asked, self._evaluator.answer(wait=wait))
+
+    def _keep(self, candidate: Candidate, evaluation: Evaluation | None) -> None:
         if evaluation is None:
             return
-        candidate, self._asked = self._asked, None
+        self._asked = None
         self._logs.evaluation(evaluation, candidate.step)
         self._selection.consider(candidate, evaluation)
         self._logs.scored(evaluation, candidate.step)
 
     def give_up(self) -> None:
-        """Take up the score that was asked for if it is there; otherwise it is left undone."""
+        """Take up the score that was asked for if it is there; otherwise, or if it fails, it is left undone."""
+        evaluation = None
+        with contextlib.suppress(WorkspaceRLError):
+            evaluation = self._evaluator.answer(wait=False) if self._asked else None
         try:
-            self.take_up(wait=False)
+            if self._asked is not None:
+                self._keep(self._asked, evaluation)
         finally:
             self._asked = None
             self._logs.release()

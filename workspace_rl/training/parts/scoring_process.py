@@ -13,11 +13,15 @@ from workspace_rl.envs.known_elsewhere import KnownEnvironment
 from workspace_rl.errors import WorkerDiedError, WorkerError, WorkerSilentError
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.films.playing import Playing
-from workspace_rl.machine.worker_process import WorkerProcess, sendable
+from workspace_rl.machine.worker_process import WorkerProcess, sendable, wait_for
 from workspace_rl.training.parts.scoring import Scoring
 
 #: How often one and the same policy is tried to be scored in processes that end or hang.
 TRIES = 3
+#: Seconds that the process gets to begin, which imports what it needs, besides what environments may take.
+PATIENCE = 120.0
+#: Seconds between two looks whether it is there while its answer is waited for.
+_LOOK = 0.5
 NAME = "the process that scores policies"
 
 
@@ -62,13 +66,17 @@ class ScoringProcess:
             WorkerError: the process has ended, or was not heard of for `gym_env.timeout` seconds, several times.
             Stopped: ctrl-C has asked for the end.
         """
-        while wait or self._worker.poll() or self._is_silent():
+        while True:
             try:
-                evaluation: Evaluation = self._worker.result(self._timeout)
-                return evaluation
+                if self._worker.poll():
+                    evaluation: Evaluation = self._worker.result()
+                    return evaluation
+                self._require_heard()
             except (WorkerDiedError, WorkerSilentError) as error:
                 self._try_again(error)
-        return None
+            if not wait:
+                return None
+            wait_for([self._worker], _LOOK)
 
     def renew(self) -> None:
         """Score in new environments from now on."""
@@ -98,8 +106,16 @@ class ScoringProcess:
         self._asked, self._failures = asked, 0
         self._worker.call(*asked)
 
-    def _is_silent(self) -> bool:
-        return self._timeout is not None and self._worker.silent_for > self._timeout
+    def _require_heard(self) -> None:
+        """Raise a `WorkerSilentError` if the process has said nothing for longer than a step may take."""
+        if self._timeout is None:
+            return
+        limit = self._timeout if self._worker.has_begun else self._timeout + PATIENCE
+        if self._worker.silent_for > limit:
+            raise WorkerSilentError(
+                f"{NAME} was not heard of for {limit:g} seconds: an environment hangs. If a step of it, or a reset, "
+                "may take that long, give it more time: gym_env.timeout, in seconds, null for no limit."
+            )
 
     def _try_again(self, error: WorkerError) -> None:
         self._failures += 1
