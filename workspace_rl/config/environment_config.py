@@ -37,7 +37,7 @@ class EnvironmentConfig:
     clip_actions: bool = option(False, "clip actions that are out of bounds instead of stopping with an error")
     timeout: float | None = option(
         300.0,
-        "seconds that an 'async' environment may take for a step or a reset; null for no limit",
+        "seconds for a step or a reset of environments in other processes (async, collectors); null for no limit",
         above=0,
         instead=" null means no limit.",
     )
