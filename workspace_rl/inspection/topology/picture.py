@@ -41,9 +41,9 @@ def draw_topology(drawing: Drawing, topology: Topology, top: float) -> float:
             begin = lefts[start] + widths[start] + 5 * (min(topology.parties[start].count, _PILE) - 1)
             _draw_forth(drawing, flow, begin, lefts[end], y + height / 2)
     for lane, flow in enumerate(back):
-        start, end = (lefts[places[one]] + widths[places[one]] / 2 for one in (flow.sender, flow.receiver))
+        x1, x2 = (lefts[places[one]] + widths[places[one]] / 2 for one in (flow.sender, flow.receiver))
         shift = 12 * lane
-        _draw_back(drawing, flow, start - shift, end + shift, y + height, y + height + LANE * (lane + 1) - 6)
+        _draw_back(drawing, flow, x1 - shift, x2 + shift, y + height, y + height + LANE * (lane + 1) - 6)
     return bottom
 
 

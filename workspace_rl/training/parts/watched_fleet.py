@@ -167,7 +167,7 @@ class WatchedFleet:
             )
 
     def _tell_once(self) -> None:
-        measured = self._judge and self._judge.verdict()
+        measured = None if self._judge is None else self._judge.verdict()
         if measured is None:
             return
         self.measured, self._judge = measured, None
