@@ -255,23 +255,23 @@ def blocks(rounds: int) -> list[Measure]:
 def weights(rounds: int) -> list[Measure]:
     """Rounds with weights that are new, and with the same again."""
     measures = []
-    for place, options in PLACES.items():
-        times: dict[str, list[float]] = {}
-        notes = ["Rounds of one step in lockstep, a policy of 2 MB; new weights: the learner's are others each time."]
-        for n in (8, 32):
-            wanted = {
-                f"{n} collectors, {label}": {
-                    "collectors": {"n": n} | options, "n_steps": 1, "env_args": {}, "hidden": [700, 700],
-                    "new_weights": new,
-                }
-                for label, new in (("the same weights", False), ("new weights", True))
-            }  # fmt: skip
-            with learners("collecting", wanted, notes) as started:
-                for _ in range(rounds):
+    with tempfile.TemporaryDirectory() as folder:
+        switch = Path(folder) / "new"
+        for place, options in PLACES.items():
+            times: dict[str, list[float]] = {}
+            notes = [
+                "Rounds of one step in lockstep, a policy of 2 MB, whose weights are others in each round, or not."
+            ]
+            for n in COUNTS[1:]:
+                work = {"n_steps": 1, "env_args": {}, "hidden": [700, 700], "switch": str(switch)}
+                wanted = {f"{n} collectors": {"collectors": {"n": n} | options, **work}}
+                with learners("collecting", wanted, notes) as started:
                     for name, learner in started.items():
-                        learner(2 * n)
-                        times.setdefault(name, []).append(1000 * learner(20 * n)[1] / 20)
-        measures.append(told(values(f"a round with weights for all, {place}", "ms", times, notes=notes)))
+                        for label in ("the same weights", "new weights") * rounds:
+                            switch.touch() if label.startswith("new") else switch.unlink(missing_ok=True)
+                            learner(2 * n)
+                            times.setdefault(f"{name}, {label}", []).append(1000 * learner(20 * n)[1] / 20)
+            measures.append(told(values(f"a round with weights for all, {place}", "ms", times, notes=notes)))
     return measures
 
 

@@ -74,7 +74,7 @@ def collecting(
     n_steps: int,
     env_args: dict[str, Any],
     hidden: list[int],
-    new_weights: bool = False,
+    switch: str | None = None,
     n_envs: int = 1,
     capacity: int = CAPACITY,
 ) -> None:
@@ -86,7 +86,7 @@ def collecting(
         n_steps: steps of each environment in a fragment.
         env_args: of the simulator.
         hidden: units of the actor's hidden layers.
-        new_weights: whether each round acts with weights that are new.
+        switch: a file; while it exists, each round acts with weights that are new.
         n_envs: environments of a collector.
         capacity: transitions that the replay buffer holds.
     """
@@ -115,7 +115,7 @@ def collecting(
                     if len(seen) == n:
                         size = sum(fragment.get_full(name).nbytes for name in fragment)
                         turns.ready(started=time.perf_counter() - began, bytes=size)
-            if new_weights:
+            if switch is not None and Path(switch).exists():
                 version += 1
                 source.load_policy(algorithm.policy, version)
 
