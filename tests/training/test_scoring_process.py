@@ -55,9 +55,9 @@ def changed(config, base_dir, **changes):
 
 
 def contents(run):
-    """Return what equal runs share: each file but those that hold times or where the run lies."""
+    """Return what equal runs share: each file but those that hold times, where the run lies, or who scores."""
     files = {str(one.relative_to(run)): one.read_bytes() for one in sorted(run.rglob("*")) if one.is_file()}
-    times = ("wall_time.json", "provenance.json", "config.yaml", ".lock")
+    times = ("wall_time.json", "provenance.json", "config.yaml", "composition.svg", ".lock")
     return {name: one for name, one in files.items() if name not in times and not name.endswith((".json", ".mp4"))} | {
         name: one for name, one in files.items() if name.endswith("eval.json")
     }
@@ -133,8 +133,8 @@ def test_training_goes_on_while_a_policy_is_scored(plain, tmp_path):
     sac, opened = gated(tmp_path / "run", tmp_path / "gate", "wait"), []
 
     def learn(batch, learn=sac.learn):
-        # The first score is asked for at step 122; the gate would stay shut if training waited for it.
-        if sac.steps >= 200 and not opened:
+        # The first score is asked for at about step 120, and the gate would stay shut if training waited for it.
+        if sac.steps >= 170 and not opened:
             assert read_metrics(sac.run.path).keys().isdisjoint({"eval/return_mean"})
             opened.append((sac.steps, sac.n_updates))
             (tmp_path / "gate" / "open").touch()
@@ -142,8 +142,8 @@ def test_training_goes_on_while_a_policy_is_scored(plain, tmp_path):
 
     sac.learn = learn
     result = sac.train(progress=False)
-    assert opened and opened[0][0] >= 200 and (tmp_path / "gate" / "waits").exists()
-    assert read_metrics(result.run)["eval/return_mean"][0][0] < 200
+    assert opened and opened[0][0] >= 170 and (tmp_path / "gate" / "waits").exists()
+    assert read_metrics(result.run)["eval/return_mean"][0][0] < 140
     same(plain.run, result.run)
 
 
@@ -175,12 +175,12 @@ def test_what_an_environment_raises_there_is_raised_here(tmp_path):
 def test_ctrl_c_ends_early_and_the_resumed_run_is_the_same(at, plain, tmp_path):
     end = at == "at the end"
     changes = {"algorithm": {"nb_evals": 2, "eval_interval": 1000}} if end else {}
-    sac = gated(tmp_path / "run", tmp_path / "gate", "wait", **changes)
+    sac, stopped = gated(tmp_path / "run", tmp_path / "gate", "wait", **changes), []
 
     def learn(batch, learn=sac.learn):
-        if not end and sac.steps == 202:
+        if not end and sac.steps >= 160 and not stopped:
+            stopped.append(sac.steps)
             signal.raise_signal(signal.SIGINT)
-            sac.learn = learn
         return learn(batch)
 
     sac.learn = learn
@@ -231,11 +231,7 @@ def test_a_run_that_is_killed_goes_on_and_is_the_same(plain, tmp_path):
     assert resumed.final == plain.final
     ours = {name: one for name, one in contents(resumed.run).items() if not name.startswith("policies/")}
     assert ours == contents(plain.run)
-    assert kept_policies(resumed.run) == {
-        "policies/110": None,
-        "policies/220": None,
-        f"policies/{resumed.steps}": resumed.steps,
-    }
+    assert kept_policies(resumed.run) == {"policies/110": None, "policies/220": None}
 
 
 def test_an_algorithm_that_scores_its_policies_itself_says_so(tmp_path):

@@ -31,6 +31,9 @@ class Later:
             raise EnvironmentFailedError("no score")
         return Evaluation([7.0], [3], [1]) if wait or self.ready else None
 
+    def last_answer(self):
+        return self.answer(wait=False)
+
     def renew(self):
         pass
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from workspace_rl.agent import Agent
-from workspace_rl.errors import WorkspaceRLError
 from workspace_rl.evaluation import Evaluation
 from workspace_rl.training.parts.logs import Logs
 from workspace_rl.training.parts.scoring import Scoring
@@ -30,6 +29,9 @@ class Evaluator(Protocol):
         Raises:
             Stopped: ctrl-C has asked for the end.
         """
+
+    def last_answer(self) -> Evaluation | None:
+        """Return the score that was asked for if it is there; nothing else will be asked for."""
 
     def renew(self) -> None:
         """Score in new environments from now on."""
@@ -54,6 +56,10 @@ class Here:
         return policy
 
     def answer(self, *, wait: bool) -> Evaluation | None:
+        """Return the score."""
+        return self._evaluation
+
+    def last_answer(self) -> Evaluation | None:
         """Return the score."""
         return self._evaluation
 
@@ -106,11 +112,11 @@ class Evaluations:
 
     def give_up(self) -> None:
         """Take up the score that was asked for if it is there; otherwise, or if it fails, it is left undone."""
-        evaluation = None
-        with contextlib.suppress(WorkspaceRLError):
-            evaluation = self._evaluator.answer(wait=False) if self._asked else None
         try:
             if self._asked is not None:
+                evaluation = None
+                with contextlib.suppress(Exception):  # whatever environments raise
+                    evaluation = self._evaluator.last_answer()
                 self._keep(self._asked, evaluation)
         finally:
             self._asked = None

@@ -78,6 +78,10 @@ class ScoringProcess:
                 return None
             wait_for([self._worker], _LOOK)
 
+    def last_answer(self) -> Evaluation | None:
+        """Return the score that was asked for if it is there."""
+        return self._worker.result() if self._worker.poll() else None
+
     def renew(self) -> None:
         """Score in new environments from now on."""
         self._scoring.took_over = False
