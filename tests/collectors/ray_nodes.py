@@ -44,6 +44,10 @@ class RayNodes:
             wait=False, **{name: self._options[name] for name in ("num_cpus", "object_store_memory")}
         )
 
+    def is_on_other_node(self, process):
+        """Return whether a process lives on a node other than the first, which is not to be killed."""
+        return parent(process) in [node.all_processes["raylet"][0].process.pid for node in self._cluster.worker_nodes]
+
     def kill_node_of(self, processes):
         """Kill a node, other than the first, on which one of these processes lives, without grace; return that one."""
         for node in self._cluster.worker_nodes:
@@ -64,6 +68,30 @@ class RayNodes:
 
 def parent(process):
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def name_of(process):
+    """Return the name of a process, "" if it has ended."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return ""
+    name, _, rest = state.partition("(")[2].rpartition(")")
+    return "" if rest.split()[0] == "Z" else name
+
+
+def descendants(process):
+    """Return the processes that a process has started, and those that these have."""
+    children = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            children.setdefault(parent(folder.name), []).append(int(folder.name))
+        except OSError:
+            continue  # it has ended
+    found = list(children.get(process, []))
+    for one in found:
+        found += children.get(one, [])
+    return found
 
 
 def running(what):

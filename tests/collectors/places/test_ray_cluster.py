@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -115,17 +116,6 @@ def test_room_is_looked_for_on_each_node(ray_nodes):
         joined.close()
 
 
-def test_a_cluster_with_another_token_is_told(ray_nodes, monkeypatch):
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "2" * 32)
-    ray_cluster._read_authentication()
-    try:
-        with pytest.raises(CollectorError, match=rf"{ray_nodes.address} cannot be joined \(its token"):
-            RayCluster(ray_nodes.address).open(1)
-    finally:
-        monkeypatch.undo()
-        ray_cluster._read_authentication()
-
-
 def test_clusters_that_are_not_there_are_told():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -153,6 +143,29 @@ def test_what_answers_but_is_no_ray_is_told(says, monkeypatch):
             threading.Thread(target=answer).start()
         with pytest.raises(CollectorError, match="nobody answers: timed out" if says is None else "answers is no Ray"):
             RayCluster(address).open(1)
+
+
+def test_without_the_extra_everything_else_works(tmp_path):
+    program = """
+        import sys
+        sys.modules["ray"] = None  # importing it fails
+        from workspace_rl.algos import SAC
+        from workspace_rl.collectors.places.ray_cluster import RayCluster
+        from workspace_rl.errors import MissingDependencyError
+
+        SAC("sac/pendulum", ["algorithm.total_steps=80", "collectors.n=2", "compile=false", "record_best=false",
+                             "algorithm.nb_evals=1", "algorithm.final_episodes=0"]).train(progress=False)
+        for address in (None, "auto"):
+            try:
+                RayCluster(address).open(1)
+            except MissingDependencyError as error:
+                print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('[ray]"') == 2 and "collectors.where=ray needs the package ray: pip" in done.stdout
 
 
 def test_auto_is_what_the_environment_says(monkeypatch):

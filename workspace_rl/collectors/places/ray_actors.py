@@ -16,7 +16,7 @@ import cloudpickle
 import numpy as np
 
 from workspace_rl.collectors.order import Delivery, Failure, Order
-from workspace_rl.collectors.places.hosted import HANGS, HostedCollector
+from workspace_rl.collectors.places.hosted import HostedCollector
 from workspace_rl.collectors.places.ray_cluster import RayCluster
 from workspace_rl.collectors.recipe import CollectorRecipe
 from workspace_rl.errors import CollectorError, WorkerError
@@ -282,7 +282,5 @@ def _sendable(failure: Failure) -> Failure:
 def _in_one_line(error: Exception) -> str:
     """Return what Ray says of a collector that was lost, without its guesses at reasons."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if f"exit code {HANGS}" in str(error):
-        return "it has ended itself, since its environments hang."
     detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes|$)", lines[-1] if lines else "")
     return f"{type(error).__name__}: {detail[1] if detail else ' '.join(lines[-1:])}"

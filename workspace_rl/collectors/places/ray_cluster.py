@@ -25,7 +25,7 @@ from workspace_rl.messages.installation import how_to_install
 #: Seconds that the machine of an address gets to answer.
 _ANSWER = 5.0
 #: Lines of what a process has written before it ended.
-_LAST_LINES = 30
+_LAST_LINES = 60
 #: Bytes, at most, of the memory in which what collectors deliver and weights lie until they are taken.
 _STORE = 2 * 2**30
 
@@ -104,7 +104,7 @@ class RayCluster:
         return "\n".join([f"The last that process {pid} has written:", *lines]) if lines else ""
 
     def _start(self, n_cpus: float) -> None:
-        was_imported = "ray" in sys.modules
+        was_imported = sys.modules.get("ray") is not None
         if was_imported:
             import ray
 
@@ -192,7 +192,7 @@ class RayCluster:
                 os.environ.pop(name, None)
                 if value is not None:
                     os.environ[name] = value
-            if "ray" in sys.modules:
+            if sys.modules.get("ray") is not None:
                 _read_authentication()
 
         self._on_close.callback(restore)
