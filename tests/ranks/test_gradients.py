@@ -7,6 +7,7 @@ from torch import nn
 from tests.ranks.processes import on_ranks, values
 from workspace_rl import minimise
 from workspace_rl.errors import ConfigError
+from workspace_rl.machine.interrupts import StopRequest
 from workspace_rl.ranks import Alone, ranks_of_this_program
 from workspace_rl.ranks.gradients import averaged
 from workspace_rl.ranks.weights import differences, digests
@@ -26,7 +27,7 @@ def kinds():
 def means():
     """Return the means of gradients that are `rank + 1` everywhere; of the last two only one rank has one, or none."""
     ranks = ranks_of_this_program()
-    with ranks:
+    with ranks, ranks.turns(StopRequest()):
         parameters = kinds()
         gradients = [torch.full_like(one, ranks.rank + 1) for one in parameters[:4]]
         found = averaged([*gradients, torch.full((3,), 5.0) if ranks.rank else None, None], parameters)
@@ -37,7 +38,7 @@ def means():
 def steps():
     """Return weights after steps: on sparse gradients, and clipped to a norm that only the mean is within."""
     ranks = ranks_of_this_program()
-    with ranks:
+    with ranks, ranks.turns(StopRequest()):
         table = nn.Embedding(5, 2, sparse=True)
         nn.init.ones_(table.weight)
         minimise(table(torch.tensor([ranks.rank, 4])).sum(), torch.optim.SGD(table.parameters(), 1.0))
@@ -52,7 +53,7 @@ def calls():
     ranks = ranks_of_this_program()
     layers = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
     count, talk = [], torch.distributed.all_reduce
-    with ranks:
+    with ranks, ranks.turns(StopRequest()):
         torch.distributed.all_reduce = lambda *args, **kwargs: (count.append(1), talk(*args, **kwargs))[1]
         minimise(layers(torch.ones(1, 3)).sum(), torch.optim.Adam(layers.parameters()))
     return len(count)

@@ -7,6 +7,7 @@ from tests.ranks.processes import on_ranks, values
 from workspace_rl import Workspace
 from workspace_rl.agents.actors import LOG_STD_MAX, LOG_STD_MIN, SquashedGaussianActor, squashed_gaussian_log_prob
 from workspace_rl.algos import ALGORITHMS
+from workspace_rl.machine.interrupts import StopRequest
 from workspace_rl.ranks import Alone, ranks_of_this_program
 
 ROWS, UPDATES = 32, 100
@@ -69,7 +70,7 @@ def learned(name, dtype, compiled, ranks, rows):
         algorithm.train_env.close()
         if name == "sac":
             algorithm.actor.__class__ = FedActor
-        with ranks:
+        with ranks, ranks.turns(StopRequest()):
             measured = [algorithm.learn(batch) for batch in batches(algorithm, rows)]
             assert (algorithm.learner.compiled is not None and not algorithm.learner.compiled._eager) == compiled
             ranks.check_equal(algorithm.learner.weights, "at the end")

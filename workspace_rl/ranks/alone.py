@@ -62,7 +62,7 @@ class Alone:
         return False
 
     def turns(self, stop: StopRequest) -> contextlib.AbstractContextManager[Any]:
-        """Within the block, a stop takes effect where `total` is called, for all ranks alike.
+        """Within the block, gradients are averaged, and a stop takes effect where `total` is called, for all alike.
 
         Raises:
             RankError: another rank has left early.

@@ -66,7 +66,6 @@ class Together(Alone):
             backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
             dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=_PATIENCE)
             self._farewells = Farewells(store, self.rank, self.size)
-            AVERAGING.append(self.size)
         return self
 
     def __exit__(
@@ -81,7 +80,6 @@ class Together(Alone):
             else:
                 dist.barrier()
         self._farewells = None
-        AVERAGING.clear()
         dist.destroy_process_group()
 
     @property
@@ -91,8 +89,9 @@ class Together(Alone):
 
     @contextlib.contextmanager
     def turns(self, stop: StopRequest) -> Iterator[None]:
-        """Within the block, a stop takes effect where `total` is called, for all ranks alike."""
+        """Within the block, gradients are averaged, and a stop takes effect where `total` is called."""
         self._stop, stop.at_once = stop, False
+        AVERAGING.append(self.size)
         try:
             yield
         except BaseException as error:
@@ -107,6 +106,7 @@ class Together(Alone):
             raise
         finally:
             stop.at_once = True
+            AVERAGING.clear()
 
     @contextlib.contextmanager
     def apart(self) -> Iterator[None]:
