@@ -159,13 +159,14 @@ def ranks(turns: Turns, batch_size: int) -> None:
     With torchrun each rank has its share of the batch. The others' turns are those of rank 0, for which they wait.
     """
     from workspace_rl.algos import SAC
+    from workspace_rl.machine.interrupts import StopRequest
 
     name = "obs 17, act 6"
     architecture = {"actor_hidden_size": contenders.HIDDEN[name], "critic_hidden_size": [256, 256]}
     config = contenders.configuration("SpeedNoise-v0", True, architecture=architecture, batch_size=batch_size)
     config["gym_env"]["env_args"] = contenders.SIZES[name]
     algorithm = SAC(config)
-    with algorithm.ranks:
+    with algorithm.ranks, algorithm.ranks.turns(StopRequest()):
         buffer = contenders.filled_buffer(algorithm.stored_variables, contenders.SIZES[name], 20_000)
         share = batch_size // algorithm.ranks.size
         for number in range(10**9):

@@ -27,6 +27,8 @@ def _add_train(commands: Commands) -> None:
           workspace-rl train sac/pendulum algorithm.seed=2 base_dir=outputs/second
         An algorithm of your own is named by its module and class:
           workspace-rl train mine.yaml algo=my_module:MyAlgorithm
+        Several processes learn together, each with a share of the batch, when torchrun starts them:
+          torchrun --standalone --nproc-per-node 2 -m workspace_rl train sac/pendulum
         Ctrl-C ends the run early and keeps the policies, the measurements and the scores.
         """,
     )
