@@ -13,9 +13,7 @@ import pytest
 def on_ranks(function, *arguments, size=2, timeout=240):
     """Return what `function(*arguments)` returns on each rank, or the exception that it ends with."""
     context = multiprocessing.get_context("spawn")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     pipes, processes = [], []
     for rank in range(size):
         ours, theirs = context.Pipe()
@@ -41,6 +39,23 @@ def values(results):
     return results
 
 
+def as_rank(monkeypatch, rank=0, size=1):
+    """Let this process be a rank, as torchrun would say it; with a size of 1 it meets itself."""
+    for name, value in _environment(rank, size, _free_port()).items():
+        monkeypatch.setenv(name, value)
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _environment(rank, size, port):
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return {name: str(value) for name, value in names.items()}
+
+
 def _received(pipe, timeout):
     if not pipe.poll(timeout):
         return TimeoutError(f"no answer within {timeout} s")
@@ -51,8 +66,7 @@ def _received(pipe, timeout):
 
 
 def _run(pipe, rank, size, port, function, arguments):
-    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in names.items()})
+    os.environ.update(_environment(rank, size, port))
     import torch
 
     torch.set_num_threads(1)

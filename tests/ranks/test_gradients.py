@@ -1,5 +1,7 @@
 """Gradients averaged over two ranks, whoever has which."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -56,11 +58,19 @@ def calls():
     with ranks, ranks.turns(StopRequest()):
         torch.distributed.all_reduce = lambda *args, **kwargs: (count.append(1), talk(*args, **kwargs))[1]
         minimise(layers(torch.ones(1, 3)).sum(), torch.optim.Adam(layers.parameters()))
+        torch.distributed.all_reduce = talk
     return len(count)
 
 
+def texts():
+    """Return what each rank has brought, of different lengths, and what does not end well."""
+    ranks = ranks_of_this_program()
+    with ranks:
+        return ranks.gather({"é" * (3 * ranks.rank): [ranks.rank, None, 0.1, math.inf]}), ranks.gather(ranks.rank)
+
+
 def every():
-    return means(), steps(), calls()
+    return means(), steps(), calls(), texts()
 
 
 @pytest.fixture(scope="module")
@@ -69,20 +79,25 @@ def both():
 
 
 def test_gradients_of_every_kind_are_averaged(both):
-    for (found, _, _), *_ in [(one,) for one in both]:
+    for found, *_ in both:
         for mean, parameter in zip(found[:4], kinds(), strict=False):
             assert mean.dtype == parameter.dtype and torch.equal(mean, torch.full_like(parameter, 1.5))
         assert found[4].tolist() == [2.5] * 3 and found[5] is None
 
 
 def test_steps_go_down_the_mean_and_are_clipped_after_it(both):
-    for _, (table, weight, norm), _ in both:
+    for _, (table, weight, norm), *_ in both:
         assert table[:, 0].tolist() == [0.5, 0.5, 1, 1, 0]
         assert norm == 4 and torch.allclose(weight, torch.tensor([0.0, -4.0]))
 
 
 def test_one_message_for_each_step(both):
-    assert [n for _, _, n in both] == [1, 1]
+    assert [n for _, _, n, _ in both] == [1, 1]
+
+
+def test_plain_data_of_all_is_known_to_all(both):
+    for *_, found in both:
+        assert found == ([{"": [0, None, 0.1, math.inf]}, {"ééé": [1, None, 0.1, math.inf]}], [0, 1])
 
 
 def test_alone_nothing_is_averaged():
@@ -112,6 +127,9 @@ def test_which_rank_this_program_is(monkeypatch):
     assert ranks.share(12, "n") == 4 and ranks.seed(7) != 7
     with pytest.raises(ConfigError, match=r"batch_size: a multiple of 3 expected.*4 found.*batch_size=6"):
         ranks.share(4, "batch_size")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(ConfigError, match="not where the others are.*MASTER_ADDR"):
+        ranks.__enter__()
     monkeypatch.setenv("RANK", "one")
     with pytest.raises(ConfigError, match="whole numbers expected"):
         ranks_of_this_program()

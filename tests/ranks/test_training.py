@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.ranks.processes import on_ranks, values
+from tests.ranks.processes import as_rank, on_ranks, values
 from workspace_rl.algos import SAC
 from workspace_rl.errors import ConfigError, RankError
 from workspace_rl.ranks import Alone
@@ -145,6 +145,13 @@ class Fleet(Watched):
         super().__init__(config | {"collectors": {"n": 2}})
 
 
+class Coarse(Watched):
+    """Products of 16 bits; gradients have 32."""
+
+    def __init__(self, config):
+        super().__init__(config | {"precision": "bf16"})
+
+
 def scenarios(folder):
     """Return the outcome of each training, one after the other in the same processes."""
     whole = train(folder / "whole")
@@ -160,6 +167,7 @@ def scenarios(folder):
         "taken": train(folder / "whole"),
         "shorter": train(folder / "two", total_steps=200),
         "fleet": train(folder / "fleet", algorithm=Fleet, total_steps=96),
+        "coarse": train(folder / "coarse", algorithm=Coarse, total_steps=96),
     }
 
 
@@ -287,6 +295,12 @@ def test_collectors_of_each_rank_collect_other_episodes(outcomes):
     assert not torch.isclose(first["newest"], second["newest"]).any()
 
 
+def test_runs_in_bfloat16_stay_equal(outcomes):
+    first, second = (one["coarse"] for one in outcomes)
+    assert first["updates"] > 0 and same(first["weights"], second["weights"])
+    assert all(one.dtype == torch.float32 for one in first["weights"].values())
+
+
 def test_a_run_goes_on_on_fewer_and_on_more_ranks(outcomes, folder):
     with pytest.warns(UserWarning, match=r"another number of ranks \(2 before, 1 now\)"):
         alone = Watched.restore(folder / "two", ["algorithm.total_steps=400"])
@@ -305,9 +319,17 @@ def test_a_rank_that_is_killed_ends_all(folder):
     assert "has ended without a word" in str(first["error"]) and "resume" in str(first["error"])
 
 
+def test_a_single_rank_ends_with_the_bits_of_a_program_without_ranks(folder, monkeypatch):
+    alone = train(folder / "alone")
+    as_rank(monkeypatch)
+    one = train(folder / "one")
+    assert same(one["weights"], alone["weights"]) and one["draws"] == alone["draws"]
+    first, second = (folder / name / "metrics.csv" for name in ("alone", "one"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_free_mode_and_a_batch_that_cannot_be_shared_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("RANK", "0")
-    monkeypatch.setenv("WORLD_SIZE", "3")
+    as_rank(monkeypatch, size=3)
     with pytest.raises(ConfigError, match=r"algorithm.batch_size: a multiple of 3"):
         SAC(config_of(tmp_path / "run")).make_experience()
     with pytest.raises(ConfigError, match=r"collectors.mode: lockstep expected on 3 ranks"):

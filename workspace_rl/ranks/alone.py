@@ -83,7 +83,7 @@ class Alone:
         return one
 
     def gather(self, value: Any) -> list[Any]:
-        """Return the values of all ranks, plain data, in order."""
+        """Return the values of all ranks, in order: plain data, as JSON can hold it."""
         return [value]
 
     def check_equal(self, weights: Callable[[], Mapping[str, Tensor]], when: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from types import TracebackType
@@ -74,11 +75,11 @@ class Together(Alone):
         """Leave the other ranks: after an error at once, with a word, else when all have got here."""
         if self._farewells is None:
             return
-        with contextlib.suppress(RuntimeError):  # the others have left
+        with contextlib.suppress(RuntimeError, Stopped):  # the others have left
             if error is not None:
                 self._farewells.leave(error)
             else:
-                dist.barrier()
+                self._sums(0)
         self._farewells = None
         dist.destroy_process_group()
 
@@ -132,17 +133,23 @@ class Together(Alone):
         return self._sums(bool(one)) == [self.size]
 
     def _sums(self, *numbers: int) -> list[int]:
-        sums = torch.tensor(numbers, dtype=torch.int64)
+        return [int(one) for one in self._sum(torch.tensor(numbers, dtype=torch.int64)).tolist()]
+
+    def _sum(self, numbers: Tensor) -> Tensor:
         with self._told():
-            dist.all_reduce(sums)
-        return [int(one) for one in sums.tolist()]
+            dist.all_reduce(numbers)
+        return numbers
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, plain data, in order."""
-        values: list[Any] = [None] * self.size
-        with self._told():
-            dist.all_gather_object(values, value)
-        return values
+        # As text, one behind the other: what torch offers for this unpickles what comes.
+        text = json.dumps(value).encode()
+        lengths = self._sums(*(len(text) if rank == self.rank else 0 for rank in range(self.size)))
+        begin = [0, *itertools.accumulate(lengths)]
+        every = torch.zeros(begin[-1], dtype=torch.uint8)
+        every[begin[self.rank] : begin[self.rank + 1]] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        content = self._sum(every).numpy().tobytes()
+        return [json.loads(content[start:stop]) for start, stop in itertools.pairwise(begin)]
 
     def check_equal(self, weights: Callable[[], Mapping[str, Tensor]], when: str) -> None:
         """Compare the weights of all ranks bit by bit."""
@@ -168,5 +175,11 @@ class Together(Alone):
 @functools.cache
 def _store(rank: int, size: int) -> dist.Store:
     """Return where ranks leave notes for each other, which torchrun keeps."""
-    store: dist.Store = next(dist.rendezvous("env://", rank, size))[0]
+    try:
+        store: dist.Store = next(dist.rendezvous("env://", rank, size))[0]
+    except ValueError as error:  # an environment variable is missing
+        raise ConfigError(
+            f"RANK and WORLD_SIZE say that this is rank {rank} of {size}, but not where the others are: {error}. Start "
+            "several ranks by torchrun, and a single one without these variables."
+        ) from error
     return store
