@@ -17,7 +17,8 @@ from hypothesis import settings
 from tests.robustness.killed_runs import SMALL, differences, finish, kill_somewhere, start
 
 LENGTH = (
-    "algorithm.total_steps=2400",
+    "algorithm.total_steps=3000",
+    "algorithm.checkpoint_interval=300",
     "algorithm.learning_starts=100",
     "algorithm.updates_per_collect=2",
     "logger.log_interval=50",
@@ -69,8 +70,8 @@ def processes_of(learner):
 def kill_collectors(learner, run, rng):
     """Kill one of a learner's collectors, twice, at random moments; return how often that was."""
     killed = 0
-    for moment in sorted(rng.sample(range(1, 200), 2)):
-        while learner.poll() is None and n_rows(run) < moment:  # some 250 are measured in a run
+    for moment in sorted(rng.sample(range(1, 400), 2)):
+        while learner.poll() is None and n_rows(run) < moment:  # some 650 are measured in a run
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
         found = processes_of(learner.pid)
