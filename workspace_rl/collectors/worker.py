@@ -6,7 +6,6 @@ import time
 import zlib
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 
 from workspace_rl.basics.seeding import COLLECTING, RENEWAL, TRAINING_EPISODES, RandomState, episode_seeds
@@ -146,5 +145,5 @@ def _checksum(frames: Workspace, prefix: str) -> int:
     """Return the checksum of what environments have written."""
     checksum = 0
     for name in sorted(name for name in frames if name.startswith(prefix)):
-        checksum = zlib.crc32(np.ascontiguousarray(frames.get_full(name).numpy(force=True)).view(np.uint8), checksum)
+        checksum = zlib.crc32(frames.get_full(name).numpy(force=True).tobytes(), checksum)
     return checksum
