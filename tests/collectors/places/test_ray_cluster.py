@@ -153,8 +153,10 @@ def test_without_the_extra_everything_else_works(tmp_path):
         from workspace_rl.collectors.places.ray_cluster import RayCluster
         from workspace_rl.errors import MissingDependencyError
 
-        SAC("sac/pendulum", ["algorithm.total_steps=80", "collectors.n=2", "compile=false", "record_best=false",
-                             "algorithm.nb_evals=1", "algorithm.final_episodes=0"]).train(progress=False)
+        SAC("sac/pendulum", [
+            "algorithm.total_steps=80", "algorithm.learning_starts=40", "collectors.n=2", "compile=false",
+            "record_best=false", "algorithm.nb_evals=1", "algorithm.final_episodes=0",
+        ]).train(progress=False)
         for address in (None, "auto"):
             try:
                 RayCluster(address).open(1)
