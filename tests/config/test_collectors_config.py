@@ -76,8 +76,8 @@ def test_it_is_written_and_read_and_taken_back():
         (["collectors.address=auto"], "collectors.address: null expected with collectors.where=process, 'auto'"),
         (["collectors.where=ray", "collectors.address=host"], "address: HOST:PORT, .* expected, 'host' found"),
         (
-            ["collectors.n=2", "gym_env.single_instance=true", "algorithm.n_envs=1"],
-            "collectors.n: 1 expected with gym_env.single_instance.*Use collectors.where=local",
+            ["collectors.n=1", "gym_env.single_instance=true", "algorithm.n_envs=1"],
+            "collectors.where: local or ray expected with gym_env.single_instance.*where=local.*leave the section",
         ),
         (
             [FREE, "algorithm.learning_starts=30_000", "algorithm.total_steps=99_999"],

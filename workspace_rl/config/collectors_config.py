@@ -83,10 +83,11 @@ class CollectorsConfig:
 
     def check_run(self, parameters: TrainingConfig, environment: EnvironmentConfig) -> None:
         """Raise a `ConfigError` if collectors such as these cannot serve a run of these parameters."""
-        if environment.single_instance and self.where == "process" and self.n > 1:
+        if environment.single_instance and self.where == "process":
             raise ConfigError(
-                f"collectors.n: 1 expected with gym_env.single_instance and collectors.where=process, {self.n} found: "
-                "the simulator can be open only once in a process. Use collectors.where=local, a process for each."
+                "collectors.where: local or ray expected with gym_env.single_instance, process found: the simulator can "
+                "be open only once in a process, and the learner's opens it, too, to know its spaces and to score. Use "
+                "collectors.where=local, a process for each collector, or leave the section collectors out."
             )
         if self.mode == "lockstep":
             return

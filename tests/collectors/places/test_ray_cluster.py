@@ -76,10 +76,11 @@ def test_folders_of_programs_that_were_killed_are_removed(own):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     left, kept = Path(f"/tmp/wrl-{ended.pid}-left"), Path(f"/tmp/wrl-{os.getppid()}-kept")
-    left.mkdir(), kept.mkdir()
+    others = Path(f"/tmp/wrl-others-{os.getpid()}")  # named so by chance
+    left.mkdir(), kept.mkdir(), others.mkdir()
     folder = own._own_folder()
-    assert not left.exists() and kept.exists() and folder.exists()
-    kept.rmdir()
+    assert not left.exists() and kept.exists() and others.exists() and folder.exists()
+    kept.rmdir(), others.rmdir()
     own.close()
     assert not folder.exists()
 

@@ -176,7 +176,8 @@ class RayCluster:
         # Short: paths of sockets end at 107 bytes, and Ray adds 60 or 70.
         root = "/tmp" if os.path.isdir("/tmp") else None
         for old in Path(root or tempfile.gettempdir()).glob("wrl-*-*"):
-            if not _is_running(int(old.name.split("-")[1])):  # killed before it could remove its folder
+            pid = old.name.split("-")[1]
+            if pid.isdecimal() and not _is_running(int(pid)):  # killed before it could remove its folder
                 shutil.rmtree(old, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=f"wrl-{os.getpid()}-", dir=root))
         self._on_close.callback(weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True))
@@ -232,7 +233,7 @@ def _own_sigterm() -> Iterator[None]:
 def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass  # somebody else's

@@ -91,7 +91,7 @@ class _Draft:
             return ("in the learner's process",)
         lines = [f"at most {parameters.buffer_size:,} transitions{' in all' if self._n_ranks > 1 else ''}"]
         if section is not None and section.mode == "free":
-            lines.append(f"limiter: {section.samples_per_insert or _ratio(parameters):g} samples per insert")
+            lines.append(f"limiter: {section.ratio(parameters):g} samples per insert")
             if section.max_weights_age is not None:
                 lines.append(f"weights at most {section.max_weights_age:,} updates old")
         return tuple(lines)
@@ -101,8 +101,8 @@ class _Draft:
         if not isinstance(parameters, OffPolicyConfig):
             return "updates for each round"
         n = parameters.updates_per_collect
-        if section is not None and section.samples_per_insert is not None:
-            n = section.samples_per_insert * parameters.n_envs * parameters.n_steps / parameters.batch_size
+        if section is not None:
+            n = section.ratio(parameters) * parameters.n_envs * parameters.n_steps / parameters.batch_size
         return f"{n:g} update{'' if n == 1 else 's'} for each fragment"
 
     def _fragments_often(self) -> str:
@@ -116,10 +116,6 @@ class _Draft:
             return "as fragments arrive, at most 2 waiting each"
         ahead = section is not None and section.lag > 0
         return "in every round" + (", one ahead of the learner" if ahead else ", after the updates")
-
-
-def _ratio(parameters: OffPolicyConfig) -> float:
-    return parameters.updates_per_collect * parameters.batch_size / (parameters.n_envs * parameters.n_steps)
 
 
 def _weight_bytes(policy: nn.Module) -> int:
