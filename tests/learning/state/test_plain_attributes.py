@@ -74,3 +74,24 @@ def test_of_modules_that_keep_nothing_there_is_nothing_to_tell():
     module(torch.zeros(1, 2)).sum().backward()
     module.train(False)
     assert attributes.capture() == b""
+
+
+class Listing(nn.Module):
+    """Keeps what it acts by, and how often it did, in plain collections."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.register_buffer("scale", torch.ones(2))
+        self.layers, self.by_name = [self.layer, 0], {"weight": self.layer.weight, "scale": self.scale}
+
+
+def test_modules_and_weights_in_collections_stay_those_that_act():
+    one, other = Listing(), Listing()
+    attributes, others = PlainAttributes([one]), PlainAttributes([other])
+    one.layers[1] = 3
+    captured = attributes.capture()
+    for module, restore in ((one, attributes.restore), (other, lambda: others.restore(captured))):
+        restore()
+        assert module.layers[0] is module.layer and module.layers[1] == (0 if module is one else 3)
+        assert module.by_name["weight"] is module.layer.weight and module.by_name["scale"] is module.scale
