@@ -85,9 +85,9 @@ class CollectorsConfig:
         """Raise a `ConfigError` if collectors such as these cannot serve a run of these parameters."""
         if environment.single_instance and self.where == "process":
             raise ConfigError(
-                "collectors.where: local or ray expected with gym_env.single_instance, process found: the simulator can "
-                "be open only once in a process, and the learner's opens it, too, to know its spaces and to score. Use "
-                "collectors.where=local, a process for each collector, or leave the section collectors out."
+                "collectors.where: local or ray expected with gym_env.single_instance, process found: the simulator "
+                "can be open only once in a process, and the learner's opens it, too, to know its spaces and to score. "
+                "Use collectors.where=local, a process for each collector, or leave the section collectors out."
             )
         if self.mode == "lockstep":
             return

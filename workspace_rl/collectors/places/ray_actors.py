@@ -19,11 +19,11 @@ from workspace_rl.collectors.order import Delivery, Failure, Order
 from workspace_rl.collectors.places.hosted import HostedCollector
 from workspace_rl.collectors.places.ray_cluster import RayCluster
 from workspace_rl.collectors.recipe import CollectorRecipe
-from workspace_rl.errors import CollectorError, WorkerError
+from workspace_rl.errors import CollectorError
 from workspace_rl.learning.state.packed_weights import PackedWeights
 from workspace_rl.machine.interrupts import stop_if_requested
 from workspace_rl.machine.worker_loop import apply_settings
-from workspace_rl.machine.worker_process import torch_settings
+from workspace_rl.machine.worker_process import sendable, torch_settings
 
 #: Seconds in which a node has to find room for a collector, and to start a process for it.
 _BEGIN, _BEGIN_EACH = 60.0, 5.0
@@ -113,7 +113,7 @@ class RayActors:
             MissingDependencyError: Ray is not installed.
             Stopped: ctrl-C or SIGTERM has asked for the end.
         """
-        sent = [_sendable_recipe(recipe) for recipe in recipes]
+        sent = [sendable((torch_settings(), one), f"the recipe of collector {one.number}") for one in recipes]
         self._cluster.open(len(recipes) * self._cpus_each)
         try:
             self._cluster.require_room(len(recipes), self._cpus_each)
@@ -258,16 +258,6 @@ class RayActors:
                 )
                 failures.append(self._lose(collector, why))
         return failures
-
-
-def _sendable_recipe(recipe: CollectorRecipe) -> bytes:
-    try:
-        return bytes(cloudpickle.dumps((torch_settings(), recipe)))
-    except Exception as error:  # whatever objects of the user's own raise
-        raise WorkerError(
-            f"the recipe of collector {recipe.number} cannot be sent to another process: {type(error).__name__}: "
-            f"{error}. Open files, connections and the like are made where they are used, in a constructor."
-        ) from error
 
 
 def _sendable(failure: Failure) -> Failure:

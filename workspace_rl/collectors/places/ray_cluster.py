@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from workspace_rl.errors import CollectorError, MissingDependencyError
+from workspace_rl.machine.processes import n_processors
 from workspace_rl.messages.installation import how_to_install
 
 #: Seconds that the machine of an address gets to answer.
@@ -119,11 +120,10 @@ class RayCluster:
         if was_imported:
             _read_authentication()
         self.folder = self._own_folder()
-        n_here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with _loopback_only():
             self._connect(
                 address="local",
-                num_cpus=max(n_here, math.ceil(n_cpus)),
+                num_cpus=max(n_processors(), math.ceil(n_cpus)),
                 include_dashboard=False,
                 object_store_memory=_store_size(),
                 # Ray opens its folder to everybody: it stands in one that is not.
