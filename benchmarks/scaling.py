@@ -393,7 +393,7 @@ def page(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", help=", ".join(GROUPS))
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--place", choices=list(PLACES), help="of collectors; both, unless named")
     parser.add_argument("--try", action="store_true", dest="dry", help="print the figures, and write nothing")
     arguments = parser.parse_args()
