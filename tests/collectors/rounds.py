@@ -89,13 +89,18 @@ gym.register("Restless-v0", entry_point=RestlessEnv)
 
 
 class Remembering(Agent):
-    """Writes what it makes of an observation and of what it wrote at the step before."""
+    """Writes what it makes of an observation and of what it wrote at the step before; counts in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("n_frames", torch.zeros(()))
 
     def forward(self, t, **kwargs):
+        self.n_frames += 1
         observation = self.get(("env/env_obs", t)).flatten(1).float()
         begins = self.get(("env/timestep", t)) == 0
         before = torch.zeros(len(begins)) if t == 0 else self.get(("memory", t - 1)).masked_fill(begins, 0)
-        self.set(("memory", t), 0.9 * before + observation.mean(1))
+        self.set(("memory", t), 0.9 * before + observation.mean(1) + 0.01 * self.n_frames)
 
 
 class Acting(Agent):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import torch
 
+from workspace_rl.agent import Agent
 from workspace_rl.basics.seeding import COLLECTING, RENEWAL, TRAINING_EPISODES, RandomState, episode_seeds
 from workspace_rl.collectors.order import Arrays, Delivery, EnvironmentsDifferError, History, Order
 from workspace_rl.collectors.recipe import CollectorRecipe
@@ -32,6 +33,8 @@ class CollectorWorker:
         self._recipe = recipe
         #: With what acting changes in policies besides their buffers.
         self._built: tuple[Collector, PlainAttributes] | None = None
+        #: The random policy, with its buffers as they were at first.
+        self._random: tuple[Agent, PackedWeights] | None = None
         #: Which environments are open.
         self._environments: tuple[int, ...] | None = None
         self._weights: tuple[int, PackedWeights] | None = None  # after the number of the update that made them
@@ -51,6 +54,9 @@ class CollectorWorker:
             attributes.restore(order.history.kept)
         with self._random_state(order, order.index):
             weights.load_into(collector.policy)
+            if order.random and self._random is not None:  # what acting has changed in it is not sent either
+                random_policy, at_first = self._random
+                at_first.load_into(random_policy)
             began, used = time.perf_counter(), time.process_time()
             fragment = collector.collect(order.n_steps, step=order.step, random=order.random)
             fragment.effort = Effort(time.perf_counter() - began, time.process_time() - used)
@@ -103,6 +109,7 @@ class CollectorWorker:
         env = make_env_agent(recipe.env_config, recipe.n_envs, auto_reset=True, seed=seed, device="cpu")
         # Collectors in one process share nothing, so that they do the same as in several.
         random_policy = None if recipe.random_policy is None else recipe.random_policy.clone()
+        self._random = None if random_policy is None else (random_policy, PackedWeights.of(random_policy))
         collector = Collector(env, recipe.policy, random_policy, keep_modes=recipe.keep_modes, seed=recipe.seed)
         return collector, PlainAttributes(one for one in (collector.policy, random_policy) if one is not None)
 
