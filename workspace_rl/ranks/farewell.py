@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from torch.distributed import Store
+from torch.distributed.distributed_c10d import Store
 
 from workspace_rl.errors import RankError
 from workspace_rl.machine.interrupts import Stopped

@@ -14,6 +14,8 @@ from typing import Any, Self
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from workspace_rl.basics.seeding import RANK, episode_seeds
 from workspace_rl.errors import ConfigError, RankError
@@ -63,7 +65,7 @@ class Together(Alone):
             cuda = torch.cuda.is_available() and dist.is_nccl_available()
             if cuda:
                 torch.cuda.set_device(self._local_rank % torch.cuda.device_count())
-            store = dist.PrefixStore(f"workspace_rl/{next(_TRAININGS)}", _store(self.rank, self.size))
+            store = PrefixStore(f"workspace_rl/{next(_TRAININGS)}", _store(self.rank, self.size))
             backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
             dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=_PATIENCE)
             self._farewells = Farewells(store, self.rank, self.size)
@@ -173,10 +175,10 @@ class Together(Alone):
 
 
 @functools.cache
-def _store(rank: int, size: int) -> dist.Store:
+def _store(rank: int, size: int) -> Store:
     """Return where ranks leave notes for each other, which torchrun keeps."""
     try:
-        store: dist.Store = next(dist.rendezvous("env://", rank, size))[0]
+        store: Store = next(rendezvous("env://", rank, size))[0]
     except ValueError as error:  # an environment variable is missing
         raise ConfigError(
             f"RANK and WORLD_SIZE say that this is rank {rank} of {size}, but not where the others are: {error}. Start "

@@ -20,7 +20,7 @@ def digests(weights: Mapping[str, Tensor]) -> dict[str, str]:
 def differences(ranks: Sequence[Mapping[str, str]]) -> str:
     """Return a text on the first rank whose digests are not those of rank 0, an empty one if there is none."""
     for rank, found in enumerate(ranks):
-        names = [name for name in ranks[0] | found if found.get(name) != ranks[0].get(name)]
+        names = [name for name in {**ranks[0], **found} if found.get(name) != ranks[0].get(name)]
         if names:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             return f"rank {rank} does not hold the weights of rank 0: {', '.join(names[:_NAMED])}{more} differ"
@@ -28,5 +28,5 @@ def differences(ranks: Sequence[Mapping[str, str]]) -> str:
 
 
 def _digest(weight: Tensor) -> str:
-    content = weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    content = weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
     return f"{list(weight.shape)} {hashlib.blake2b(content, digest_size=8).hexdigest()}"

@@ -129,12 +129,14 @@ class RayActors:
 
     def submit(self, order: Order) -> None:
         """Order a fragment."""
-        if self._weights is None or self._weights[0] is not order.weights:
-            self._weights = order.weights, self._ray.put(order.weights)
+        weights = order.weights
+        if weights is not None and (self._weights is None or self._weights[0] is not weights):
+            self._weights = weights, self._ray.put(weights)
+        sent = None if self._weights is None else self._weights[1]
         handle = self._handles[order.collector]
         if not handle.ordered:
             handle.since = time.monotonic()
-        result = handle.actor.collect.remote(dataclasses.replace(order, weights=None), self._weights[1])
+        result = handle.actor.collect.remote(dataclasses.replace(order, weights=None), sent)
         handle.ordered.append((result, 1 if order.history is None else 1 + len(order.history.actions)))
 
     def wait(self, timeout: float) -> list[Delivery | Failure]:
