@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import warnings
 
 import pytest
@@ -17,10 +18,11 @@ def collected_garbage():
 
 @pytest.fixture(scope="session")
 def ray_nodes():
-    before = dict(os.environ)
+    before, sigterm = dict(os.environ), signal.getsignal(signal.SIGTERM)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         nodes = RayNodes(3)
+    signal.signal(signal.SIGTERM, sigterm)  # Ray's nodes would take half a minute to end
     yield nodes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

@@ -36,7 +36,7 @@ class RayNodes:
         self._cluster = Cluster(initialize_head=True, head_node_args={**options, "_system_config": HEALTH})
         for _ in range(n - 1):
             self.add()
-        self._cluster.wait_for_nodes()
+        self._cluster.wait_for_nodes(timeout=180)  # a busy machine takes its time
         self.address = self._cluster.address
 
     def add(self):

@@ -115,7 +115,7 @@ def learner(tmp_path):
         [sys.executable, "program.py", "1000000"], cwd=tmp_path, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    metrics, deadline = tmp_path / "run" / "metrics.csv", time.monotonic() + 180
+    metrics, deadline = tmp_path / "run" / "metrics.csv", time.monotonic() + 600
     while not metrics.exists() or metrics.read_text().count("\n") < 3:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.1)
