@@ -204,7 +204,7 @@ def test_a_cluster_with_another_token_is_told(ray_nodes, monkeypatch):  # noqa: 
     ray_cluster._read_authentication()
     try:
         with pytest.raises(CollectorError, match=rf"{ray_nodes.address} cannot be joined \(its token"):
-            RayCluster(ray_nodes.address).open(1)
+            RayCluster(ray_nodes.address).start_or_join(1)
     finally:
         monkeypatch.undo()
         ray_cluster._read_authentication()

@@ -1,6 +1,7 @@
 """Nothing in the library unpickles, evaluates or constructs what stands in a file; one place writes a pickle."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ FILES = sorted(path for folder in ("workspace_rl", "agents", "algos") for path i
 PICKLING_MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle"}
 BUILTINS = {"eval", "exec"}
 #: The one place that writes a pickle, which endangers nobody: BBRL's programs read the file by `torch.load` themselves.
+#: What processes that were started by a program tell each other is no file.
+TALKING = {
+    "workspace_rl/machine/worker_process.py",
+    "workspace_rl/machine/worker_loop.py",
+    "workspace_rl/collectors/places/ray_actors.py",
+    "workspace_rl/learning/state/plain_attributes.py",
+}
 WRITES_A_PICKLE = "workspace_rl/compat/bbrl/agents/agent.py", "Agent.save_model"
 CONSTRUCTING_LOADERS = {
     "load", "load_all", "full_load", "full_load_all", "unsafe_load", "unsafe_load_all",
@@ -79,6 +87,9 @@ def findings(source):
 def test_no_module_can_run_code_from_a_file(path):
     source = path.read_text()
     expected = []
+    if str(path.relative_to(ROOT)) in TALKING:
+        expected = [(line, found) for line, found in findings(source) if re.fullmatch(r"import (cloud)?pickle", found)]
+        assert expected
     if str(path.relative_to(ROOT)) == WRITES_A_PICKLE[0]:
         found, method = ast.parse(source), WRITES_A_PICKLE[1]
         for name in method.split("."):

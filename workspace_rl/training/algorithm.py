@@ -180,6 +180,7 @@ class Algorithm(BuiltAlgorithm[Config]):
         if rank_of(self._checkpoint)[1] != self.ranks.rank:  # two ranks would draw the same
             seed = self.ranks.seed(self.parameters.seed)
             self.random_state = RandomState(seed, TRAINING, self._checkpoint.step)
+        if self.ranks.first:
             run.save_config()
 
     def visualize_best(self) -> Any:

@@ -46,9 +46,10 @@ def test_one_of_our_own_is_for_this_program_alone(own, monkeypatch):
     # Neither the cluster that the environment names, nor its token, is used.
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "1" * 32)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     before = own_folders()
     sigterm = signal.getsignal(signal.SIGTERM)
-    own.open(n_cpus=17)
+    own.start_or_join(n_cpus=17)
     assert own.ray.cluster_resources()["CPU"] >= 17 and signal.getsignal(signal.SIGTERM) == sigterm
     (folder,) = own_folders() - before
     assert folder.stat().st_mode & 0o077 == 0  # sockets, and the object store behind one, are not for others
@@ -91,12 +92,12 @@ def test_a_ray_that_the_program_has_initialised(ray_nodes):
     ray.init(address=ray_nodes.address, log_to_driver=False)
     try:
         with pytest.raises(CollectorError, match="has called ray.init already. Use collectors.address=auto"):
-            RayCluster(None).open(1)
+            RayCluster(None).start_or_join(1)
         with pytest.raises(CollectorError, match=f"{ray_nodes.address}, the cluster .* expected, 10.0.0.1:6379 found"):
-            RayCluster("10.0.0.1:6379").open(1)
+            RayCluster("10.0.0.1:6379").start_or_join(1)
         for address in ("auto", ray_nodes.address):
             joined = RayCluster(address)
-            joined.open(1)
+            joined.start_or_join(1)
             joined.close()
             assert ray.is_initialized()  # it is the program's
     finally:
@@ -105,7 +106,7 @@ def test_a_ray_that_the_program_has_initialised(ray_nodes):
 
 def test_room_is_looked_for_on_each_node(ray_nodes):
     joined = RayCluster(ray_nodes.address)
-    joined.open(1)
+    joined.start_or_join(1)
     try:
         joined.require_room(6, 1)
         joined.require_room(60, 0.1)
@@ -122,10 +123,10 @@ def test_clusters_that_are_not_there_are_told():
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(CollectorError, match=f"a Ray cluster expected at {address}, nobody answers"):
-            RayCluster(address).open(1)
+            RayCluster(address).start_or_join(1)
     for address in ("no.such.host.invalid:6379", "127.0.0.1:99999"):
         with pytest.raises(CollectorError, match="nobody answers"):
-            RayCluster(address).open(1)
+            RayCluster(address).start_or_join(1)
 
 
 @pytest.mark.parametrize("says", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"])
@@ -143,7 +144,7 @@ def test_what_answers_but_is_no_ray_is_told(says, monkeypatch):
         if says is not None:
             threading.Thread(target=answer).start()
         with pytest.raises(CollectorError, match="nobody answers: timed out" if says is None else "answers is no Ray"):
-            RayCluster(address).open(1)
+            RayCluster(address).start_or_join(1)
 
 
 def test_without_the_extra_everything_else_works(tmp_path):
@@ -160,7 +161,7 @@ def test_without_the_extra_everything_else_works(tmp_path):
         ]).train(progress=False)
         for address in (None, "auto"):
             try:
-                RayCluster(address).open(1)
+                RayCluster(address).start_or_join(1)
             except MissingDependencyError as error:
                 print(error)
     """
@@ -175,4 +176,4 @@ def test_auto_is_what_the_environment_says(monkeypatch):
     monkeypatch.setattr(ray_cluster, "_ANSWER", 0.5)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(CollectorError, match="a Ray cluster expected at 127.0.0.1:1, nobody answers"):
-        RayCluster("auto").open(1)
+        RayCluster("auto").start_or_join(1)

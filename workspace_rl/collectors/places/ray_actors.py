@@ -114,7 +114,7 @@ class RayActors:
             Stopped: ctrl-C or SIGTERM has asked for the end.
         """
         sent = [sendable((torch_settings(), one), f"the recipe of collector {one.number}") for one in recipes]
-        self._cluster.open(len(recipes) * self._cpus_each)
+        self._cluster.start_or_join(len(recipes) * self._cpus_each)
         try:
             self._cluster.require_room(len(recipes), self._cpus_each)
             timeouts = [one.env_config.timeout for one in recipes]

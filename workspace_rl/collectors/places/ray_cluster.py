@@ -54,7 +54,7 @@ class RayCluster:
         self.ray: Any = None
         self._on_close = contextlib.ExitStack()
 
-    def open(self, n_cpus: float) -> None:
+    def start_or_join(self, n_cpus: float) -> None:
         """Connect; a cluster of our own gets room for `n_cpus` processors, as many as this machine has at least.
 
         Raises:
@@ -101,7 +101,10 @@ class RayCluster:
         """Return the end of what a process of our own Ray has written to its standard error."""
         if self.folder is None:
             return ""
-        texts = [one.read_text(errors="replace") for one in self.folder.glob(f"r/session_*/logs/worker-*-{pid}.err")]
+        texts = [
+            one.read_text(encoding="utf-8", errors="replace")
+            for one in self.folder.glob(f"r/session_*/logs/worker-*-{pid}.err")
+        ]
         lines = "".join(texts).splitlines()[-_LAST_LINES:]
         return "\n".join([f"The last that process {pid} has written:", *lines]) if lines else ""
 
