@@ -143,7 +143,7 @@ class RandomState:
             python_seed, numpy_seed, torch_seed = self._seeds
             random.seed(python_seed)
             np.random.seed(numpy_seed % 2**32)
-            torch.manual_seed(torch_seed)
+            _seed_torch(torch_seed)
             self._seeds = None
         else:
             _restore(self._state)
@@ -157,6 +157,13 @@ class RandomState:
         if self._depth == 0:
             self._state = _capture()
             _restore(self._outer)
+
+
+def _seed_torch(seed: int) -> None:
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # the same, without the whole stack as text, which is kept for devices that may come; a collector seeds often
+        torch.default_generator.manual_seed(seed)
 
 
 def _capture() -> tuple[Any, ...]:
