@@ -13,7 +13,7 @@ import pytest
 
 from tests.collectors.ray_nodes import needs_ray, running
 from workspace_rl.collectors.places import ray_cluster
-from workspace_rl.collectors.places.ray_cluster import RayCluster
+from workspace_rl.collectors.places.ray_cluster import RayCluster, _read_authentication
 from workspace_rl.errors import CollectorError
 
 pytestmark = needs_ray
@@ -46,7 +46,7 @@ def test_one_of_our_own_is_for_this_program_alone(own, monkeypatch):
     # Neither the cluster that the environment names, nor its token, is used.
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "1" * 32)
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    mode = os.environ.get("RAY_AUTH_MODE")  # a cluster of other tests may have set it
     before = own_folders()
     sigterm = signal.getsignal(signal.SIGTERM)
     own.start_or_join(n_cpus=17)
@@ -69,8 +69,10 @@ def test_one_of_our_own_is_for_this_program_alone(own, monkeypatch):
     assert [one.returncode == 0 for one in tries] == [False, False, True], said
     assert "let in" in said[2]
     own.close()
-    assert os.environ["RAY_AUTH_TOKEN"] == "1" * 32 and "RAY_AUTH_MODE" not in os.environ
+    assert os.environ["RAY_AUTH_TOKEN"] == "1" * 32 and os.environ.get("RAY_AUTH_MODE") == mode
     assert own_folders() == before and not running(folder.name)
+    monkeypatch.undo()
+    _read_authentication()
 
 
 def test_folders_of_programs_that_were_killed_are_removed(own):
@@ -152,7 +154,7 @@ def test_without_the_extra_everything_else_works(tmp_path):
         import sys
         sys.modules["ray"] = None  # importing it fails
         from workspace_rl.algos import SAC
-        from workspace_rl.collectors.places.ray_cluster import RayCluster
+        from workspace_rl.collectors.places.ray_cluster import _read_authentication, RayCluster
         from workspace_rl.errors import MissingDependencyError
 
         SAC("sac/pendulum", [
