@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.runs.test_checkpoint import train_until
 from workspace_rl import Agent
 from workspace_rl.algos import DQN, SAC
 from workspace_rl.collectors.fleet import make_fleet
-from workspace_rl.machine.interrupts import Stopped
 
 
 def a_run(path, algorithm=SAC, *, total=480, **collectors):
@@ -39,26 +39,12 @@ def outcome(path):
     return (path / "metrics.csv").read_text(), {name: value.tolist() for name, value in weights.items()}
 
 
-def stopped(path, at_update, algorithm=SAC, **options):
-    """Train until an update is stopped in the middle."""
-    run = a_run(path, algorithm, **options)
-    learn = run.learn
-
-    def stopping(batch):
-        if run.n_updates == at_update:
-            raise Stopped
-        return learn(batch)
-
-    run.learn = stopping
-    run.train(progress=False)
-
-
 @pytest.mark.parametrize("algorithm", [SAC, DQN])
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize("n", [1, 3])
 def test_equal_runs_are_equal_and_so_are_resumed_ones(n, lag, algorithm, tmp_path):
     expected = trained(tmp_path / "one", algorithm, n=n, lag=lag)
-    stopped(tmp_path / "two", 60, algorithm, n=n, lag=lag)
+    train_until(a_run(tmp_path / "two", algorithm, n=n, lag=lag), 60)
     assert outcome(tmp_path / "two") != expected
     algorithm.restore(tmp_path / "two").train(progress=False)
     assert outcome(tmp_path / "two") == expected
