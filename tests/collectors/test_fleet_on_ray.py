@@ -6,7 +6,8 @@ import signal
 import pytest
 
 from tests.collectors.ray_nodes import needs_ray
-from tests.collectors.test_fleet import a_run, outcome, stopped, trained
+from tests.collectors.test_fleet import a_run, outcome, trained
+from tests.runs.test_checkpoint import train_until
 from workspace_rl.algos import SAC
 
 pytestmark = needs_ray
@@ -49,7 +50,7 @@ def test_kills_change_no_bit_at_lag_0(ray_nodes, tmp_path):
 
 def test_a_run_with_lag_1_goes_on_elsewhere(ray_nodes, tmp_path):
     expected = trained(tmp_path / "expected", n=2, lag=1)
-    stopped(tmp_path / "run", 60, n=2, lag=1, where="ray", address=ray_nodes.address)
+    train_until(a_run(tmp_path / "run", n=2, lag=1, where="ray", address=ray_nodes.address), 60)
     assert outcome(tmp_path / "run") != expected
     SAC.restore(tmp_path / "run", ["collectors.where=process", "collectors.address=null"]).train(progress=False)
     assert outcome(tmp_path / "run") == expected
@@ -57,7 +58,7 @@ def test_a_run_with_lag_1_goes_on_elsewhere(ray_nodes, tmp_path):
 
 def test_a_run_from_elsewhere_goes_on_here(ray_nodes, tmp_path):
     expected = trained(tmp_path / "expected", n=2, lag=1)
-    stopped(tmp_path / "run", 60, n=2, lag=1, where="local")
+    train_until(a_run(tmp_path / "run", n=2, lag=1, where="local"), 60)
     overrides = ["collectors.where=ray", f"collectors.address={ray_nodes.address}"]
     SAC.restore(tmp_path / "run", overrides).train(progress=False)
     assert outcome(tmp_path / "run") == expected
