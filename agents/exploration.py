@@ -16,7 +16,9 @@ from workspace_rl.errors import UnsupportedSpaceError
 
 
 class RandomAgent(Agent):
-    """Uniformly random actions: in [-1, 1] for a `Box` space, any choice for `Discrete` and `MultiDiscrete` ones.
+    """Uniformly random actions: in [-1, 1] for a `Box` space, any choice where there are choices.
+
+    Those are of `Discrete`, `MultiDiscrete` and `MultiBinary` spaces.
 
     Reads the batch size and device from `env/done` (`[B]`) at `t`; writes `action` at `t`. Draws from torch's global
     generator.
@@ -36,6 +38,8 @@ class RandomAgent(Agent):
             self.choices = torch.tensor(int(action_space.n))
         elif isinstance(action_space, gym.spaces.MultiDiscrete):
             self.choices = torch.from_numpy(action_space.nvec)
+        elif isinstance(action_space, gym.spaces.MultiBinary):
+            self.choices = torch.full(self.shape, 2)
         elif not isinstance(action_space, gym.spaces.Box):
             raise UnsupportedSpaceError(f"random actions are not available for {action_space}.")
 

@@ -25,6 +25,9 @@ def test_discrete_actions_take_every_choice():
     assert set(actions(gym.spaces.Discrete(3)).tolist()) == {0, 1, 2}
     drawn = actions(gym.spaces.MultiDiscrete([2, 4]))
     assert drawn.shape == (3000, 2) and drawn.amax(0).tolist() == [1, 3]
+    drawn = actions(gym.spaces.MultiBinary([2, 2]))
+    assert drawn.shape == (3000, 2, 2) and drawn.dtype == torch.int64
+    assert drawn.amin() == 0 and drawn.amax() == 1 and (drawn.float().mean(0) - 0.5).abs().max() < 0.05
 
 
 def test_other_spaces_are_refused():

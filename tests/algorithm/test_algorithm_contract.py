@@ -11,7 +11,7 @@ from workspace_rl.agents import DeterministicActor, RandomAgent
 from workspace_rl.algos import DQN, SAC
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.training_config import OffPolicyConfig
-from workspace_rl.errors import CompositionError
+from workspace_rl.errors import CompositionError, UnsupportedSpaceError
 from workspace_rl.inspection import check
 from workspace_rl.training import OffPolicyAlgorithm
 
@@ -114,7 +114,7 @@ def test_metrics_may_be_called_anything(tmp_path):
 
 @pytest.mark.parametrize(
     ("lacks", "message"),
-    [("config_class", "config_class = MyConfig"), ("action_kind", "action_kind = 'continuous' or 'discrete' expected")],
+    [("config_class", "config_class = MyConfig"), ("action_kind", "action_kind must be one of .*'multi-binary'")],
 )
 def test_what_a_class_does_not_say_is_told(lacks, message):
     said = {name: value for name, value in {"config_class": PlainConfig, "action_kind": "continuous"}.items()}
@@ -123,8 +123,25 @@ def test_what_a_class_does_not_say_is_told(lacks, message):
     with pytest.raises(CompositionError, match=f"Incomplete does not name .*{message}"):
         incomplete(PLAIN)
     misspelt = type("Misspelt", (Plain,), {"action_kind": "continous"})
-    with pytest.raises(CompositionError, match="'continous' found"):
+    with pytest.raises(CompositionError, match="'continous' found. Did you mean 'continuous'"):
         misspelt(PLAIN)
+    for given, found in (((), r"\(\) found"), (("discrete", "multi-binry"), "Did you mean 'multi-binary'")):
+        with pytest.raises(CompositionError, match=found):
+            type("Several", (Plain,), {"action_kind": given})(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "needed"),
+    [("multi-binary", "multi-binary"), (("discrete", "multi-discrete"), "discrete or multi-discre")],
+)
+def test_actions_of_another_kind_are_told_with_what_there_is_for_them(kinds, needed):
+    with pytest.raises(UnsupportedSpaceError, match=f"Other needs {needed}.*'Pendulum-v1' has Box.*SAC, TD3 and DDPG"):
+        type("Other", (Plain,), {"action_kind": kinds})(PLAIN)
+
+
+def test_an_algorithm_may_be_for_several_kinds_of_actions():
+    several = type("Several", (Plain,), {"action_kind": ("discrete", "continuous")})
+    assert several(PLAIN).train_env.action_kind == "continuous"
 
 
 @pytest.mark.parametrize(

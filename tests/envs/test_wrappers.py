@@ -382,7 +382,7 @@ gym.register("Several-v0", Several, max_episode_steps=9)
     [
         ("sac", f"{__name__}:Unbounded-v0", "ActionWrapper in gym_env.wrappers", f"{__name__}.Bounded"),
         ("sac", f"{__name__}:Square-v0", "subclass of gymnasium.ActionWrapper in gym_env.wrappers", f"{__name__}.Flat"),
-        ("dqn", f"{__name__}:Switches-v0", "ActionWrapper in gym_env.wrappers", f"{__name__}.Together"),
+        ("dqn", f"{__name__}:Switches-v0", "ActionWrapper, and name it in gym_env.wrappers", f"{__name__}.Together"),
         ("dqn", f"{__name__}:Several-v0", "ActionWrapper, and name it in gym_env.wrappers", f"{__name__}.Numbered"),
         ("dqn", "Pendulum-v1", "classname: DiscretizeAction, bins: 5", {"classname": "DiscretizeAction", "bins": 5}),
     ],

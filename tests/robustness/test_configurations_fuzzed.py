@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tests.robustness.fuzzing import examples
+from workspace_rl.algorithm.contract import action_kinds
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.config.run_config import RunConfig
@@ -23,7 +24,7 @@ def valid(algo):
     """A configuration that is accepted, and quickly built."""
     return {
         "algo": algo,
-        "gym_env": {"env_name": ENV_NAMES[ALGORITHMS[algo].action_kind]},
+        "gym_env": {"env_name": ENV_NAMES[action_kinds(ALGORITHMS[algo])[0]]},
         "algorithm": {"total_steps": 20_000, "n_envs": 2, "n_steps": 2, "seed": 3},
         "compile": False,
         "matmul_precision": "highest",

@@ -416,6 +416,7 @@ def act(space, action, **options):
 
 BOX, UNBOUNDED = gym.spaces.Box(-2, 2, (1,)), gym.spaces.Box(-np.inf, np.inf, (1,))
 CHOICE, CHOICES = gym.spaces.Discrete(3), gym.spaces.MultiDiscrete([2, 3])
+SWITCHES = gym.spaces.MultiBinary(2)
 
 
 @pytest.mark.parametrize(
@@ -433,6 +434,8 @@ CHOICE, CHOICES = gym.spaces.Discrete(3), gym.spaces.MultiDiscrete([2, 3])
         (CHOICE, [float("nan")], r"integers of shape \[1\].*found torch.float32"),
         (CHOICE, [True], r"integers of shape \[1\].*found torch.bool"),
         (CHOICES, [[0, 3]], r"holds \[\[0, 3\]\].*takes 0 to \[1, 2\]"),
+        (SWITCHES, [[0, 2]], r"holds \[\[0, 2\]\]; MultiBinary\(2\) takes 0 to \[1, 1\]"),
+        (SWITCHES, [[True, False]], r"integers of shape \[1, 2\] for MultiBinary\(2\), found torch.bool"),
         (CHOICES, [[0.0, 1.0]], r"integers of shape \[1, 2\].*found torch.float32"),
     ],
 )

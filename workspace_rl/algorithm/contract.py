@@ -11,7 +11,8 @@ from typing import Any
 
 from workspace_rl.agent import is_agent
 from workspace_rl.envs.gym_agent import GymAgent
-from workspace_rl.errors import CompositionError, UnsupportedSpaceError
+from workspace_rl.envs.spaces.sizes import ACTION_KINDS
+from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
 
 #: What an algorithm's `build` sets, and what for.
 POLICIES = {
@@ -48,14 +49,16 @@ PARTS: dict[str, tuple[str, dict[str, str]]] = {
 }
 #: Attributes of objects that the loop sets and uses.
 _OF_THE_LOOP = ("progress", "ranks", "run", "scoring")
+_FOR_ALL = "PPO, A2C and REINFORCE are for actions of all kinds."
 #: What there is for the actions of an environment.
 _FOR_ACTIONS = {
     "continuous": "SAC, TD3 and DDPG are for continuous ones; {classname: DiscretizeAction, bins: 5} in "
-    "gym_env.wrappers makes a few choices of them.",
-    "discrete": "DQN is for discrete ones.",
-    "multi-discrete": "DQN is for a single choice: number the combinations in a subclass of gymnasium.ActionWrapper, "
-    "and name it in gym_env.wrappers.",
+    f"gym_env.wrappers makes a few choices of them. {_FOR_ALL}",
+    "discrete": f"DQN is for discrete ones. {_FOR_ALL}",
+    "multi-discrete": f"{_FOR_ALL} DQN is for a single choice: number the combinations in a subclass of "
+    "gymnasium.ActionWrapper, and name it in gym_env.wrappers.",
 }
+_FOR_ACTIONS["multi-binary"] = _FOR_ACTIONS["multi-discrete"]
 
 
 def require_declared(algorithm: type) -> None:
@@ -75,12 +78,21 @@ def require_declared(algorithm: type) -> None:
             f"{algorithm.__name__} does not name its parameters: config_class = MyConfig, a dataclass derived from "
             "workspace_rl.config.RunConfig."
         )
-    kind = getattr(algorithm, "action_kind", None)
-    if kind not in ("continuous", "discrete"):
+    given = getattr(algorithm, "action_kind", None)
+    kinds = given if isinstance(given, tuple) else (given,)
+    unknown = [one for one in kinds if one not in ACTION_KINDS]
+    if unknown or not kinds:
         raise CompositionError(
-            f"{algorithm.__name__} does not name the actions that it is for: action_kind = 'continuous' or 'discrete' "
-            f"expected, {kind!r} found."
+            f"{algorithm.__name__} does not name the actions that it is for: action_kind must be one of "
+            f"{', '.join(map(repr, ACTION_KINDS))}, or a tuple of such; {given!r} found."
+            f"{did_you_mean(str(unknown[0]), ACTION_KINDS) if unknown else ''}"
         )
+
+
+def action_kinds(algorithm: Any) -> tuple[str, ...]:
+    """Return the kinds of actions that an algorithm is for (see `GymAgent.action_kind`)."""
+    kinds = algorithm.action_kind
+    return kinds if isinstance(kinds, tuple) else (kinds,)
 
 
 def require_actions(algorithm: Any, env: GymAgent, env_name: str) -> None:
@@ -89,10 +101,10 @@ def require_actions(algorithm: Any, env: GymAgent, env_name: str) -> None:
     Raises:
         UnsupportedSpaceError: it is not.
     """
-    needed = algorithm.action_kind
-    if env.action_kind != needed:
+    needed = action_kinds(algorithm)
+    if env.action_kind not in needed:
         raise UnsupportedSpaceError(
-            f"{algorithm.__name__} needs {needed} actions, but {env_name!r} has {env.action_space}. "
+            f"{algorithm.__name__} needs {' or '.join(needed)} actions, but {env_name!r} has {env.action_space}. "
             f"{_FOR_ACTIONS[env.action_kind]}"
         )
 

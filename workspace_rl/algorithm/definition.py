@@ -29,8 +29,8 @@ class AlgorithmDefinition(ABC, Generic[Config]):
     """
 
     config_class: ClassVar[type[RunConfig]]
-    #: The actions it is for, "continuous" or "discrete" (see `GymAgent.action_kind`).
-    action_kind: ClassVar[str]
+    #: The actions it is for, "continuous" say, or ("discrete", "multi-discrete") (see `GymAgent.action_kind`).
+    action_kind: ClassVar[str | tuple[str, ...]]
     #: Which policies `build` sets.
     policies: ClassVar[tuple[str, ...]] = ("policy", "eval_policy")
     #: Whether `policy` and `random_policy` collect in evaluation mode. If not, each of their modules keeps the mode

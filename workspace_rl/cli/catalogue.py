@@ -9,12 +9,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from workspace_rl.algorithm.contract import action_kinds
 from workspace_rl.algorithm.names import all_algorithms
 from workspace_rl.envs.make_env import make_env
 from workspace_rl.envs.providers import PROVIDERS
 from workspace_rl.envs.spaces.actions import action_adapter
 from workspace_rl.envs.spaces.images import is_image
-from workspace_rl.envs.spaces.sizes import observation_size
+from workspace_rl.envs.spaces.sizes import action_kind, action_size, observation_size
 from workspace_rl.errors import MissingDependencyError, UnsupportedSpaceError
 
 #: Extra ("" for none) -> ids. All are tested; many others work as well.
@@ -102,10 +103,14 @@ def learned_by(name: str, observation: gym.Space[Any], action: gym.Space[Any]) -
             action_adapter(action, 1, rescale=True, clip=False)
         except UnsupportedSpaceError:
             return "-"
-    kind = "discrete" if isinstance(action, gym.spaces.Discrete) else "continuous"
-    if kind == "continuous" and not (isinstance(action, gym.spaces.Box) and len(action.shape) == 1):
+    try:
+        action_size(action)
+    except UnsupportedSpaceError:
         return "-"
-    known = ", ".join(one for one, found in all_algorithms().items() if found.action_kind == kind)
+    kind = action_kind(action)
+    known = ", ".join(one for one, found in all_algorithms().items() if kind in action_kinds(found))
+    if not known:
+        return "-"
     try:
         observation_size(observation)
     except UnsupportedSpaceError:

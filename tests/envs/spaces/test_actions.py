@@ -65,6 +65,19 @@ def test_discrete_actions():
         actions_seen(gym.spaces.MultiDiscrete([2, 3]), torch.tensor([[1, 3]]))
 
 
+@pytest.mark.parametrize("n", [3, [3], [2, 2]])
+def test_zeros_and_ones(n):
+    space = gym.spaces.MultiBinary(n)
+    given = torch.ones(space.shape, dtype=torch.int64)
+    given[0] = 0
+    seen = actions_seen(space, given.unsqueeze(0))
+    assert seen.dtype == np.int8 and seen.tolist() == given.tolist() and space.contains(seen)
+    with pytest.raises(ActionError, match=r"takes 0 to \["):
+        actions_seen(space, 2 * given.unsqueeze(0))
+    with pytest.raises(ActionError, match=r"integers of shape \[1, .*found torch.float32"):
+        actions_seen(space, given.unsqueeze(0).float())
+
+
 def test_wrong_action_shapes_and_missing_actions_are_named():
     with pytest.raises(ActionError, match=r"floats of shape \[1, 1\].*found torch.float32 of shape \[1\]"):
         actions_seen(gym.spaces.Box(-1, 1, (1,)), torch.tensor([0.5]))
@@ -80,5 +93,5 @@ def test_wrong_action_shapes_and_missing_actions_are_named():
 
 @pytest.mark.parametrize("space", [gym.spaces.Text(3), gym.spaces.Dict(a=gym.spaces.Discrete(2))])
 def test_unsupported_action_spaces_are_named(space):
-    with pytest.raises(UnsupportedSpaceError, match="Box .of floats., Discrete and MultiDiscrete"):
+    with pytest.raises(UnsupportedSpaceError, match="Box .of floats., Discrete, MultiDiscrete and MultiBinary"):
         GymAgent(lambda: SpaceEnv(action_space=space))

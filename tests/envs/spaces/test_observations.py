@@ -61,7 +61,6 @@ def test_the_wrapper_that_is_named_helps():
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.MultiBinary(3),
         spaces.Box(0, 5, (2,), np.uint8),
         spaces.Text(3),
         spaces.Dict(a=BOX),

@@ -15,7 +15,13 @@ from workspace_rl.envs.facts import EnvironmentFacts, facts_of
 from workspace_rl.envs.gym_agent.failures import place
 from workspace_rl.envs.gym_agent.making import Maker
 from workspace_rl.envs.rendering import pictures
-from workspace_rl.envs.spaces.sizes import action_kind, action_size, observation_choices, observation_size
+from workspace_rl.envs.spaces.sizes import (
+    action_choices,
+    action_kind,
+    action_size,
+    observation_choices,
+    observation_size,
+)
 from workspace_rl.envs.vector.async_envs import AsyncEnvs
 from workspace_rl.errors import EnvironmentFailedError
 
@@ -59,16 +65,28 @@ class EnvironmentsAgent(Agent):
 
     @property
     def action_size(self) -> int:
-        """The number of components of a continuous action, or of the choices of a discrete one.
+        """The number of a network's outputs for an action.
+
+        One for each component of a continuous action or of a `MultiBinary` one, one for each choice of discrete ones;
+        those of all parts of a `MultiDiscrete` one together (see `action_choices`).
 
         Raises:
-            UnsupportedSpaceError: the action is neither a vector nor a single choice.
+            UnsupportedSpaceError: the action is none of these.
         """
         return action_size(self.action_space)
 
     @property
+    def action_choices(self) -> list[int] | None:
+        """How many choices each part of an action has, 2 each for `MultiBinary`; None if it is of numbers."""
+        return action_choices(self.action_space)
+
+    @property
     def action_kind(self) -> str:
-        """The kind of actions: "continuous" (a vector), "discrete" (one choice), or "multi-discrete" (several)."""
+        """The kind of actions.
+
+        It is "continuous" (a vector), "discrete" (one choice), "multi-discrete" (several), or "multi-binary" (several
+        zeros and ones).
+        """
         return action_kind(self.action_space)
 
     def render(self) -> list[Any]:

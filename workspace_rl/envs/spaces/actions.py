@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,6 +16,9 @@ from workspace_rl.errors import ActionError, UnsupportedSpaceError
 
 #: An action may leave its bounds by this much (in units of [-1, 1]): rounding, which is removed without a word.
 ROUNDING = 1e-5
+
+#: Spaces whose actions are whole numbers: one choice, several, or several of 0 and 1.
+CHOICES = gym.spaces.Discrete | gym.spaces.MultiDiscrete | gym.spaces.MultiBinary
 
 ActionAdapter = Callable[[Tensor, str, int], np.ndarray]
 
@@ -40,7 +43,7 @@ def action_adapter(space: gym.Space[Any], n_envs: int, rescale: bool, clip: bool
     check_action_space(space)
     if isinstance(space, gym.spaces.Box):
         return _continuous_actions(space, n_envs, rescale, clip)
-    return _choices(cast(gym.spaces.Discrete | gym.spaces.MultiDiscrete, space), n_envs)
+    return _choices(space, n_envs)
 
 
 def check_action_space(space: gym.Space[Any]) -> None:
@@ -48,11 +51,11 @@ def check_action_space(space: gym.Space[Any]) -> None:
     if isinstance(space, gym.spaces.Box):
         supported = np.issubdtype(space.dtype, np.floating) and has_tensors(space.dtype)
     else:
-        supported = isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete)
+        supported = isinstance(space, CHOICES)
     if not supported:
         raise UnsupportedSpaceError(
-            f"the action space {space} is not supported; Box (of floats), Discrete and MultiDiscrete are. "
-            f"Wrap the environment by {BY_OWN_ACTIONS}."
+            f"the action space {space} is not supported; Box (of floats), Discrete, MultiDiscrete and "
+            f"MultiBinary are. Wrap the environment by {BY_OWN_ACTIONS}."
         )
     if 0 in (space.shape or ()):
         raise UnsupportedSpaceError(
@@ -108,14 +111,17 @@ def _continuous_actions(space: gym.spaces.Box, n_envs: int, rescale: bool, clip:
     return adapt
 
 
-def _choices(space: gym.spaces.Discrete | gym.spaces.MultiDiscrete, n_envs: int) -> ActionAdapter:
+def _choices(space: gym.Space[Any], n_envs: int) -> ActionAdapter:
     """Return what turns choices, counted from 0, into those of the space, which may start elsewhere."""
     shape: tuple[int, ...]
     first: Any
     if isinstance(space, gym.spaces.Discrete):
         first, counts, shape = np.asarray(space.start), np.array(int(space.n), np.uint64), (n_envs,)
-    else:
+    elif isinstance(space, gym.spaces.MultiDiscrete):
         first, counts, shape = space.start, space.nvec.astype(np.uint64), (n_envs, *space.shape)
+    else:
+        part: Any = space.shape  # of MultiBinary
+        first, counts, shape = np.zeros(part, np.int8), np.full(part, 2, np.uint64), (n_envs, *part)
 
     from_zero = not first.any()
     most = int(counts) - 1 if counts.ndim == 0 else None

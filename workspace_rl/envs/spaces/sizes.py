@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +13,9 @@ from workspace_rl.errors import UnsupportedSpaceError
 
 #: Networks get at most so many inputs of zeros and ones from observations that are choices.
 MOST_CHOICES = 100_000
+
+#: A vector of numbers, one choice, several choices, several zeros and ones.
+ACTION_KINDS = ("continuous", "discrete", "multi-discrete", "multi-binary")
 
 
 def observation_choices(space: gym.Space[Any]) -> list[list[int]] | None:
@@ -65,22 +69,42 @@ def observation_size(space: gym.Space[Any]) -> int:
 
 
 def action_size(space: gym.Space[Any]) -> int:
-    """Return the number of components of a continuous action, or of the choices of a discrete one.
+    """Return how many outputs a network has for an action.
+
+    That is one for each component of a continuous action or of a `MultiBinary` one, and one for each choice of
+    discrete ones; those of the parts of a `MultiDiscrete` action stand side by side (see `action_choices`).
 
     Raises:
-        UnsupportedSpaceError: the action is neither a vector nor a single choice.
+        UnsupportedSpaceError: the action is none of these.
     """
+    choices = action_choices(space)
+    if isinstance(space, gym.spaces.MultiBinary):
+        return math.prod(space.shape)
+    if choices is not None:
+        return sum(choices)
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
         return space.shape[0]
-    if isinstance(space, gym.spaces.Discrete):
-        return int(space.n)
     raise UnsupportedSpaceError(
-        f"the action space {space} is neither a vector of numbers nor a single choice. Make it one: {BY_OWN_ACTIONS}."
+        f"the action space {space} is neither a vector of numbers nor made of choices. Make it one: {BY_OWN_ACTIONS}."
     )
 
 
+def action_choices(space: gym.Space[Any]) -> list[int] | None:
+    """Return how many choices each part of an action has, parts in the order of `reshape(-1)`; None for numbers.
+
+    One number for a `Discrete` space, several for `MultiDiscrete` ones, a 2 for each component of `MultiBinary` ones.
+    """
+    if isinstance(space, gym.spaces.Discrete):
+        return [int(space.n)]
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return [int(count) for count in space.nvec.reshape(-1)]
+    return [2] * math.prod(space.shape) if isinstance(space, gym.spaces.MultiBinary) else None
+
+
 def action_kind(space: gym.Space[Any]) -> str:
-    """Return the kind of actions: "continuous" (a vector), "discrete" (one choice), or "multi-discrete" (several)."""
+    """Return which of `ACTION_KINDS` the actions of a space are."""
     if isinstance(space, gym.spaces.Box):
         return "continuous"
+    if isinstance(space, gym.spaces.MultiBinary):
+        return "multi-binary"
     return "discrete" if isinstance(space, gym.spaces.Discrete) else "multi-discrete"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from workspace_rl.agent import Agent, is_agent
 from workspace_rl.envs.gym_agent import GymAgent
+from workspace_rl.envs.spaces.actions import CHOICES
 from workspace_rl.envs.spaces.observations import observation_leaves
 from workspace_rl.errors import ActionError
 
@@ -81,7 +82,7 @@ def _take_action(environment: Any, t: int) -> None:
         return  # BBRL's actions that have parts
     space: gym.Space[Any] = environment.action_space
     action = Agent.get(environment, (name, t))
-    known = isinstance(space, gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete)
+    known = isinstance(space, gym.spaces.Box | CHOICES)
     if not known or not isinstance(environment, GymAgent):
         return
     continuous = isinstance(space, gym.spaces.Box)
