@@ -8,6 +8,7 @@
 - `entropy`: the entropy coefficient.
 - `networks`: the networks that agents are made of.
 - `observations`: what networks are given of observations that are no numbers.
+- `normalization`: observations and rewards brought to the same size by running statistics.
 """
 
 from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor, squashed_gaussian_log_prob
@@ -16,6 +17,7 @@ from workspace_rl.agents.discrete_policies import EpsilonGreedyAgent, GreedyAgen
 from workspace_rl.agents.entropy import FixedEntropyCoefficient, LearnedEntropyCoefficient
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.agents.networks import EnsembleMLP, build_mlp
+from workspace_rl.agents.normalization import Normalizers, ObservationNormalizer, RewardNormalizer
 from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead, NatureCNN
 
 __all__ = [
@@ -31,8 +33,11 @@ __all__ = [
     "LearnedEntropyCoefficient",
     "LinearSchedule",
     "NatureCNN",
+    "Normalizers",
+    "ObservationNormalizer",
     "OrnsteinUhlenbeckNoiseAgent",
     "RandomAgent",
+    "RewardNormalizer",
     "SquashedGaussianActor",
     "build_mlp",
     "squashed_gaussian_log_prob",

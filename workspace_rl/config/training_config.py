@@ -21,6 +21,13 @@ class TrainingConfig:
     max_grad_norm: float | None = option(
         None, "gradients are clipped to this Euclidean norm", above=0, instead=" null means no limit."
     )
+    normalize_observations: bool = option(
+        False, "networks read observations with mean 0 and deviation 1, by running statistics saved with the policy"
+    )
+    normalize_rewards: bool = option(
+        False, "rewards that are learned from are divided by the deviation of the discounted return so far"
+    )
+    normalization_clip: float = option(10.0, "what is normalised is clipped to [-c, c]", above=0)
     nb_evals: int = option(
         16,
         "episodes in one evaluation, each in an environment of its own; 0: none, the last policy is the best",

@@ -8,6 +8,7 @@
 - `compiled`: updates as one graph.
 - `precision`: how exact matrix products are.
 - `finite_watch`: updates watched for NaN and infinity.
+- `statistics`: running statistics of what was collected.
 - `modes`: evaluation mode, and acting that changes nothing.
 - `state`: the state of modules and optimisers, by name and on its way.
 """
