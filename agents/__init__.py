@@ -1,37 +1,59 @@
-"""Ready-made agents: actors, critics, exploration, and the networks they are made of.
+"""Ready-made agents: actors, critics, values, exploration, and the networks they are made of.
 
 - `actors`: policies for continuous actions.
+- `stochastic_actors`: stochastic policies, one for each kind of actions, and the one for an environment.
+- `stochastic_actor`: what they have in common.
+- `distributions`: what they draw from.
+- `masks`: which actions are allowed.
 - `critics`: action values for continuous actions.
+- `values`: values of states, and features that are shared.
+- `perceptron_agent`: what policies and values have in common.
 - `q_networks`: action values for discrete actions.
 - `discrete_policies`: policies that choose among discrete actions by their values.
 - `exploration`: actions chosen without looking, and noise on those of a policy.
 - `entropy`: the entropy coefficient.
+- `bodies`: networks that turn observations into features.
 - `networks`: the networks that agents are made of.
 - `observations`: what networks are given of observations that are no numbers.
 - `normalization`: observations and rewards brought to the same size by running statistics.
 """
 
-from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor, squashed_gaussian_log_prob
+from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor
+from workspace_rl.agents.bodies import NatureCNN
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.discrete_policies import EpsilonGreedyAgent, GreedyAgent, LinearSchedule
+from workspace_rl.agents.distributions import squashed_gaussian_log_prob
 from workspace_rl.agents.entropy import FixedEntropyCoefficient, LearnedEntropyCoefficient
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.agents.networks import EnsembleMLP, build_mlp
 from workspace_rl.agents.normalization import Normalizers, ObservationNormalizer, RewardNormalizer
-from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead, NatureCNN
+from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead
+from workspace_rl.agents.stochastic_actors import (
+    BernoulliActor,
+    CategoricalActor,
+    GaussianActor,
+    MultiCategoricalActor,
+    make_actor,
+)
+from workspace_rl.agents.values import FeaturesAgent, ValueAgent
 
 __all__ = [
+    "BernoulliActor",
+    "CategoricalActor",
     "ContinuousQAgent",
     "DeterministicActor",
     "DiscreteQAgent",
     "DuelingHead",
     "EnsembleMLP",
     "EpsilonGreedyAgent",
+    "FeaturesAgent",
     "FixedEntropyCoefficient",
+    "GaussianActor",
     "GaussianNoiseAgent",
     "GreedyAgent",
     "LearnedEntropyCoefficient",
     "LinearSchedule",
+    "MultiCategoricalActor",
     "NatureCNN",
     "Normalizers",
     "ObservationNormalizer",
@@ -39,6 +61,8 @@ __all__ = [
     "RandomAgent",
     "RewardNormalizer",
     "SquashedGaussianActor",
+    "ValueAgent",
     "build_mlp",
+    "make_actor",
     "squashed_gaussian_log_prob",
 ]

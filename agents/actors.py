@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from workspace_rl.agent import Agent
+from workspace_rl.agents.distributions import squashed_gaussian_log_prob
 from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
 from workspace_rl.basics.arguments import checked
@@ -104,10 +103,3 @@ class SquashedGaussianActor(Agent):
         self.set(("action", t), torch.tanh(u))
         if log_prob:
             self.set(("action_logprobs", t), squashed_gaussian_log_prob(noise, log_std, u))
-
-
-def squashed_gaussian_log_prob(noise: Tensor, log_std: Tensor, u: Tensor) -> Tensor:
-    """Return the log-density (`[B]`) of `tanh(u)` where `u = mean + exp(log_std) * noise`, all `[B, A]`."""
-    log_normal = -0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi)
-    log_slope = 2 * (math.log(2) - u - functional.softplus(-2 * u))
-    return (log_normal - log_slope).sum(-1)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import ConfigError
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @checked(least={"sizes": 1})
@@ -29,6 +32,21 @@ def build_mlp(
         elif output_activation is not None:
             layers.append(output_activation())
     return nn.Sequential(*layers)
+
+
+def orthogonal(module: M, gain: float) -> M:
+    """Give the linear layers and convolutions of `module` orthogonal weights, times `gain`, and biases 0; return it.
+
+    Saxe et al. 2014 (arXiv:1312.6120).
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            weight = nn.init.orthogonal_(torch.empty(layer.weight.shape, dtype=layer.weight.dtype), gain)
+            with torch.no_grad():
+                layer.weight.copy_(weight)
+                if layer.bias is not None:
+                    layer.bias.zero_()
+    return module
 
 
 def full_precision(output: Tensor) -> Tensor:

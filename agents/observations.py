@@ -16,6 +16,8 @@ from workspace_rl.errors import CompositionError
 class OneHot(nn.Module):
     """Turns choices into numbers that are 0 or 1: `[B, ...]` whole numbers to `[B, sum of counts]` floats.
 
+    Over time, `[T, B, ...]` become `[T, B, sum of counts]`.
+
     Where an observation is several choices, their parts stand side by side. A number that is none of its choices
     gives zeros only. There is nothing to learn, and nothing to save, in it.
     """
@@ -35,20 +37,25 @@ class OneHot(nn.Module):
         # Has the type of number that `agent.double()` and the like give to all weights.
         self.register_buffer("like", torch.zeros(1), persistent=False)
 
-    def forward(self, observation: Tensor) -> Tensor:
-        """Return `[B, sum of counts]`."""
-        numbers = observation.reshape(len(observation), self.n_columns)
-        return (numbers[:, self.column] == self.value).to(self.like.dtype)
+    def forward(self, observation: Tensor, leading: int = 1) -> Tensor:
+        """Return `[B, sum of counts]` of `[B, ...]`, or, with two `leading` dimensions, `[T, B, sum of counts]`."""
+        numbers = observation.reshape(*observation.shape[:leading], self.n_columns)
+        return (numbers[..., self.column] == self.value).to(self.like.dtype)
 
 
 def one_hot(choices: Sequence[Sequence[int]] | None, size: int, agent: str) -> OneHot | None:
     """Return what encodes observations of these choices into `size` numbers; None where they are numbers already.
 
     Raises:
-        CompositionError: they make another number of inputs.
+        CompositionError: they are no pairs, or make another number of inputs.
     """
     if choices is None:
         return None
+    if any(len(one) != 2 or one[1] < 1 for one in choices):
+        raise CompositionError(
+            f"{agent}: observation_choices: the least value and the count of each choice expected, found "
+            f"{[list(one) for one in choices]}. Give env_agent.observation_choices."
+        )
     if sum(count for _, count in choices) != size:
         raise CompositionError(
             f"{agent}: the observation_choices {[list(one) for one in choices]} (least value and count of each) make "
@@ -58,8 +65,12 @@ def one_hot(choices: Sequence[Sequence[int]] | None, size: int, agent: str) -> O
     return OneHot(choices)
 
 
-def network_input(observation: Tensor, encoder: OneHot | None, agent: Agent, weight: Tensor) -> Tensor:
+def network_input(
+    observation: Tensor, encoder: OneHot | None, agent: Agent, weight: Tensor, leading: int = 1
+) -> Tensor:
     """Return an observation as floats `[B, ...]` like a network's `weight`: choices one-hot, other numbers as they are.
+
+    Observations of all time, `[T, B, ...]`, have two `leading` dimensions.
 
     Raises:
         CompositionError: it is one whole number for each environment, and the agent does not know of which choices.
@@ -67,8 +78,8 @@ def network_input(observation: Tensor, encoder: OneHot | None, agent: Agent, wei
     if encoder is None and observation.dtype is weight.dtype:
         return observation
     if encoder is not None:
-        return encoder(observation)  # type: ignore[no-any-return]
-    if observation.ndim < 2 and not observation.is_floating_point():
+        return encoder(observation, leading)  # type: ignore[no-any-return]
+    if observation.ndim <= leading and not observation.is_floating_point():
         raise CompositionError(
             f"{agent.name} reads observations that are choices ({observation.dtype} of shape "
             f"{list(observation.shape)}), and was built for vectors. Build it with "

@@ -71,6 +71,10 @@ NUMBERS = torch.zeros(3, 2)
 TRAINING = GymAgent("CartPole-v1", 1)
 SCORING = GymAgent("CartPole-v1", 1, auto_reset=False)
 NETWORK = {"observation_size": 2, "hidden_sizes": [3], "action_size": 1, "activation": torch.nn.ReLU, "name": "a"}
+LOOKING = {
+    "activation": torch.nn.Tanh, "observation_variable": "env/env_obs", "observation_choices": [[0, 2]], "name": "a",
+}  # fmt: skip
+MASKED = {"observation_size": 2, "hidden_sizes": [3], "mask_variable": "m", **LOOKING}
 #: Functions, and arguments that fit them.
 CALLS = {
     agents.build_mlp: {"sizes": [2, 3, 1], "activation": torch.nn.ReLU, "output_activation": torch.nn.Tanh},
@@ -81,6 +85,20 @@ CALLS = {
     agents.DiscreteQAgent: {
         "observation_shape": [2], "hidden_sizes": [3], "n_actions": 2, "network": "mlp", "dueling": True,
         "head_hidden_sizes": [4], "activation": torch.nn.ReLU, "name": "q",
+    },
+    agents.CategoricalActor: MASKED | {"n_actions": 3},
+    agents.MultiCategoricalActor: MASKED | {"counts": [2, 3]},
+    agents.BernoulliActor: MASKED | {"n": 3},
+    agents.GaussianActor: {
+        "observation_size": 2, "hidden_sizes": [3], "action_size": 1, "state_dependent_std": True, "squash": True,
+        "log_std_init": 0.0, **LOOKING,
+    },
+    agents.make_actor: {
+        "env_agent": TRAINING, "state_dependent_std": True, "squash": True, "log_std_init": 0.0, **MASKED,
+    },
+    agents.ValueAgent: {"observation_size": 2, "hidden_sizes": [3], **LOOKING},
+    agents.FeaturesAgent: {
+        "observation_shape": [2], "hidden_sizes": [3], "network": "mlp", "features_variable": "f", **LOOKING,
     },
     agents.DuelingHead: {"features": 4, "hidden_sizes": [3], "n_actions": 2, "activation": torch.nn.ReLU},
     agents.NatureCNN: {"image_shape": [4, 84, 84], "hidden_sizes": [8], "activation": torch.nn.ReLU},
