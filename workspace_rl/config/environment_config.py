@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workspace_rl.config.schema import option
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.simulators.atari import AtariOptions
 from workspace_rl.envs.wrappers import normalised
 from workspace_rl.errors import ConfigError
@@ -44,6 +45,10 @@ class EnvironmentConfig:
     allow_nonfinite_observations: bool = option(
         False, "let NaN and infinity pass in observations instead of stopping; for agents that handle them"
     )
+    info_keys: dict[str, Any] = option(
+        dict,
+        "keys of info that become variables env/info/KEY: {action_mask: {shape: [4], dtype: bool}}",
+    )
     atari: dict[str, Any] | None = option(
         None, "an Atari game's preprocessing, {} for the standard one (workspace_rl.envs.simulators.atari.AtariOptions)"
     )
@@ -53,6 +58,7 @@ class EnvironmentConfig:
         if not self.env_name:
             raise ConfigError(f"{path}env_name: an environment's id expected, for instance 'Pendulum-v1'; none found.")
         self.wrappers = normalised(self.wrappers, path)
+        InfoKeys.of(self.info_keys, f"{path}info_keys")
         if self.max_episode_steps is not None and "max_episode_steps" in self.env_args:
             raise ConfigError(
                 f"{path}max_episode_steps and {path}env_args.max_episode_steps: one limit expected, two found. "

@@ -39,6 +39,7 @@ def make_env_agent(
             clip_actions=config.clip_actions,
             timeout=config.timeout,
             allow_nonfinite_observations=config.allow_nonfinite_observations,
+            info_keys=config.info_keys,
             **options,
         )
     except (EnvironmentFailedError, ConfigError) as error:

@@ -10,22 +10,31 @@ import numpy as np
 
 from workspace_rl.envs.contract.checks import check_made, check_reset, check_step, kept_info
 from workspace_rl.envs.contract.failures import failure
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.contract.observations import check_observation, fitted
 from workspace_rl.envs.facts import EnvironmentFacts, facts_of
 from workspace_rl.errors import EnvironmentFailedError, WorkspaceRLError
 
 
 class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
-    """Checks what an environment returns and passes it on in new arrays of the space's dtypes, without its info.
+    """Checks what an environment returns and passes it on in new arrays of the space's dtypes.
 
-    What the environment raises becomes an error of the library, which can be sent between processes.
+    Of its infos, only what was asked for is passed on. What the environment raises becomes an error of the library,
+    which can be sent between processes.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], index: int | None = None, *, keeps_info: bool = False) -> None:
-        """Check environment number `index` of several; `keeps_info` where somebody reads infos."""
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        index: int | None = None,
+        *,
+        info_keys: InfoKeys | None = None,
+        keeps_info: bool = False,
+    ) -> None:
+        """Check environment number `index` of several; `keeps_info` where somebody reads whole infos."""
         check_made(env)
         super().__init__(env)
-        self._index, self._keeps_info = index, keeps_info
+        self._index, self._info_keys, self._keeps_info = index, info_keys, keeps_info
         # Looked up through all wrappers, they would cost more than what is checked.
         self._space = env.observation_space
         self._shape: tuple[int, ...] | None = None
@@ -47,7 +56,7 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
             outcome = self.env.reset(**options)
             check_reset(outcome, self._space)
             observation, info = outcome
-            return fitted(observation, self._space), info if self._keeps_info else kept_info(info)
+            return fitted(observation, self._space), self._kept(info)
         except (Exception, SystemExit) as error:
             raise sendable(error, self._index) from error
 
@@ -67,10 +76,12 @@ class CheckedEnv(gym.Wrapper[Any, Any, Any, Any]):
                 check_observation(observation, self._space)
                 observation = fitted(observation, self._space)
             # Rewards and flags may be arrays, too, whose memory may be used again.
-            kept = info if self._keeps_info else kept_info(info)
-            return observation, float(reward), bool(terminated), bool(truncated), kept
+            return observation, float(reward), bool(terminated), bool(truncated), self._kept(info)
         except (Exception, SystemExit) as error:
             raise sendable(error, self._index) from error
+
+    def _kept(self, info: dict[str, Any]) -> dict[str, Any]:
+        return info if self._keeps_info else kept_info(info, self._info_keys)
 
     def render(self) -> Any:
         """Draw the environment."""

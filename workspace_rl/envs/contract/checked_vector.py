@@ -11,8 +11,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
 from workspace_rl.envs.contract.checked_env import CheckedEnv
-from workspace_rl.envs.contract.checks import check_reset_values, check_step_values, kept_info
+from workspace_rl.envs.contract.checks import check_reset_values, check_step_values
 from workspace_rl.envs.contract.failures import described
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.contract.observations import check_observation, fitted
 from workspace_rl.envs.contract.shared_environments import refuse_shared
 from workspace_rl.errors import CompositionError, EnvironmentContractError
@@ -23,11 +24,12 @@ _BOOL = np.dtype(bool)
 class CheckedVector(VectorWrapper[Any, Any, Any, Any, Any]):
     """A vector environment whose frames are checked and passed on in new arrays.
 
-    They are in the dtypes of the spaces; rewards in float64, `terminated` and `truncated` in bool.
+    They are in the dtypes of the spaces; rewards in float64, `terminated` and `truncated` in bool. Of infos nothing is
+    passed on, unless somebody asks for keys of them, who is given all, and looks at what they hold.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
-        """Check what `env` says of itself.
+    def __init__(self, env: VectorEnv[Any, Any, Any], info_keys: InfoKeys | None = None) -> None:
+        """Check what `env` says of itself; `info_keys` are those of infos that somebody asks for.
 
         Raises:
             CompositionError: it lacks a space or its number of environments, or its mode of resets is unknown.
@@ -46,20 +48,24 @@ class CheckedVector(VectorWrapper[Any, Any, Any, Any, Any]):
         base = self._base
         # What wraps a vector environment may read its infos.
         self._listener = base is not env
+        self._passes_infos = bool(info_keys)
         self._inner: list[CheckedEnv] | None = None
         envs = getattr(base, "envs", None)
         if isinstance(envs, list | tuple):
             refuse_shared(envs)
             plain = type(base).step is SyncVectorEnv.step and all(isinstance(one, gym.Env) for one in envs)
             if plain and len(envs) == env.num_envs:
-                self._inner = [CheckedEnv(one, k, keeps_info=self._listener) for k, one in enumerate(envs)]
+                self._inner = [
+                    CheckedEnv(one, index, info_keys=info_keys, keeps_info=self._listener)
+                    for index, one in enumerate(envs)
+                ]
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all environments."""
         outcome: Any = self._at_work(self.env.reset, seed=seed, options=options)
         check_reset_values(outcome, any_info=True)
         self._over = np.zeros(self.num_envs, dtype=bool)
-        return self._observation(outcome[0]), kept_info(outcome[1])
+        return self._observation(outcome[0]), outcome[1] if self._passes_infos else {}
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all environments; those whose episode was over are reset instead."""
@@ -69,7 +75,7 @@ class CheckedVector(VectorWrapper[Any, Any, Any, Any, Any]):
         rewards = self._rewards(reward)
         ends, cut = self._flags("terminated", terminated), self._flags("truncated", truncated)
         self._check_resets(rewards, ends, cut)
-        return self._observation(observation), rewards, ends, cut, kept_info(info)
+        return self._observation(observation), rewards, ends, cut, info if self._passes_infos else {}
 
     def _observation(self, observation: Any) -> Any:
         if (
@@ -130,7 +136,8 @@ class CheckedVector(VectorWrapper[Any, Any, Any, Any, Any]):
         base, envs = self._base, None
         if self._inner is not None:
             envs, base.envs = base.envs, self._inner
-        base._add_info = partial(_add_what_fits, type(base)._add_info, base) if self._listener else _add_no_info
+        listened = self._listener or self._passes_infos
+        base._add_info = partial(_add_what_fits, type(base)._add_info, base) if listened else _add_no_info
         try:
             return method(*args, **options)
         finally:

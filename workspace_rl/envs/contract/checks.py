@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from workspace_rl.envs.contract.failures import described
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.contract.observations import check_observation
 from workspace_rl.errors import EnvironmentContractError
 
@@ -55,12 +56,16 @@ def check_reset_values(outcome: Any, *, any_info: bool = False) -> None:
         _check_info(outcome[1])
 
 
-def kept_info(info: Any) -> dict[str, Any]:
-    """Return what of an environment's info goes on: nothing, so that whatever stands there matters to nobody.
+def kept_info(info: Any, keys: InfoKeys | None) -> dict[str, Any]:
+    """Return what of an environment's info goes on: the keys that were asked for, if any.
 
-    All infos pass here and nowhere else, in the environment's own process.
+    Whatever else stands there matters to nobody. All infos pass here and nowhere else, in the environment's own
+    process.
+
+    Raises:
+        EnvironmentContractError: a key that was asked for is missing, or of another shape or dtype.
     """
-    return {}
+    return keys.of_one(info) if keys else {}
 
 
 def check_step(outcome: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -45,34 +45,63 @@ def check_observation(
         for place, part in enumerate(space.spaces):
             check_observation(observation[place], part, f"{name}/{place}", batch)
     else:
-        _check_leaf(observation, space, name, batch)
+        shape, dtype = (*batch, *(space.shape or ())), np.dtype(space.dtype)
+        check_array(observation, shape, dtype, f"observation {name!r}", _SPACE, n_batch=len(batch))
 
 
-def _check_leaf(value: Any, space: gym.Space[Any], name: str, batch: tuple[int, ...]) -> None:
-    shape, dtype = (*batch, *(space.shape or ())), np.dtype(space.dtype)
+class Source(NamedTuple):
+    """Where it is declared what an array must be, as messages tell it."""
+
+    says: str
+    declaration: str
+    owner: str
+    #: What stands for the array in a line of code.
+    example: str
+
+
+_SPACE = Source(
+    says="its observation space says",
+    declaration="the environment's observation_space",
+    owner="its observation",
+    example="observation",
+)
+
+
+def check_array(
+    value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str, source: Source, n_batch: int = 0
+) -> None:
+    """Raise an `EnvironmentContractError` unless `value` is, or can become, an array of a shape and dtype.
+
+    Args:
+        value: what an environment returned.
+        shape: the shape that is expected, those of a batch included.
+        dtype: the dtype that is expected; see `check_observation` for what fits it.
+        what: what it is called in messages.
+        source: where shape and dtype are declared.
+        n_batch: 1 where the first dimension counts environments.
+    """
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError):  # rows of different lengths; a tensor on another device
         array = None
     if array is None or array.shape != shape or not _same_kind(value, array, dtype):
         typed = array is not None and array.shape == shape and hasattr(value, "dtype")
-        way_out = f" Or return it as {dtype}: observation.astype(numpy.{dtype})." if typed else ""
+        way_out = f" Or return it as {dtype}: {source.example}.astype(numpy.{dtype})." if typed else ""
         raise EnvironmentContractError(
-            f"its observation {name!r} must be {dtype} of shape {list(shape)}, as its observation space says, "
-            f"{described(value)} found. Correct the environment's observation_space, or its observation.{way_out}"
+            f"its {what} must be {dtype} of shape {list(shape)}, as {source.says}, {described(value)} found. Correct "
+            f"{source.declaration}, or {source.owner}.{way_out}"
         )
     if array.size and dtype.kind in "iub" and not np.can_cast(array.dtype, dtype):
         least, most = limits(dtype)
         outside = (array < least) | (array > most)
         if outside.any():
             place = [int(one) for one in np.argwhere(outside)[0]]
-            at = f" at {place[len(batch) :]}" if array.ndim > len(batch) else ""
+            at = f" at {place[n_batch:]}" if array.ndim > n_batch else ""
             error = EnvironmentContractError(
-                f"its observation {name!r} holds {array[tuple(place)]}{at}, but {dtype}, as its observation space "
-                f"says, holds {least} to {most}. Declare a wider dtype in the environment's observation_space, or "
-                "return numbers that it holds."
+                f"its {what} holds {array[tuple(place)]}{at}, but {dtype}, as {source.says}, holds {least} to {most}. "
+                f"Declare a wider dtype in {source.declaration}, or return numbers that it holds."
             )
-            error.index = place[0] if batch else None
+            error.index = place[0] if n_batch else None
             raise error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from workspace_rl.basics.arguments import checked
 from workspace_rl.envs.contract.finite import FiniteCheck
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.gym_agent import failures
 from workspace_rl.envs.gym_agent.auto_reset import go_on, go_on_or_rest, repeat_last
 from workspace_rl.envs.gym_agent.environments_agent import EnvironmentsAgent
@@ -46,7 +47,8 @@ class GymAgent(EnvironmentsAgent):
       each leaf of a `Dict` or `Tuple` space;
     - `env/terminated`, `env/truncated`, `env/done`: `[B]` bool, `done` being their "or";
     - `env/reward`: `[B]` float32, the reward for the action at `t-1` (0 at resets);
-    - `env/cumulated_reward`: `[B]` float32, the episode's return so far; `env/timestep`: `[B]` int64, its step.
+    - `env/cumulated_reward`: `[B]` float32, the episode's return so far; `env/timestep`: `[B]` int64, its step;
+    - `env/info/<key>`: `[B, *shape]`, for each of `info_keys`.
 
     With `auto_reset`, an episode's last observation stands at the step `t` where `done` is true; the next episode's
     first observation stands at `t+1`, where the action is ignored and the reward is 0 (gymnasium's `NEXT_STEP`). The
@@ -55,7 +57,7 @@ class GymAgent(EnvironmentsAgent):
     Continuous actions are written in [-1, 1] and rescaled here to the space's bounds.
 
     Environments may keep, change and use again all arrays that they return or are given, and put anything into `info`,
-    which is thrown away. Integers of another size than the space's are taken where they fit.
+    which is thrown away, `info_keys` excepted. Integers of another size than the space's are taken where they fit.
     """
 
     @checked(error=CompositionError, least={"n_envs": 1}, unless=("env", "vectorization"))
@@ -72,6 +74,7 @@ class GymAgent(EnvironmentsAgent):
         clip_actions: bool = False,
         timeout: float | None = 300.0,
         allow_nonfinite_observations: bool = False,
+        info_keys: Mapping[str, Any] | None = None,
         seed: int = 0,
         device: torch.device | str = "cpu",
         input_name: str = "action",
@@ -97,6 +100,8 @@ class GymAgent(EnvironmentsAgent):
                 for no limit. In this process nothing can stop an environment that hangs, except ctrl-C.
             allow_nonfinite_observations: let NaN and infinity pass in observations, for agents of yours that handle
                 them, as where they stand for missing measurements. Rewards are always finite.
+            info_keys: what of `info` is written, `{"action_mask": {"shape": [4], "dtype": "bool"}}`: it must stand
+                there at each reset and step. "agent/action_mask" is what `info["agent"]["action_mask"]` holds.
             seed: where the seeds of the episodes are derived from.
             device: where the tensors that are written live.
             input_name: the variable with the actions.
@@ -108,6 +113,7 @@ class GymAgent(EnvironmentsAgent):
             MissingDependencyError: its simulator is not installed.
             UnsupportedSpaceError: a space is of a kind that is not supported, or `rescale_actions` needs bounds that
                 are infinite.
+            ConfigError: `info_keys` is not of this form.
             CompositionError: `n_envs` is not positive, or `env` does not fit the other arguments.
             SharedEnvironmentError: two environments are the same object.
             EnvironmentFailedError: making an environment raised an exception.
@@ -115,7 +121,9 @@ class GymAgent(EnvironmentsAgent):
         super().__init__(name=name)
         self.auto_reset, self.input_name, self.output_prefix = auto_reset, input_name, output_prefix
         self.output_device, self._seeds = torch_device(device), ResetSeeds(seed)
-        self._maker = Maker(env, n_envs, auto_reset, vectorization, wrappers, env_args or {}, timeout)
+        #: What of infos is written (see `workspace_rl.envs.contract.infos`).
+        self.info_keys = InfoKeys.of(info_keys)
+        self._maker = Maker(env, n_envs, auto_reset, vectorization, wrappers, env_args or {}, timeout, self.info_keys)
         self._open(rescale_actions, clip_actions, allow_nonfinite_observations)
 
     def _open(self, rescale_actions: bool, clip_actions: bool, allow_nonfinite: bool) -> None:
@@ -150,7 +158,7 @@ class GymAgent(EnvironmentsAgent):
         self.rescale_actions, self.clip_actions = rescale_actions, clip_actions
         # These use the memory of their observations again at the next step, others return new arrays.
         copy = isinstance(self.vector_env, SyncEnvs | AsyncEnvs)
-        self._frames = Frames(space, copy=copy, device=self.output_device)
+        self._frames = Frames(space, copy=copy, device=self.output_device, info_keys=self.info_keys)
         self._act = action_adapter(self.action_space, self.n_envs, rescale_actions, clip_actions)
         self._first_bad = FiniteCheck(space, self.n_envs, "env_obs", observations=not allow_nonfinite).first_bad
         self._seeds_apart = seeds_apart(self.vector_env)
@@ -168,7 +176,7 @@ class GymAgent(EnvironmentsAgent):
             EnvironmentFailedError: an environment raised an exception, or its process died.
             EnvironmentTimeoutError: an environment in a process of its own took longer than `timeout`.
             EnvironmentContractError: an environment returned something that does not fit gymnasium's interface or its
-                own observation space.
+                own observation space, or not what `info_keys` asks for.
             Stopped: ctrl-C or SIGTERM has asked for the end of a training, a score or a film.
         """
         stop_if_requested()
@@ -192,14 +200,14 @@ class GymAgent(EnvironmentsAgent):
             seeds = seeds[:1] * self.n_envs
         self._episodes = None
         try:
-            observation, _ = self.vector_env.reset(seed=seed)
+            observation, infos = self.vector_env.reset(seed=seed)
         except (Exception, SystemExit) as error:
             failed = failures.at_reset(error, seeds, self._place)
             raise failed from failed.__cause__
         self._episodes = Episodes(self.n_envs, seeds)
         self._episodes.take(self.vector_env)
         ends, cut = np.zeros((2, self.n_envs), dtype=bool)
-        return self._make_frame(self._episodes, observation, np.zeros(self.n_envs), ends, cut)
+        return self._make_frame(self._episodes, observation, np.zeros(self.n_envs), ends, cut, infos)
 
     def _step(self, t: int) -> Frame:
         episodes = self._episodes
@@ -211,16 +219,16 @@ class GymAgent(EnvironmentsAgent):
         action = self._act(self.get((name, t - 1)), name, t - 1)
         episodes.n_steps += 1
         try:
-            observation, reward, terminated, truncated, _ = self.vector_env.step(action)
+            observation, reward, terminated, truncated, infos = self.vector_env.step(action)
         except (Exception, SystemExit) as error:
             failed = failures.at_step(error, episodes, self.auto_reset, self._place)
             raise failed from failed.__cause__
         if self.auto_reset:
             go_on(episodes, reward, terminated, truncated)
-            return self._make_frame(episodes, observation, reward, terminated, truncated)
+            return self._make_frame(episodes, observation, reward, terminated, truncated, infos)
         finished, last = episodes.done, episodes.frame
         reward = go_on_or_rest(episodes, reward, terminated, truncated)
-        frame = self._make_frame(episodes, observation, reward, terminated, truncated, finished)
+        frame = self._make_frame(episodes, observation, reward, terminated, truncated, infos, finished)
         repeat_last(frame, last, finished, episodes)
         return frame
 
@@ -231,6 +239,7 @@ class GymAgent(EnvironmentsAgent):
         reward: np.ndarray,
         terminated: np.ndarray,
         truncated: np.ndarray,
+        infos: Any,
         ignored: np.ndarray | None = None,
     ) -> Frame:
         """Return the frame of a step, whose numbers are looked at except for those of `ignored` environments."""
@@ -240,9 +249,9 @@ class GymAgent(EnvironmentsAgent):
         if self.returns_log is not None:
             self.returns_log.append(episodes.cumulated_reward)
         try:
-            return self._frames.make(episodes, observation, reward, terminated, truncated)
+            return self._frames.make(episodes, observation, reward, terminated, truncated, infos)
         except EnvironmentContractError as error:
-            failures.tell_of_choice(error, episodes, self._place)
+            failures.tell_of_frame(error, episodes, self._place)
             raise
 
     @property
@@ -296,24 +305,3 @@ class GymAgent(EnvironmentsAgent):
         self._episodes = None
         if seeds is not None:
             self._seeds.given = seeds
-
-    # ---- what was written -------------------------------------------------------------------------------------------
-
-    @property
-    def episode_returns(self) -> np.ndarray:
-        """The returns so far of the running episodes, or of those that are over, `[B]` float64.
-
-        Unlike `env/cumulated_reward` these are exact to 16 digits: a sum of float32 stays at 16,777,216 forever when 1
-        is added to it.
-
-        Raises:
-            CompositionError: the environments have not been reset yet.
-        """
-        if self._episodes is None:
-            raise CompositionError(f"{self.description()} has not been run yet: it has no episodes.")
-        return self._episodes.cumulated_reward.copy()
-
-    @property
-    def observation_names(self) -> list[str]:
-        """The names of the variables that hold the observation."""
-        return [self.output_prefix + name for name in self._frames.observation_names]

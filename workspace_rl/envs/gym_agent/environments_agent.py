@@ -6,13 +6,17 @@ import warnings
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from workspace_rl.agent import Agent
 from workspace_rl.envs.contract.checked_vector import CheckedVector
 from workspace_rl.envs.contract.failures import failure
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.facts import EnvironmentFacts, facts_of
+from workspace_rl.envs.gym_agent.episodes import Episodes
 from workspace_rl.envs.gym_agent.failures import place
+from workspace_rl.envs.gym_agent.frames import Frames
 from workspace_rl.envs.gym_agent.making import Maker
 from workspace_rl.envs.rendering import pictures
 from workspace_rl.envs.spaces.sizes import (
@@ -23,19 +27,25 @@ from workspace_rl.envs.spaces.sizes import (
     observation_size,
 )
 from workspace_rl.envs.vector.async_envs import AsyncEnvs
-from workspace_rl.errors import EnvironmentFailedError
+from workspace_rl.errors import CompositionError, EnvironmentFailedError
 
 
 class EnvironmentsAgent(Agent):
     """An agent that has environments, and can be asked about them."""
 
     vector_env: VectorEnv[Any, Any, Any]
+    #: Put before the names of all variables that are written.
+    output_prefix: str
     #: The number of environments.
     n_envs: int
     #: Of one environment.
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
+    #: What is written of infos.
+    info_keys: InfoKeys
     _maker: Maker
+    _episodes: Episodes | None
+    _frames: Frames
 
     @property
     def label(self) -> str:
@@ -88,6 +98,30 @@ class EnvironmentsAgent(Agent):
         zeros and ones).
         """
         return action_kind(self.action_space)
+
+    @property
+    def episode_returns(self) -> np.ndarray:
+        """The returns so far of the running episodes, or of those that are over, `[B]` float64.
+
+        Unlike `env/cumulated_reward` these are exact to 16 digits: a sum of float32 stays at 16,777,216 forever when 1
+        is added to it.
+
+        Raises:
+            CompositionError: the environments have not been reset yet.
+        """
+        if self._episodes is None:
+            raise CompositionError(f"{self.description()} has not been run yet: it has no episodes.")
+        return self._episodes.cumulated_reward.copy()
+
+    @property
+    def observation_names(self) -> list[str]:
+        """The names of the variables that hold the observation."""
+        return [self.output_prefix + name for name in self._frames.observation_names]
+
+    @property
+    def info_names(self) -> list[str]:
+        """The names of the variables that hold what was asked for of infos."""
+        return [f"{self.output_prefix}info/{key.name}" for key in self.info_keys]
 
     def render(self) -> list[Any]:
         """Return what each environment draws: a picture, usually `[H, W, 3]` uint8, or a list of pictures.

@@ -51,8 +51,8 @@ def at_step(error: BaseException, episodes: Episodes, auto_reset: bool, where: P
     return failed
 
 
-def tell_of_choice(error: EnvironmentContractError, episodes: Episodes, where: Place) -> None:
-    """Say in the error for a choice that a space does not have where and when it was observed."""
+def tell_of_frame(error: EnvironmentContractError, episodes: Episodes, where: Place) -> None:
+    """Say in the error for what a frame may not hold where and when it was found."""
     index = error.index or 0
     error.seed = episodes.seeds[index]
     error.where = f"{where(index)}, {episodes.moment(index, int(episodes.timestep[index]))}"

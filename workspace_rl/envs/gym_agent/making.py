@@ -8,6 +8,7 @@ from typing import Any
 
 from gymnasium.vector import VectorEnv
 
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.make_env import Wrapper
 from workspace_rl.envs.vector.make_vector_env import Vectorization, make_vector_env
 
@@ -24,6 +25,7 @@ class Maker:
         wrappers: Sequence[Wrapper],
         env_args: dict[str, Any],
         timeout: float | None,
+        info_keys: InfoKeys,
     ) -> None:
         """Note the arguments of `make_vector_env`."""
         self.n_envs = n_envs
@@ -32,7 +34,9 @@ class Maker:
         #: Whether the agent was given a vector environment, of which another one cannot be made.
         self.was_given = isinstance(env, VectorEnv)
         #: Makes a new vector environment.
-        self.make = partial(make_vector_env, env, n_envs, auto_reset, vectorization, wrappers, env_args, timeout)
+        self.make = partial(
+            make_vector_env, env, n_envs, auto_reset, vectorization, wrappers, env_args, timeout, info_keys
+        )
 
 
 def _label(env: Any) -> str:

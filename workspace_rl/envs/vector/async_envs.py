@@ -18,6 +18,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState
 
 from workspace_rl.envs.contract.failures import failure
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.vector.pipes import Pipe
 from workspace_rl.envs.vector.workers import CloseFailure, make_checked, work
 from workspace_rl.errors import EnvironmentContractError, EnvironmentFailedError
@@ -34,15 +35,27 @@ class AsyncEnvs(AsyncVectorEnv):
     `EnvironmentFailedError` with the environment's index, and all workers have ended by then.
     """
 
-    def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]], timeout: float | None) -> None:
-        """Start a worker for each function; `timeout` is how many seconds an environment may take to answer."""
+    def __init__(
+        self,
+        env_fns: Sequence[Callable[[], gym.Env[Any, Any]]],
+        timeout: float | None,
+        info_keys: InfoKeys | None = None,
+    ) -> None:
+        """Start a worker for each function.
+
+        Args:
+            env_fns: they make an environment each.
+            timeout: how many seconds an environment may take to answer.
+            info_keys: what of infos is passed on.
+        """
         require_may_start()
         self._timeout, self._owner = timeout, os.getpid()
         self.parent_pipes, self.processes = [], []
         self._state = AsyncState.DEFAULT
         #: What environments raised when they were closed.
         self.close_failures: list[EnvironmentFailedError] = []
-        makers = [partial(make_checked, make, index) for index, make in enumerate(env_fns)]
+        self._named = (info_keys or InfoKeys()).batch(len(env_fns))
+        makers = [partial(make_checked, make, index, info_keys) for index, make in enumerate(env_fns)]
         try:
             # No daemons: those may not start processes, as some simulators do.
             super().__init__(makers, copy=False, autoreset_mode=AutoresetMode.NEXT_STEP, worker=work, daemon=False)
@@ -78,6 +91,11 @@ class AsyncEnvs(AsyncVectorEnv):
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of all environments, for instance `render`, or read an attribute."""
         return self._or_end(super().call, name, *args, **kwargs)
+
+    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
+        for name, value in env_info.items():
+            self._named[name][env_num] = value
+        return self._named
 
     def _or_end(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:

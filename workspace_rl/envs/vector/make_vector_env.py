@@ -10,6 +10,7 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from workspace_rl.envs.contract.checked_vector import CheckedVector
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.make_env import Wrapper, make_env, with_true_spaces
 from workspace_rl.envs.providers import make_env_spec, missing_simulator
 from workspace_rl.envs.rendering import configure_headless_rendering
@@ -30,12 +31,13 @@ def make_vector_env(
     wrappers: Sequence[Wrapper],
     env_args: dict[str, Any],
     timeout: float | None = None,
+    info_keys: InfoKeys | None = None,
 ) -> VectorEnv[Any, Any, Any]:
     """Return the vector environment that the arguments of `GymAgent` describe."""
     if isinstance(env, VectorEnv):
         if n_envs not in (1, env.num_envs) or vectorization or wrappers or env_args:
             raise CompositionError("a vector environment brings its number of environments and all else with it.")
-        return env if isinstance(env, AtariVector) else CheckedVector(env)
+        return env if isinstance(env, AtariVector) else CheckedVector(env, info_keys)
     if isinstance(env, gym.Env):
         raise CompositionError(f"{env} is one environment; give its id, or a function that makes a new one.")
     if not isinstance(env, str) and not callable(env):
@@ -56,7 +58,8 @@ def make_vector_env(
         try:
             if atari:
                 return make_atari_vector_env(spec, n_envs, **env_args)
-            return CheckedVector(gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_args))
+            vector_env = gym.make_vec(spec, n_envs, vectorization_mode="vector_entry_point", **env_args)
+            return CheckedVector(vector_env, info_keys)
         except (gym.error.DependencyNotInstalled, ImportError) as error:
             raise missing_simulator(env, error) from error
     if isinstance(env, str):
@@ -65,11 +68,11 @@ def make_vector_env(
     elif wrappers or env_args:
         raise CompositionError("wrappers and env_args need an environment's id; a function must apply them itself.")
     if not auto_reset:
-        env = partial(one_episode, env)
+        env = partial(one_episode, env, info_keys)
     if vectorization == "sync":
-        return SyncEnvs([env] * n_envs)
+        return SyncEnvs([env] * n_envs, info_keys)
     if vectorization == "async":
-        return AsyncEnvs([env] * n_envs, timeout)
+        return AsyncEnvs([env] * n_envs, timeout, info_keys)
     raise CompositionError(f"vectorization must be 'sync', 'async' or 'vector_entry_point', not {vectorization!r}.")
 
 

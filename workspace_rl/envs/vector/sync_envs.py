@@ -20,6 +20,7 @@ from workspace_rl.envs.contract.checks import (
     kept_info,
 )
 from workspace_rl.envs.contract.failures import fail, failure
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.contract.observations import check_observation, limits
 from workspace_rl.envs.contract.shared_environments import refuse_shared
 from workspace_rl.envs.spaces.observations import space_leaves
@@ -37,8 +38,8 @@ class SyncEnvs(SyncVectorEnv):
     If an environment raises, or returns what it must not, this is told by an `EnvironmentFailedError` with its index.
     """
 
-    def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
-        """Make the environments.
+    def __init__(self, env_fns: Sequence[Callable[[], gym.Env[Any, Any]]], info_keys: InfoKeys | None = None) -> None:
+        """Make the environments, of whose infos `info_keys` are passed on.
 
         Raises:
             SharedEnvironmentError: two of them are the same object.
@@ -70,12 +71,15 @@ class SyncEnvs(SyncVectorEnv):
             undo.pop_all()
         self._leaves = [_Leaf(space, pick, self._observations) for space, pick in leaves.values()]
         self._is_single = isinstance(self._observations, np.ndarray)
+        #: The values of keys of infos, by name, and those keys, None if there are none.
+        self._infos = (info_keys or InfoKeys()).batch(len(envs))
+        self._info_keys = info_keys or None
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Reset all environments: number i from `seed[i]`, or from `seed + i`, or going on with its random numbers."""
-        n, infos = self.num_envs, dict[str, Any]()
+        n = self.num_envs
         self._over = [False] * n
         seeds = [seed + i for i in range(n)] if isinstance(seed, int) else seed or [None] * n
         for i, (env, one) in enumerate(zip(self.envs, seeds, strict=True)):
@@ -84,10 +88,10 @@ class SyncEnvs(SyncVectorEnv):
                 check_reset(outcome, self.single_observation_space)
                 for leaf in self._leaves:
                     leaf.put(outcome[0], i)
+                self._take_info(outcome[1], i)
             except (Exception, SystemExit) as error:
                 fail(error, i)
-            infos = self._add_info(infos, kept_info(outcome[1]), i)
-        return self._observations, infos
+        return self._observations, self._infos
 
     def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step all environments; those whose episode was over are reset instead."""
@@ -95,7 +99,7 @@ class SyncEnvs(SyncVectorEnv):
         # An observation is written where it belongs at once, since its environment may use its memory again.
         single = leaves[0]
         batch, shape, usual_dtype = single.batch, single.shape, single.usual_dtype if self._is_single else None
-        infos: dict[str, Any] = {}
+        named = self._info_keys
         rewards, terminated, truncated = np.zeros(n), np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         i = 0
         outcome: Any = None
@@ -130,11 +134,15 @@ class SyncEnvs(SyncVectorEnv):
                     rewards[i] = reward
                     if ends or is_cut:
                         terminated[i], truncated[i], over[i] = ends, is_cut, True
-                if info:
-                    infos = self._add_info(infos, kept_info(info), i)
+                if named is not None:
+                    self._take_info(info, i)
         except (Exception, SystemExit) as error:
             self._fail(error, i, outcome)
-        return self._observations, rewards, terminated, truncated, infos
+        return self._observations, rewards, terminated, truncated, self._infos
+
+    def _take_info(self, info: Any, i: int) -> None:
+        for name, value in kept_info(info, self._info_keys).items():
+            self._infos[name][i] = value
 
     def _fail(self, error: BaseException, i: int, outcome: Any) -> NoReturn:
         """Raise what went wrong in environment `i`: that it broke the contract, if that is what `outcome` shows."""

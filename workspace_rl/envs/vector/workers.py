@@ -10,6 +10,7 @@ import gymnasium as gym
 from gymnasium.vector.async_vector_env import _async_worker
 
 from workspace_rl.envs.contract.checked_env import CheckedEnv, sendable
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.spaces.actions import check_action_space
 from workspace_rl.envs.spaces.observations import space_leaves
 from workspace_rl.errors import EnvironmentFailedError
@@ -20,15 +21,15 @@ class CloseFailure(Exception):
     """Marks what an environment raised when it was closed, among what else workers report."""
 
 
-def make_checked(make: Callable[[], gym.Env[Any, Any]], index: int) -> CheckedEnv:
-    """Return a new environment that is checked.
+def make_checked(make: Callable[[], gym.Env[Any, Any]], index: int, info_keys: InfoKeys | None) -> CheckedEnv:
+    """Return a new environment that is checked, and of whose infos `info_keys` are passed on.
 
     Raises:
         UnsupportedSpaceError: a space is of a kind that is not supported.
         EnvironmentFailedError: making it raised an exception.
     """
     try:
-        env = CheckedEnv(make(), index)
+        env = CheckedEnv(make(), index, info_keys=info_keys)
         space_leaves(env.observation_space, "env_obs")
         check_action_space(env.action_space)
     except (Exception, SystemExit) as error:

@@ -61,6 +61,8 @@ def frame(environment: Any) -> dict[str, Tensor]:
         written[name] = torch.zeros(batch, dtype=torch.bool)
     for name in ("reward", "cumulated_reward"):
         written[name] = torch.zeros(batch)
+    for name, values in environment.info_keys.batch(batch).items() if isinstance(environment, GymAgent) else ():
+        written[f"info/{name}"] = torch.from_numpy(values)
     written["timestep"] = torch.zeros(batch, dtype=torch.int64)
     device = getattr(environment, "output_device", torch.device("cpu"))
     return {name: value.to(device) for name, value in written.items()}
