@@ -1,13 +1,11 @@
 import copy
 
-import gymnasium as gym
 import pytest
 import torch
-from stable_baselines3.common.torch_layers import NatureCNN as SB3NatureCNN
 from torch import nn
 
 from workspace_rl import Workspace, load_policy, save_policy, setup_optimizer
-from workspace_rl.agents import DiscreteQAgent, DuelingHead, NatureCNN
+from workspace_rl.agents import DiscreteQAgent, DuelingHead
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError
 
 IMAGES = (4, 84, 84)
@@ -94,20 +92,6 @@ def test_the_layers_are_those_of_the_paper():
     assert all(one.weight.is_contiguous(memory_format=torch.channels_last) for one in convolutions)
 
 
-def test_images_equal_those_of_stable_baselines3():
-    theirs = SB3NatureCNN(gym.spaces.Box(0, 255, IMAGES, "uint8")).double()
-    ours = NatureCNN(IMAGES).double()
-    ours.convolutions.load_state_dict(theirs.cnn.state_dict())
-    ours.linear.load_state_dict(theirs.linear.state_dict())
-    images = pictures()
-    torch.testing.assert_close(ours(images), theirs(images.double() / 255), rtol=1e-9, atol=1e-12)
-
-
-def test_images_are_divided_by_255_if_they_are_integers():
-    body, images = NatureCNN(IMAGES), pictures()
-    torch.testing.assert_close(body(images), body(images.float() / 255))
-
-
 @pytest.mark.parametrize("shape", [IMAGES, (1, 84, 84), (3, 60, 36)])
 def test_gradients_lie_in_memory_as_their_weights_do(shape):
     # A fused optimiser pairs them element by element in memory.
@@ -164,8 +148,3 @@ def test_what_does_not_fit_is_refused():
         DiscreteQAgent([3], [8], 2, network="nature")
     with pytest.raises(UnsupportedSpaceError, match=r"'mlp' is for vectors, not for observations of shape \[4, 84"):
         DiscreteQAgent(IMAGES, [8], 2)
-    with pytest.raises(UnsupportedSpaceError, match=r"images of shape \(channels, height, width\), not \(3,\)"):
-        NatureCNN([3])
-    with pytest.raises(UnsupportedSpaceError, match=r"at least 36 x 36 pixels, channels first, not \(84, 84, 4\)"):
-        NatureCNN((84, 84, 4))
-    assert NatureCNN((1, 36, 36))(pictures(2, (1, 36, 36))).shape == (2, 512)
