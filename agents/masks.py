@@ -31,7 +31,7 @@ def read_mask(agent: Agent, variable: str, t: int | None, size: int) -> Tensor:
 
 
 def require_allowed(allowed: Tensor, agent: Agent, variable: str, t: int | None) -> None:
-    """Raise where an environment that goes on allows no action, or none of a part's; nothing is done when compiled.
+    """Raise where an environment that goes on allows no action, or none of a part's; not in what is compiled.
 
     Args:
         allowed: `[*L, n]`, or `[*L, *parts, n]`; L are B, or T and B if `t` is None.
@@ -43,7 +43,8 @@ def require_allowed(allowed: Tensor, agent: Agent, variable: str, t: int | None)
         ActionError: nothing is allowed, and the episode is not over.
     """
     possible = allowed.any(-1)
-    if torch.compiler.is_compiling() or possible.all():
+    # Tensors of a trace, which are of a class of their own, have no values.
+    if torch.compiler.is_compiling() or type(possible) is not Tensor or possible.all():
         return
     leading = 2 if t is None else 1
     if possible.ndim > leading:

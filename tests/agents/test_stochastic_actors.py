@@ -10,10 +10,14 @@ from torch import nn
 
 from tests.toys import SpaceEnv
 from workspace_rl import (
+    Agents,
     GymAgent,
     KWAgentWrapper,
+    TemporalAgent,
     Workspace,
+    check,
     compile_update,
+    describe,
     load_policy,
     minimise,
     save_policy,
@@ -325,6 +329,21 @@ def test_masks_of_another_shape_are_refused():
         workspace.set_full("allowed", torch.ones(shape, dtype=torch.bool))
         with pytest.raises(VariableMismatchError, match=message):
             actor(workspace, t=t)
+
+
+@pytest.mark.parametrize("kind", CHOOSING)
+def test_a_composition_with_a_mask_can_be_looked_at_before_it_runs(kind):
+    actor = KINDS[kind][0](observation_variable="env/env_obs/seen", mask_variable="env/env_obs/allowed", name="policy")
+    seen, allowed = gym.spaces.Box(-1, 1, (3,)), gym.spaces.MultiBinary(actor.head.out_features)
+    actions = {"bernoulli": gym.spaces.MultiBinary, "categorical": gym.spaces.Discrete}
+    make = actions.get(kind.split()[0], gym.spaces.MultiDiscrete)
+    arguments = {"categorical": 4, "categoricals alike": [3, 3], "categoricals": [2, 1, 4], "bernoulli": 4}
+    rows = [2, 3] if "bernoulli" in kind else [[2, 3], [4, 2]]
+    space = gym.spaces.Dict(seen=seen, allowed=allowed)
+    env_agent = GymAgent(lambda: SpaceEnv(space, make(arguments.get(kind, rows))), 2)
+    composition = Agents(env_agent, actor)
+    assert "no problems found" in str(check(TemporalAgent(composition)))
+    assert "not looked at" not in str(check(composition)) and "action_logprobs" in str(describe(composition))
 
 
 # ---- for an environment -------------------------------------------------------------------------------------------
