@@ -3,6 +3,7 @@
 - `actors`: policies for continuous actions.
 - `stochastic_actors`: stochastic policies, one for each kind of actions, and the one for an environment.
 - `stochastic_actor`: what they have in common.
+- `actor_critic`: such a policy and the value beside it.
 - `distributions`: what they draw from.
 - `masks`: which actions are allowed.
 - `critics`: action values for continuous actions.
@@ -18,6 +19,7 @@
 - `normalization`: observations and rewards brought to the same size by running statistics.
 """
 
+from workspace_rl.agents.actor_critic import ActorCritic, build_actor_critic
 from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor
 from workspace_rl.agents.bodies import NatureCNN
 from workspace_rl.agents.critics import ContinuousQAgent
@@ -38,6 +40,7 @@ from workspace_rl.agents.stochastic_actors import (
 from workspace_rl.agents.values import FeaturesAgent, ValueAgent
 
 __all__ = [
+    "ActorCritic",
     "BernoulliActor",
     "CategoricalActor",
     "ContinuousQAgent",
@@ -62,6 +65,7 @@ __all__ = [
     "RewardNormalizer",
     "SquashedGaussianActor",
     "ValueAgent",
+    "build_actor_critic",
     "build_mlp",
     "make_actor",
     "squashed_gaussian_log_prob",

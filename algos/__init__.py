@@ -4,14 +4,20 @@
 - `td3`: twin delayed deep deterministic policy gradient.
 - `ddpg`: deep deterministic policy gradient.
 - `dqn`: deep Q-networks, double and dueling.
+- `ppo`: proximal policy optimisation.
+- `a2c`: advantage actor-critic.
+- `reinforce`: REINFORCE, with and without a baseline.
 """
 
+from workspace_rl.algos.a2c import A2C
 from workspace_rl.algos.ddpg import DDPG
 from workspace_rl.algos.dqn import DQN
+from workspace_rl.algos.ppo import PPO
+from workspace_rl.algos.reinforce import REINFORCE
 from workspace_rl.algos.sac import SAC
 from workspace_rl.algos.td3 import TD3
 
 #: Algorithms by their name in configurations (`algo: sac`).
-ALGORITHMS = {"ddpg": DDPG, "dqn": DQN, "sac": SAC, "td3": TD3}
+ALGORITHMS = {"a2c": A2C, "ddpg": DDPG, "dqn": DQN, "ppo": PPO, "reinforce": REINFORCE, "sac": SAC, "td3": TD3}
 
-__all__ = ["ALGORITHMS", "DDPG", "DQN", "SAC", "TD3"]
+__all__ = ["A2C", "ALGORITHMS", "DDPG", "DQN", "PPO", "REINFORCE", "SAC", "TD3"]

@@ -152,7 +152,7 @@ def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, vectorization=None
     variables = ("env/env_obs", "env/reward", "env/done", "env/terminated", "env/timestep", "action", "memory")
     return CollectorRecipe(
         number=number, seed=7, env_config=config, known=KnownEnvironment.of("Restless-v0"), n_envs=n_envs,
-        policy=policy, random_policy=Agents(Remembering(), actions), keep_modes=False,
+        policy=policy, random_policy=Agents(Remembering(), actions), keep_modes=False, choose_anew=False,
         variables=variables, threads=1,
     )  # fmt: skip
 

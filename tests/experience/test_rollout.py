@@ -1,10 +1,10 @@
-"""A rollout is what was collected last, with the frame that it goes on from."""
+"""A rollout is what was collected last, with the frame that it goes on from, as a whole or in minibatches."""
 
 import pytest
 import torch
 
 from tests.toys import CountingEnv
-from workspace_rl import Collector, GymAgent, Workspace
+from workspace_rl import Agent, Agents, Collector, GymAgent, Workspace
 from workspace_rl.agents import RandomAgent
 from workspace_rl.errors import ConfigError, UnknownVariableError, VariableMismatchError
 from workspace_rl.experience import Fragment, Rollout
@@ -28,35 +28,22 @@ def numbers(rollout):
     return only(rollout)["x"].squeeze(1).tolist()
 
 
-def test_it_begins_with_the_last_frame_of_the_one_before():
+def test_it_is_what_was_put_last():
     rollout = Rollout(3, ["x"])
     assert rollout.window == 4 and not list(rollout.batches())
-    rollout.put(fragment(0, 1, 2, 3))  # with the frame of the reset
-    assert numbers(rollout) == [0, 1, 2, 3]
-    rollout.put(fragment(4, 5, 6, number=1, done=[False, True, False]))
+    rollout.put(fragment(0, 1, 2, 3))
+    assert numbers(rollout) == [0, 1, 2, 3] and not list(rollout.batches())
+    rollout.put(fragment(3, 4, 5, 6, number=1, n_repeated=1))
     assert numbers(rollout) == [3, 4, 5, 6]
-    rollout.put(fragment(7, 8, 9, number=2))
-    assert numbers(rollout) == [6, 7, 8, 9]
 
 
 def test_it_holds_what_is_learned_from_and_where_episodes_end():
     rollout = Rollout(2, ("x",))
-    rollout.put(fragment(0, 1, 2, done=[False, False, True]))
-    rollout.put(fragment(0, 1))
+    rollout.put(fragment(2, 0, 1, done=[True, False, False]))
     batch = only(rollout)
     assert [*batch] == ["x", "env/done"]
     # The pair (0, 1) is no transition: frame 1 only carries a reset.
     assert batch["env/done"].squeeze(1).tolist() == [True, False, False]
-
-
-def test_new_episodes_begin_with_a_frame_of_their_own():
-    rollout = Rollout(2, ["x"])
-    rollout.put(fragment(0, 1, 2))
-    rollout.end_episodes()
-    rollout.put(fragment(10, 11, 12))
-    assert numbers(rollout) == [10, 11, 12]
-    rollout.put(fragment(20, 21, 22))  # also where nobody has said so
-    assert numbers(rollout) == [20, 21, 22]
 
 
 def test_each_epoch_gets_a_workspace_of_its_own():
@@ -69,14 +56,10 @@ def test_each_epoch_gets_a_workspace_of_its_own():
     assert [one["x"].squeeze(1).tolist() for one in batches[1:]] == [[0, 1], [0, 1]] and "value" not in batches[1]
 
 
-@pytest.mark.parametrize(
-    "first, second", [((0, 1), ()), ((0, 1, 2, 3), ()), ((0, 1, 2), (3,)), ((0, 1, 2), (3, 4, 5, 6))]
-)
-def test_other_numbers_of_frames_are_refused(first, second):
-    rollout = Rollout(2, ["x"])
-    with pytest.raises(VariableMismatchError, match="a rollout of 2 steps has 3 frames.* found"):
-        rollout.put(fragment(*first))
-        rollout.put(fragment(*second))
+@pytest.mark.parametrize("values", [(0, 1), (0, 1, 2, 3)])
+def test_other_numbers_of_frames_are_refused(values):
+    with pytest.raises(VariableMismatchError, match="a rollout of 2 steps has 3 frames.* found.*choose_anew=True"):
+        Rollout(2, ["x"]).put(fragment(*values))
 
 
 def test_what_collecting_did_not_write_is_named():
@@ -97,25 +80,49 @@ def test_nothing_is_kept_in_checkpoints():
     rollout.restore({}, [])
 
 
-def test_rollouts_of_a_collector_follow_each_other_and_actions_are_kept():
+class Steps(Agent):
+    """Writes how often it was run, as actions do not know it."""
+
+    n = 0
+
+    def forward(self, t, **kwargs):
+        self.n += 1
+        self.set(("n", t), torch.full_like(self.get(("env/done", t)), self.n, dtype=torch.int64))
+
+
+def test_rollouts_of_a_collector_follow_each_other_and_each_is_of_one_version_of_the_policy():
     env_agent = GymAgent(CountingEnv, n_envs=2, auto_reset=True)
-    collector = Collector(env_agent, RandomAgent(env_agent.action_space))
-    rollout = Rollout(4, ["env/env_obs", "action", "env/reward"])
-    seen = []
+    collector = Collector(env_agent, Agents(RandomAgent(env_agent.action_space), Steps()), choose_anew=True)
+    rollout = Rollout(4, ["env/env_obs", "env/reward", "n"])
+    seen, n_transitions = [], 0
     for round in range(4):
         if round == 2:  # as after a checkpoint
-            rollout.end_episodes()
             collector.renew(collector.n_transitions)
-        rollout.put(collector.collect(4))
+        one = collector.collect(4)
+        assert (one.n_repeated, one.begins_anew) == ((0, True) if round in (0, 2) else (1, False))
+        n_transitions += one.n_transitions
+        rollout.put(one)
         seen.append(only(rollout))
     assert all(one.time_size() == 5 for one in seen)
+    assert [one["n"][:, 0].tolist() for one in seen] == [[*range(n, n + 5)] for n in (1, 6, 11, 16)]
     for before, after in ((seen[0], seen[1]), (seen[2], seen[3])):
-        for name in before:
+        for name in ("env/env_obs", "env/reward", "env/done"):
             assert before.get(name, -1).equal(after.get(name, 0))
     assert seen[2].get("env/env_obs", 0).tolist() == [[0], [0]]
     for one in seen:  # rewards of transitions count their steps
         transition = ~one["env/done"][:-1]
         assert one["env/reward"][1:][transition].equal(one["env/env_obs"][1:, :, 0][transition])
+    # The action of the last frame is chosen again, not counted again.
+    assert n_transitions == collector.n_transitions == sum(int((~one["env/done"][:-1]).sum()) for one in seen)
+
+
+def test_what_was_handed_over_stays_as_it_was():
+    env_agent = GymAgent(CountingEnv, n_envs=1, auto_reset=True)
+    collector = Collector(env_agent, Agents(RandomAgent(env_agent.action_space), Steps()), choose_anew=True)
+    first = collector.collect(2)
+    before = first["n"].clone()
+    collector.collect(2)
+    assert first["n"].equal(before) and first.get("n", -1).equal(before[-1])
 
 
 def round_of(*values, number, done=None, collectors=(1, 0, 10)):
@@ -125,36 +132,66 @@ def round_of(*values, number, done=None, collectors=(1, 0, 10)):
 
 def test_fragments_of_a_round_stand_side_by_side_in_the_order_of_collectors():
     rollout = Rollout(2, ["x"], n_epochs=2)
-    for number, values, expected in ((0, (0, 1, 2), (0, 1, 2)), (1, (3, 4), (2, 3, 4)), (2, (5, 6), (4, 5, 6))):
+    for number, values in ((0, (0, 1, 2)), (1, (2, 3, 4)), (2, (4, 5, 6))):
         for one in round_of(*values, number=number, collectors=((1, 0, 10), (10, 1, 0))[number % 2]):
             rollout.put(one)
         # The loop asks once for each fragment: the first time it is given, for all of them.
         first, *others = [list(rollout.batches()) for _ in range(3)]
         assert len(first) == 2 and others == [[], []]
         for batch in first:
-            assert batch["x"].T.tolist() == [[100 * k + x for x in expected] for k in (0, 1, 10)]
+            assert batch["x"].T.tolist() == [[100 * k + x for x in values] for k in (0, 1, 10)]
             assert batch["env/done"].shape == (3, 3)
 
 
-def test_each_collector_goes_on_from_its_own_last_frame_or_begins_anew():
-    rollout = Rollout(2, ["x"])
-    rollout.put(fragment(0, 1, 2, number=0))
-    rollout.put(fragment(100, 101, 102, number=0, collector=1))
-    assert only(rollout)["x"].T.tolist() == [[0, 1, 2], [100, 101, 102]]
-    rollout.put(fragment(3, 4, number=1))
-    rollout.put(fragment(110, 111, 112, number=1, collector=1, begins_anew=True))
-    assert only(rollout)["x"].T.tolist() == [[2, 3, 4], [110, 111, 112]]
-    rollout.end_episodes()
-    for one in round_of(20, 21, 22, number=2, collectors=(0, 1)):
+def rows_of(rollout):
+    """Leave out the last frame, and write what is twice as much."""
+    rows = rollout.subtime(0, -1)
+    rows.set_full("twice", 2 * rows["x"])
+    return rows
+
+
+def test_minibatches_are_all_rows_once_in_each_epoch_and_in_another_order():
+    rollout = Rollout(4, ["x"], n_epochs=3, batch_size=6, prepare=rows_of)
+    for one in round_of(0, 1, 2, 3, 4, number=0):
         rollout.put(one)
-    assert only(rollout)["x"].T.tolist() == [[20, 21, 22], [120, 121, 122]]
+    torch.manual_seed(1)
+    batches = list(rollout.batches())
+    assert len(batches) == 6 and all(batch["x"].shape == (1, 6) for batch in batches)
+    assert all(batch["twice"].equal(2 * batch["x"]) for batch in batches)
+    epochs = [
+        torch.cat((one["x"], two["x"]), 1)[0].tolist() for one, two in zip(batches[::2], batches[1::2], strict=True)
+    ]
+    assert all(sorted(epoch) == sorted(100 * k + x for k in (0, 1, 10) for x in range(4)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    example = rollout.as_batch(round_of(0, 1, 2, 3, 4, number=0)[0])
+    assert example["twice"].shape == (1, 4) and sorted(example["x"][0].tolist()) == [100, 101, 102, 103]
 
 
-def test_what_comes_twice_is_taken_once_and_nothing_is_joined_where_one_was_lost():
+def test_what_is_prepared_has_no_gradients():
+    weight = torch.nn.Parameter(torch.ones(1))
+
+    def prepare(rollout):
+        rows = rollout.subtime(0, -1)
+        rows.set_full("weighted", rows["x"] * weight)
+        return rows
+
+    rollout = Rollout(2, ["x"], prepare=prepare)
+    rollout.put(fragment(0, 1, 2))
+    assert not only(rollout)["weighted"].requires_grad
+
+
+def test_rows_that_make_no_minibatches_are_refused():
+    with pytest.raises(ConfigError, match="batch_size: None expected without prepare"):
+        Rollout(2, ["x"], batch_size=2)
+    rollout = Rollout(4, ["x"], batch_size=3, prepare=rows_of)
+    rollout.put(fragment(0, 1, 2, 3, 4))
+    with pytest.raises(VariableMismatchError, match="of 3 rows cannot be made of 4 x 1 = 4"):
+        list(rollout.batches())
+
+
+def test_what_comes_twice_is_taken_once():
     rollout = Rollout(2, ["x"])
     with pytest.warns(UserWarning, match="fragment 1 of collector 0 is dropped"):
-        for one in (fragment(0, 1, 2, number=0), fragment(3, 4, number=1), fragment(3, 4, number=1)):
-            rollout.put(one)
-    assert numbers(rollout) == [2, 3, 4]
-    with pytest.raises(VariableMismatchError, match="3 frames, the first one from the rollout before.*; 2 found"):
-        rollout.put(fragment(7, 8, number=3))
+        for number in (0, 1, 1):
+            rollout.put(fragment(*(number + x for x in range(3)), number=number))
+    assert numbers(rollout) == [1, 2, 3]

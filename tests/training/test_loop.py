@@ -92,6 +92,7 @@ def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkp
         learn=learn,
         learner=learner,
         policy="policy",
+        enough=lambda metrics: False,
         schedules=lambda step: {"epsilon": step},
         evaluations=Evaluations(evaluator, selection, logs),
         selection=selection,

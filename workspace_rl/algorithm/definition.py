@@ -36,6 +36,8 @@ class AlgorithmDefinition(ABC, Generic[Config]):
     #: Whether `policy` and `random_policy` collect in evaluation mode. If not, each of their modules keeps the mode
     #: that `build` has left it in: dropout then explores.
     collects_in_evaluation_mode: ClassVar[bool] = True
+    #: Whether all actions of a fragment are those of the weights that act: see `Collector`.
+    chooses_anew: ClassVar[bool] = False
 
     #: The resolved configuration, and its part `algorithm`.
     config: Config
@@ -77,6 +79,10 @@ class AlgorithmDefinition(ABC, Generic[Config]):
         """Return the keyword arguments of the n-th update (from 1), for instance whether the actor is updated."""
         return {}
 
+    def enough(self, metrics: dict[str, Tensor]) -> bool:
+        """Return whether what an update has measured says that the fragments' other batches are to be left out."""
+        return False
+
     def schedules(self, step: int) -> dict[str, float]:
         """Return what changes with the number of steps alone and is to be logged, for instance epsilon."""
         return {}
@@ -101,6 +107,7 @@ class AlgorithmDefinition(ABC, Generic[Config]):
             self.policy,
             getattr(self, "random_policy", None),
             keep_modes=not self.collects_in_evaluation_mode,
+            choose_anew=self.chooses_anew,
             seed=self.ranks.seed(self.parameters.seed),
         )
 

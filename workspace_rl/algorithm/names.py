@@ -19,8 +19,11 @@ AlgorithmClass = type[AlgorithmDefinition[Any]]
 
 #: The library's algorithms by their names in configurations; imported when they are asked for, like a user's own.
 LIBRARY = {
+    "a2c": "workspace_rl.algos.a2c:A2C",
     "ddpg": "workspace_rl.algos.ddpg:DDPG",
     "dqn": "workspace_rl.algos.dqn:DQN",
+    "ppo": "workspace_rl.algos.ppo:PPO",
+    "reinforce": "workspace_rl.algos.reinforce:REINFORCE",
     "sac": "workspace_rl.algos.sac:SAC",
     "td3": "workspace_rl.algos.td3:TD3",
 }

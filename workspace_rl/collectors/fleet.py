@@ -36,6 +36,8 @@ class FleetPlan:
     random_policy: Agent | None
     #: Whether policies act in the modes that their modules have now, or in evaluation mode.
     keep_modes: bool
+    #: Whether the action of a fragment's last frame is chosen again by the weights of the next one.
+    choose_anew: bool
     #: Transitions of the run, in all, with random actions at the beginning.
     random_steps: int
     #: The variables that fragments are to hold.
@@ -59,6 +61,7 @@ class FleetPlan:
                 policy=self.policy.clone().to("cpu"),
                 random_policy=None if self.random_policy is None else self.random_policy.clone().to("cpu"),
                 keep_modes=self.keep_modes,
+                choose_anew=self.choose_anew,
                 variables=variables,
                 threads=self.threads,
             )

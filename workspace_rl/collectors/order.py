@@ -74,6 +74,8 @@ class Delivery:
     n_transitions: int
     #: Whether the first frame follows nothing.
     begins_anew: bool
+    #: How many frames have stood at the end of the fragment before.
+    n_repeated: int
     #: Of the episodes that ended, `[n]` float64 and float32.
     returns: np.ndarray
     lengths: np.ndarray
@@ -97,6 +99,7 @@ class Delivery:
             number=self.number,
             version=self.version,
             begins_anew=self.begins_anew,
+            n_repeated=self.n_repeated,
             episodes=lambda: Episodes(_tensor(self.returns), _tensor(self.lengths)),
             state={name: _tensor(value) for name, value in self.state.items()},
             effort=self.effort,

@@ -25,6 +25,8 @@ class CollectorRecipe:
     random_policy: Agent | None
     #: Whether policies act in the modes that their modules have now, or in evaluation mode.
     keep_modes: bool
+    #: Whether the action of a fragment's last frame is chosen again by the weights of the next one.
+    choose_anew: bool
     #: The variables to deliver.
     variables: tuple[str, ...]
     #: Threads of torch.

@@ -110,7 +110,14 @@ class CollectorWorker:
         # Collectors in one process share nothing, so that they do the same as in several.
         random_policy = None if recipe.random_policy is None else recipe.random_policy.clone()
         self._random = None if random_policy is None else (random_policy, PackedWeights.of(random_policy))
-        collector = Collector(env, recipe.policy, random_policy, keep_modes=recipe.keep_modes, seed=recipe.seed)
+        collector = Collector(
+            env,
+            recipe.policy,
+            random_policy,
+            keep_modes=recipe.keep_modes,
+            choose_anew=recipe.choose_anew,
+            seed=recipe.seed,
+        )
         return collector, PlainAttributes(one for one in (collector.policy, random_policy) if one is not None)
 
     def _rebuild(self, collector: Collector, order: Order, history: History) -> None:
@@ -133,6 +140,7 @@ class CollectorWorker:
             frames=_arrays(fragment, self._recipe.variables),
             n_transitions=fragment.n_transitions,
             begins_anew=fragment.begins_anew,
+            n_repeated=fragment.n_repeated,
             returns=returns.numpy(),
             lengths=lengths.numpy(),
             state={name: value.numpy() for name, value in fragment.state.items()},

@@ -2,7 +2,7 @@
 
 - `run_config`: what a run can be told, whatever its algorithm: `RunConfig`.
 - `environment_config`: its section `gym_env`: `EnvironmentConfig`.
-- `training_config`: its section `algorithm`: `TrainingConfig`, `OffPolicyConfig`.
+- `training_config`: its section `algorithm`: `TrainingConfig`, `OffPolicyConfig`, `OnPolicyConfig`.
 - `collectors_config`: its section `collectors`, which may be absent: `CollectorsConfig`.
 - `sources`: dictionaries, YAML files, ones that come with the library, overrides `key=value`.
 - `schema`: dataclasses as schemas: every key known, every value of its type and within its limits.
@@ -15,12 +15,20 @@ from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import optimizer_option, option
 from workspace_rl.config.sources import load_config
-from workspace_rl.config.training_config import ActorCriticArchitecture, OffPolicyConfig, TrainingConfig
+from workspace_rl.config.training_config import (
+    ActorCriticArchitecture,
+    OffPolicyConfig,
+    OnPolicyArchitecture,
+    OnPolicyConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "ActorCriticArchitecture",
     "CollectorsConfig",
     "OffPolicyConfig",
+    "OnPolicyArchitecture",
+    "OnPolicyConfig",
     "RunConfig",
     "TrainingConfig",
     "load_config",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.schema import option
-from workspace_rl.config.training_config import TrainingConfig
+from workspace_rl.config.training_config import OnPolicyConfig, TrainingConfig
 
 
 @dataclass
@@ -76,5 +76,8 @@ class RunConfig:
     def check(self, path: str) -> None:
         """Raise a `ConfigError` if sections contradict each other."""
         parameters = getattr(self, "algorithm", None)
+        if isinstance(parameters, OnPolicyConfig) and not parameters.architecture.squash:
+            # Normal distributions have no bounds; learning sees what was drawn, the environment what is possible.
+            self.gym_env.clip_actions = True
         if self.collectors is not None and isinstance(parameters, TrainingConfig):
             self.collectors.check_run(parameters, self.gym_env)

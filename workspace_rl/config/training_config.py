@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workspace_rl.config.schema import option
 from workspace_rl.errors import ConfigError
@@ -79,6 +79,47 @@ class OffPolicyConfig(TrainingConfig):
             raise ConfigError(
                 f"{path}learning_starts: less than the run's {self.run_length} steps expected, {self.learning_starts} "
                 "found; nothing would be learned."
+            )
+
+
+@dataclass
+class OnPolicyArchitecture:
+    """The networks of a policy that draws its actions, and of the value beside it."""
+
+    network: str = option("mlp", "the body: for vectors, or for images", choices=("mlp", "nature_cnn"))
+    hidden_size: list[int] | None = option(
+        None, "units of each body's linear layers; [64, 64] (mlp) or [512] (nature_cnn) unless given", least=1
+    )
+    activation: str = option("tanh", "between layers (of mlp)", choices=("tanh", "relu"))
+    shared: bool = option(False, "one body for policy and value")
+    log_std_init: float = option(0.0, "of continuous actions at the beginning, the deviation's natural logarithm")
+    state_dependent_std: bool = option(False, "the deviation is a function of the observation")
+    squash: bool = option(False, "continuous actions are squashed by tanh, instead of clipped by the environment")
+
+
+@dataclass
+class OnPolicyConfig(TrainingConfig):
+    """What all on-policy algorithms need. A rollout is one collection, n_steps steps of n_envs environments."""
+
+    n_epochs: int = option(1, "how often each rollout is learned from", least=1)
+    batch_size: int | None = option(None, "rows in a minibatch; null: the whole rollout", least=1)
+    gae_lambda: float = option(1.0, "how far advantages reach beyond one step", least=0, most=1)
+    entropy_coef: float = option(0.0, "the weight of the policy's entropy, which is made greater", least=0)
+    normalize_advantages: bool = option(False, "advantages of a batch are brought to mean 0 and deviation 1")
+    anneal_learning_rate: bool = option(False, "learning rates fall along a line, to 0 at the end of the run")
+    action_mask: str | None = option(None, "the variable that says which actions are allowed")
+    architecture: OnPolicyArchitecture = field(default_factory=OnPolicyArchitecture)
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
+        super().check(path)
+        rows = self.n_envs * self.n_steps
+        if self.batch_size is not None and rows % self.batch_size:
+            divisors = [size for size in range(1, rows + 1) if rows % size == 0]
+            nearest = min(divisors, key=lambda size: abs(size - self.batch_size))  # type: ignore[operator]
+            raise ConfigError(
+                f"{path}batch_size: a divisor of the {self.n_envs} x {self.n_steps} = {rows} rows of a rollout "
+                f"(n_envs x n_steps) expected, {self.batch_size} found; {nearest} is the nearest."
             )
 
 

@@ -63,6 +63,7 @@ class Collector:
         random_policy: Agent | None = None,
         *,
         keep_modes: bool = False,
+        choose_anew: bool = False,
         seed: int = 1,
         number: int = 0,
     ) -> None:
@@ -71,10 +72,15 @@ class Collector:
         They act in evaluation mode, or, with `keep_modes`, in the modes that their modules have now. The episodes of
         environments that are made anew are derived from `seed`. Of several collectors that fill one experience, each
         has its own `number`.
+
+        With `choose_anew`, the action of a fragment's last frame is chosen again where the next fragment goes on from
+        it, and this frame is the first one of the next fragment, too: all that is done there is then chosen by the
+        weights that act, as on-policy algorithms need it.
         """
         self.env_agent = env_agent
         self.policy = policy.clone().requires_grad_(False)
         self._keep_modes, self._seed, self._number = keep_modes, seed, number
+        self._choose_anew = choose_anew
         if not keep_modes:
             for part in self.policy.modules():
                 part.training = False
@@ -119,9 +125,10 @@ class Collector:
     def collect(self, n_steps: int, *, step: int | None = None, random: bool = False) -> Fragment:
         """Run `n_steps` steps and return the frames that are new, `[T, B, ...]`.
 
-        T is `n_steps`, plus 1 for the frame of the reset at the first call and at the first one after `restart`. The
-        last frame has its action already: the next call goes on from there. All agents get the keyword argument `step`,
-        for schedules: the number of transitions before this call, `n_transitions` unless others collect, too.
+        T is `n_steps`, plus 1 for the frame of the reset at the first call and at the first one after `restart`, or,
+        with `choose_anew`, for the frame that each call goes on from. The last frame has its action already: otherwise
+        the next call goes on from there. All agents get the keyword argument `step`, for schedules: the number of
+        transitions before this call, `n_transitions` unless others collect, too.
         """
         n_steps = whole_number(n_steps, "n_steps", least=1)
         if step is not None:
@@ -140,8 +147,9 @@ class Collector:
             The frames that are new, as many as `actions` has, without what policies write besides.
         """
         begins = self._last_frame is None
-        again = _Recorded(actions, self.env_agent.input_name, 0 if begins else 1)
-        return self._collect(TemporalAgent(Agents(self.env_agent, again)), len(actions) - begins)
+        extra = begins or self._choose_anew
+        again = _Recorded(actions, self.env_agent.input_name, 0 if extra else 1)
+        return self._collect(TemporalAgent(Agents(self.env_agent, again)), len(actions) - extra)
 
     def carried(self) -> dict[str, Tensor]:
         """Return what policies have written at the last frame, `[T, B, ...]`: the next `collect` may read it."""
@@ -160,28 +168,29 @@ class Collector:
         n_running = 0  # environments whose episode goes on after the last frame
         begins_anew = self._last_frame is None
         if self._last_frame is None:
-            workspace, first = Workspace(), 0
+            workspace, n_before = Workspace(), 0
             agent(workspace, t=0, n_steps=n_steps + 1, step=self.n_transitions)
         else:
-            workspace, first = self._last_frame, 1
+            workspace, n_before = self._last_frame, 1
             n_running = _n_running(workspace.get("env/done", 0))
+            if self._choose_anew:
+                agent.agent[1](workspace, t=0, step=self.n_transitions)  # type: ignore[index]
             agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
         self.env_agent.returns_log = None
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
         self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
-        return self._fragment(workspace.subtime(first), n_running, returns, begins_anew)
-
-    def _fragment(self, frames: Workspace, n_running: int, returns: list[np.ndarray], begins_anew: bool) -> Fragment:
+        new = workspace.subtime(n_before)
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
-        n_transitions = n_running + _n_running(frames.get_full("env/done")[:-1])
+        n_transitions = n_running + _n_running(new.get_full("env/done")[:-1])
         fragment = Fragment(
-            frames,
+            workspace if self._choose_anew else new,
             n_transitions=n_transitions,
             collector=self._number,
             number=self._n_fragments,
             version=self._version,
             begins_anew=begins_anew,
-            episodes=functools.partial(_episodes, frames, returns),
+            n_repeated=n_before if self._choose_anew else 0,
+            episodes=functools.partial(_episodes, new, returns),
         )
         self.n_transitions += n_transitions
         self._n_fragments += 1

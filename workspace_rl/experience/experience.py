@@ -67,6 +67,10 @@ class Experience(ABC):
         often as there are collectors.
         """
 
+    def as_batch(self, frames: Workspace) -> Workspace:
+        """Return what `batches` would make of frames, `[window, B, ...]`: to know what batches look like."""
+        return frames
+
     def end_episodes(self) -> None:  # noqa: B027 - there may be nothing to do
         """Cut off the episodes that are running, of all collectors: their next fragments follow nothing."""
 

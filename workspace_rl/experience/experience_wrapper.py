@@ -42,6 +42,10 @@ class ExperienceWrapper(Experience):
         """Yield the inner one's batches."""
         yield from self.inner.batches()
 
+    def as_batch(self, frames: Workspace) -> Workspace:
+        """Return what the inner one would make of frames."""
+        return self.inner.as_batch(frames)
+
     def end_episodes(self) -> None:
         """Cut off the episodes that are running."""
         self.inner.end_episodes()

@@ -34,7 +34,8 @@ class Fragment(Workspace):
     """The frames that are new of one collector's environments, `[T, B, ...]`: a workspace that knows its origin.
 
     Consecutive fragments of a collector belong together: the first frame of one follows the last frame of the one
-    before, unless it `begins_anew`. What is cut out of a fragment has no origin any more.
+    before, unless it `begins_anew`. The first `n_repeated` frames are the last ones of the fragment before, with other
+    actions. What is cut out of a fragment has no origin any more.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Fragment(Workspace):
         number: int | None = None,
         version: int = 0,
         begins_anew: bool = False,
+        n_repeated: int = 0,
         episodes: Callable[[], Episodes] | None = None,
         state: Mapping[str, Tensor] | None = None,
         effort: Effort | None = None,
@@ -60,6 +62,7 @@ class Fragment(Workspace):
                 one, and one that was lost is missed; None where nobody has counted.
             version: the number of the update that made the weights which acted.
             begins_anew: whether the first frame follows nothing, as after a reset of all environments.
+            n_repeated: how many frames have stood at the end of the fragment before.
             episodes: returns what is known of the episodes that ended in the frames, if somebody asks.
             state: the policy's state before the first frame, `[B, ...]` by name, for policies that have one.
             effort: what collecting it took, if somebody has measured that.
@@ -69,7 +72,7 @@ class Fragment(Workspace):
             self._variables = frames._variables
         self.n_transitions = n_transitions
         self.collector, self.number, self.version = collector, number, version
-        self.begins_anew = begins_anew
+        self.begins_anew, self.n_repeated = begins_anew, n_repeated
         self._episodes = episodes
         self.state = dict(state or {})
         self.effort = effort
@@ -99,6 +102,7 @@ class Fragment(Workspace):
             number=parts[0].number,
             version=parts[0].version,
             begins_anew=any(one.begins_anew for one in parts),
+            n_repeated=max(one.n_repeated for one in parts),
             episodes=lambda: Episodes(*map(torch.cat, zip(*(one.episodes for one in parts), strict=True))),
             state={name: torch.cat([one.state[name] for one in parts]) for name in parts[0].state},
         )

@@ -119,7 +119,26 @@ def gae(
     delta = reward + discount_factor * next_value.detach() * bootstrap - value
     if gae_lambda == 0 or not len(delta):
         return delta
-    advantages = [delta[-1]]
-    for one, goes_on in zip(reversed(delta[:-1].unbind()), reversed(trace[:-1].unbind()), strict=True):
-        advantages.append(one + discount_factor * gae_lambda * goes_on * advantages[-1])
-    return torch.stack(advantages[::-1])
+    return decayed_sums(delta, discount_factor * gae_lambda * trace)
+
+
+def decayed_sums(x: Tensor, decay: Tensor) -> Tensor:
+    """Return S_t = x_t + decay_t S_t+1 for all t at once, with S_T = 0.
+
+    By doubling (Hillis and Steele 1986): after k rounds each sum reaches over 2^k steps. Compared to a loop over T this
+    is a few operations on all of `[T, ...]`, eleven times three for T = 2048, and as few in a compiled graph.
+
+    Args:
+        x: `[T, ...]`.
+        decay: `[T, ...]`; its last row counts for nothing.
+
+    Returns:
+        `[T, ...]`.
+    """
+    reach = 1
+    while reach < len(x):
+        # Sums whose reach is beyond the end are complete.
+        x = torch.cat((x[:-reach] + decay[:-reach] * x[reach:], x[-reach:]))
+        decay = torch.cat((decay[:-reach] * decay[reach:], decay[-reach:]))
+        reach *= 2
+    return x

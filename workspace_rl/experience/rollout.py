@@ -1,55 +1,76 @@
-"""Experience of on-policy algorithms: what was collected last, as a whole."""
+"""Experience of on-policy algorithms: what was collected last, as a whole or in minibatches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from workspace_rl.basics.arguments import checked
-from workspace_rl.errors import UnknownVariableError, VariableMismatchError, did_you_mean
+from workspace_rl.errors import ConfigError, UnknownVariableError, VariableMismatchError, did_you_mean
 from workspace_rl.experience.arrivals import Arrivals
 from workspace_rl.experience.experience import Experience
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.workspace import Workspace
 
+#: Turns a rollout, `[T + 1, B, ...]`, into the rows that are learned from, `[T, B, ...]`.
+Prepare = Callable[[Workspace], Workspace]
+
 
 class Rollout(Experience):
     """The last fragment, with the frame that it goes on from: T + 1 frames for T steps of all environments.
 
-    With several collectors it is the fragments of a round side by side, in the order of the collectors' numbers, each
-    with the frame that it goes on from.
+    With several collectors it is the fragments of a round side by side, in the order of the collectors' numbers.
 
     The pair `(t, t+1)` is a transition where `env/done` is false at `t`; where it is true, frame `t+1` only carries a
-    reset. Frames carry the action that was chosen with them, so the action of frame 0 is older than the others: the
-    weights before the last update chose it, but for rollouts that begin with a reset of their own (the first one, and
-    those after `end_episodes`). An update that needs the current weights' actions leaves the pair (0, 1) out, or
-    weighs it by what its log-probability was. The last frame's action has no outcome yet; the next rollout begins with
-    it. Nothing is kept in checkpoints, since a run goes on from them with new episodes.
+    reset. All actions are those of the weights that acted (see `Collector`, `choose_anew`); the last frame's has no
+    outcome yet, and is chosen again where the next rollout begins. Nothing is kept in checkpoints, since a run goes on
+    from them with new episodes.
     """
 
     kind, batch_kind = "rollout", "the rollout that was collected last"
 
-    @checked(least={"n_steps": 1, "n_epochs": 1})
-    def __init__(self, n_steps: int, variables: Sequence[str], *, n_epochs: int = 1) -> None:
-        """Give each rollout of `n_steps` steps `n_epochs` times.
+    @checked(least={"n_steps": 1, "n_epochs": 1, "batch_size": 1})
+    def __init__(
+        self,
+        n_steps: int,
+        variables: Sequence[str],
+        *,
+        n_epochs: int = 1,
+        batch_size: int | None = None,
+        prepare: Prepare | None = None,
+    ) -> None:
+        """Give each rollout of `n_steps` steps `n_epochs` times, as a whole or in minibatches.
 
         Args:
             n_steps: steps in a fragment, T.
-            variables: what batches have, besides `env/done`.
-            n_epochs: updates on each rollout.
+            variables: what rollouts have, besides `env/done`.
+            n_epochs: how often each rollout is learned from.
+            batch_size: rows in a minibatch, which are drawn without replacement, in another order in each epoch, from
+                torch's global generator; None for the rollout as a whole.
+            prepare: is called once for each rollout, `[n_steps + 1, B, ...]`, without gradients, and returns a
+                workspace of the rows that are learned from, `[n_steps, B, ...]`, with what is written there besides,
+                such as advantages. Unless given, batches are rollouts as they were collected.
+
+        Raises:
+            ConfigError: an argument is impossible, or there are minibatches of what nothing prepares.
         """
-        self.variables, self.window, self._n_epochs = list(variables), n_steps + 1, n_epochs
+        if batch_size is not None and prepare is None:
+            raise ConfigError(
+                "Rollout: batch_size: None expected without prepare, since minibatches are made of the rows that "
+                f"prepare returns; {batch_size} found."
+            )
+        self.variables, self.window = list(variables), n_steps + 1
+        self._n_epochs, self._batch_size, self._prepare = n_epochs, batch_size, prepare
         # By collector.
         self._rollouts: dict[int, Workspace] = {}
-        self._last_frames: dict[int, Workspace] = {}
         self._arrivals = Arrivals()
 
     def put(self, fragment: Fragment) -> None:
         """Take the place of the rollout before, beside those of other collectors, unless it has come before.
 
         Args:
-            fragment: T frames that follow the last ones, or T + 1 that begin by themselves.
+            fragment: T + 1 frames.
 
         Raises:
             UnknownVariableError: a variable of the batches is missing.
@@ -57,7 +78,6 @@ class Rollout(Experience):
         """
         if self._arrivals.came_before(fragment):
             return
-        last_frame = self._last_frames.get(fragment.collector) if self._arrivals.follows(fragment) else None
         rollout = Workspace()
         for name in (*self.variables, "env/done"):
             if name not in fragment:
@@ -65,34 +85,68 @@ class Rollout(Experience):
                 raise UnknownVariableError(
                     f"collecting did not write {name!r}, which is learned from.{hint}", variable=name
                 )
-            frames = fragment.get_full(name)
-            if last_frame is not None and len(frames) < self.window:
-                frames = torch.cat((last_frame.get_full(name), frames))
-            rollout.set_full(name, frames)
+            rollout.set_full(name, fragment.get_full(name))
         n_frames = rollout.time_size()
         if n_frames != self.window:
             raise VariableMismatchError(
-                f"a rollout of {self.window - 1} steps has {self.window} frames, the first one from the rollout before "
-                f"or brought by the fragment; {n_frames} found. Collect n_steps={self.window - 1} steps at a time."
+                f"a rollout of {self.window - 1} steps has {self.window} frames, the first one that of the step "
+                f"before, with an action of the weights that act; {n_frames} found. Collect n_steps={self.window - 1} "
+                "steps at a time by a collector with choose_anew=True, as that of OnPolicyAlgorithm."
             )
         self._rollouts[fragment.collector] = rollout
-        self._last_frames[fragment.collector] = rollout.subtime(self.window - 1)
         self._arrivals.note(fragment)
 
     def batches(self) -> Iterator[Workspace]:
-        """Yield the rollout, `[n_steps + 1, B, ...]`, once for each epoch; nothing until the next fragment is put.
+        """Yield the rollout, or its minibatches, in each epoch anew; nothing until the next fragment is put.
+
+        Yields:
+            `[n_steps + 1, B, ...]`, or what was prepared, `[n_steps, B, ...]`, or minibatches `[1, batch_size, ...]`.
 
         Raises:
-            VariableMismatchError: the fragments of several collectors hold variables that differ in more than B.
+            VariableMismatchError: the fragments of several collectors hold variables that differ in more than B, or
+                the rows cannot be divided into minibatches.
         """
         if not self._rollouts:
             return
         parts = [self._rollouts[collector] for collector in sorted(self._rollouts)]
         self._rollouts = {}
-        rollout = Workspace.cat_batch(parts) if len(parts) > 1 else parts[0]
+        rows = self._rows(Workspace.cat_batch(parts) if len(parts) > 1 else parts[0])
         for _ in range(self._n_epochs):
-            yield Workspace(rollout)
+            if self._batch_size is None:
+                yield Workspace(rows)
+            else:
+                yield from minibatches(rows, self._batch_size)
 
-    def end_episodes(self) -> None:
-        """Forget the last frames: the next fragments begin with ones of their own."""
-        self._last_frames = {}
+    def as_batch(self, frames: Workspace) -> Workspace:
+        """Return what is learned from a rollout, all of its rows in one minibatch."""
+        rows = self._rows(frames)
+        if self._batch_size is None:
+            return rows
+        return next(minibatches(rows, rows.time_size() * rows.batch_size()))
+
+    def _rows(self, rollout: Workspace) -> Workspace:
+        if self._prepare is None:
+            return rollout
+        with torch.no_grad():
+            return self._prepare(rollout)
+
+
+def minibatches(rows: Workspace, batch_size: int) -> Iterator[Workspace]:
+    """Yield all rows of a workspace, `[T, B, ...]`, in random order, as workspaces `[1, batch_size, ...]`.
+
+    Raises:
+        VariableMismatchError: their number cannot be divided by `batch_size`.
+    """
+    n_rows = rows.time_size() * rows.batch_size()
+    if n_rows % batch_size:
+        raise VariableMismatchError(
+            f"minibatches of {batch_size} rows cannot be made of {rows.time_size()} x {rows.batch_size()} = {n_rows}: "
+            "a multiple expected."
+        )
+    flat = {name: rows.get_full(name).flatten(0, 1) for name in rows}
+    order = torch.randperm(n_rows)
+    for chosen in order.split(batch_size):
+        batch = Workspace()
+        for name, values in flat.items():
+            batch.set_full(name, values.index_select(0, chosen.to(values.device)).unsqueeze(0))
+        yield batch

@@ -5,6 +5,7 @@
 - `optimizers`: optimisers from configurations.
 - `gradient_steps`: `minimise`, a step down the gradient of a loss.
 - `target_networks`: networks that follow others.
+- `weighted`: means over the rows of a batch that count.
 - `compiled`: updates as one graph.
 - `precision`: how exact matrix products are.
 - `finite_watch`: updates watched for NaN and infinity.
@@ -17,5 +18,14 @@ from workspace_rl.learning.compiled.update import compile_update
 from workspace_rl.learning.gradient_steps import minimise
 from workspace_rl.learning.optimizers import setup_optimizer
 from workspace_rl.learning.target_networks import copy_parameters, soft_update
+from workspace_rl.learning.weighted import normalised, weighted_mean
 
-__all__ = ["compile_update", "copy_parameters", "minimise", "setup_optimizer", "soft_update"]
+__all__ = [
+    "compile_update",
+    "copy_parameters",
+    "minimise",
+    "normalised",
+    "setup_optimizer",
+    "soft_update",
+    "weighted_mean",
+]

@@ -2,6 +2,7 @@
 
 - `algorithm`: the base class: trains into a run folder, and goes on from there.
 - `off_policy`: the base class of algorithms that learn from a replay buffer.
+- `on_policy`: the base class of algorithms that learn from what their policy has just done.
 - `building`: makes environments, agents, learner and scoring as configured.
 - `recipe`: puts the parts of the loop together.
 - `loop`: collect, learn, log, score, save.
@@ -14,5 +15,6 @@
 from workspace_rl.training.algorithm import Algorithm
 from workspace_rl.training.finishing import TrainingResult
 from workspace_rl.training.off_policy import OffPolicyAlgorithm
+from workspace_rl.training.on_policy import OnPolicyAlgorithm
 
-__all__ = ["Algorithm", "OffPolicyAlgorithm", "TrainingResult"]
+__all__ = ["Algorithm", "OffPolicyAlgorithm", "OnPolicyAlgorithm", "TrainingResult"]

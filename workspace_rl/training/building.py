@@ -180,6 +180,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             policy=self.policy,
             random_policy=getattr(self, "random_policy", None),
             keep_modes=not self.collects_in_evaluation_mode,
+            choose_anew=self.chooses_anew,
             random_steps=self.random_steps,
             variables=experience.variables,
             threads=self.config.torch_threads,

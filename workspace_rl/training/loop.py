@@ -67,6 +67,8 @@ class Loop:
     learner: Learner
     #: Whose weights collectors act with.
     policy: Agent
+    #: Whether what an update has measured says that the fragments' other batches are to be left out.
+    enough: Callable[[dict[str, Tensor]], bool]
     #: What changes with the number of steps alone, to be logged.
     schedules: Callable[[int], dict[str, float]]
     evaluations: Evaluations
@@ -128,8 +130,11 @@ class Loop:
         for _ in range(max(1, n_fragments)):
             for batch in self.experience.batches():
                 stop_if_requested()
-                self.logs.update(self.learn(batch))
+                metrics = self.learn(batch)
+                self.logs.update(metrics)
                 self.progress.n_updates = self.learner.n_updates
+                if self.enough(metrics):
+                    break
         self.collectors.load_policy(self.policy, self.progress.n_updates)
 
     def _log(self) -> None:

@@ -63,6 +63,7 @@ def put_together(
         learn=algorithm.learn,
         learner=algorithm.learner,
         policy=algorithm.policy,
+        enough=algorithm.enough,
         schedules=algorithm.schedules,
         evaluations=Evaluations(evaluator, selection, logs),
         selection=selection,

@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from workspace_rl.algorithm.contract import require_part
 from workspace_rl.basics.classes import is_trusted
 from workspace_rl.experience.experience import Experience
-from workspace_rl.inspection.tracing.layouts import BATCH, Layout, Layouts
+from workspace_rl.inspection.tracing.layouts import BATCH, Layout, Layouts, layouts_of
+from workspace_rl.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class ExampleBatch:
     stored: list[str]
     #: The number of frames, T.
     window: int
+    #: How many bytes of one step of one environment are stored.
+    frame_bytes: int
     #: `[T, B, ...]` of each variable.
     layouts: Layouts
     #: What collecting should write, and does not: without it there is no batch.
@@ -51,20 +56,26 @@ def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
     kind, batch_kind = (getattr(experience, name, getattr(Experience, name)) for name in ("kind", "batch_kind"))
     stored_by = "stored_variables" if hasattr(algorithm, "stored_variables") else f"the {kind}"
     names = [*stored, "env/done"]
-    layouts = {
+    frames = {
         name: Layout((window, BATCH, *one.shape[2:]), one.dtype, one.device)
         for name, one in ((name, collected[name]) for name in names if name in collected)
     }
-    layouts |= {
-        name: Layout((window, BATCH, *shape), dtype, algorithm.device)
+    missing = [name for name in names if name not in collected]
+    layouts: Layouts = frames
+    if not missing and hasattr(experience, "as_batch"):
+        layouts = layouts_of(experience.as_batch(_zeros(frames)))
+    steps, batch = next((one.shape[:2] for one in layouts.values()), (window, BATCH))
+    layouts = {**layouts} | {
+        name: Layout((steps, batch, *shape), dtype, algorithm.device)
         for name, (shape, dtype) in getattr(experience, "added", {}).items()
     }
-    missing = [name for name in names if name not in collected]
     adder = "" if is_trusted(type(experience)) else type(experience).__name__
-    return ExampleBatch(kind, batch_kind, stored_by, stored, window, layouts, missing, adder)
+    frame_bytes = sum(math.prod(one.shape[2:]) * one.dtype.itemsize for one in frames.values())
+    return ExampleBatch(kind, batch_kind, stored_by, stored, window, frame_bytes, layouts, missing, adder)
 
 
-def frame_bytes(example: ExampleBatch) -> int:
-    """Return how many bytes of one step of one environment are stored."""
-    layouts = [one for name, one in example.layouts.items() if name in (*example.stored, "env/done")]
-    return sum(math.prod(one.shape[2:]) * one.dtype.itemsize for one in layouts)
+def _zeros(layouts: Layouts) -> Workspace:
+    workspace = Workspace()
+    for name, layout in layouts.items():
+        workspace.set_full(name, torch.zeros(layout.shape, dtype=layout.dtype, device=layout.device))
+    return workspace

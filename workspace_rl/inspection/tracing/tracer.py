@@ -20,7 +20,7 @@ from workspace_rl.inspection.copies.untraceable import OutOfReachError, Untracea
 from workspace_rl.inspection.recording.accesses import GIVEN, REPLAYED
 from workspace_rl.inspection.topology.of_run import topology_of
 from workspace_rl.inspection.tracing.agents import AgentTracer
-from workspace_rl.inspection.tracing.batches import example_batch, frame_bytes
+from workspace_rl.inspection.tracing.batches import example_batch
 from workspace_rl.inspection.tracing.exploration import random_choice
 from workspace_rl.inspection.tracing.inputs import Inputs, input_layouts
 from workspace_rl.inspection.tracing.layouts import Layouts, layouts_of, workspace_of
@@ -168,7 +168,7 @@ class _Tracer:
         self.trace.kept_in, self.trace.batch_kind = example.kind, example.batch_kind
         self.trace.stored_by, self.trace.stored, self.trace.window = example.stored_by, example.stored, example.window
         self.trace.adder = example.adder
-        self.trace.topology = topology_of(self.target, example.kind, frame_bytes(example), example.window)
+        self.trace.topology = topology_of(self.target, example.kind, example.frame_bytes, example.window)
         for name, optimizer in algorithm.members(torch.optim.Optimizer).items():
             self.updates.watch_optimizer(optimizer, name)
         if "update" in vars(self.target):

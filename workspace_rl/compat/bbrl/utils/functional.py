@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from workspace_rl.experience import returns
-
 
 def gae(
     reward: Tensor, next_critic: Tensor, must_bootstrap: Tensor, critic: Tensor, discount_factor: float, gae_coef: float
@@ -15,8 +13,15 @@ def gae(
 
     `workspace_rl.gae` has one for each, which truncated episodes need.
     """
-    masks = {"bootstrap": must_bootstrap.int(), "trace": must_bootstrap.int()}
-    return returns.gae(reward, critic, next_critic, **masks, discount_factor=discount_factor, gae_lambda=gae_coef)
+    goes_on = must_bootstrap.int()
+    delta = reward + discount_factor * next_critic.detach() * goes_on - critic
+    if gae_coef == 0 or not len(delta):
+        return delta
+    advantages = [delta[-1]]
+    # One step after the other, as BBRL does, for the same bits.
+    for one, mask in zip(reversed(delta[:-1].unbind()), reversed(goes_on[:-1].unbind()), strict=True):
+        advantages.append(one + discount_factor * gae_coef * mask * advantages[-1])
+    return torch.stack(advantages[::-1])
 
 
 def temporal_difference(critic: Tensor, reward: Tensor, must_bootstrap: Tensor, discount_factor: float) -> Tensor:
