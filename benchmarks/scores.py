@@ -35,6 +35,7 @@ import matplotlib.pyplot as plt
 import torch
 from score_tables import LENGTH, SCORES, differing, write_tables
 
+from workspace_rl.agents import RandomAgent
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.config.sources import apply_overrides, load_config
@@ -195,7 +196,7 @@ def score_random_policy(kept: Path) -> None:
         learner.train_env.close()
         env_agent = make_env_agent(learner.config.gym_env, 10, auto_reset=False)
         try:
-            evaluation = evaluate(env_agent, learner.random_policy, scores["final"]["seeds"])
+            evaluation = evaluate(env_agent, RandomAgent(env_agent.action_space), scores["final"]["seeds"])
         finally:
             env_agent.close()
     scores["random"] = evaluation.as_dict()
@@ -203,7 +204,12 @@ def score_random_policy(kept: Path) -> None:
 
 
 def clean_commit() -> str:
-    """Return the commit of the checkout, which must not have changes in the library."""
+    """Return the commit of the checkout, which must not have changes in the library.
+
+    A machine that has a copy of the files alone is told the commit by the environment variable COMMIT.
+    """
+    if not (ROOT / ".git").exists() and os.environ.get("COMMIT"):
+        return os.environ["COMMIT"]
     changed = git("status", "--porcelain", "workspace_rl", "agents", "algos", "configs")
     if changed:
         raise SystemExit(f"commit these first, a score must name the code that it belongs to:\n{changed}")
