@@ -138,12 +138,17 @@ class Choosing(Acting):
 KINDS = {
     "noise of Ornstein and Uhlenbeck": lambda: {},
     "choices": lambda: {"policy": Agents(Remembering(), Choosing()), "action_space": gym.spaces.Discrete(3)},
+    "choices that are made anew": lambda: {
+        "policy": Agents(Remembering(), Choosing()),
+        "action_space": gym.spaces.Discrete(3),
+        "choose_anew": True,
+    },
     "pictures": lambda: {"observation_space": gym.spaces.Box(0, 255, (4, 8, 8), np.uint8), "n_envs": 3},
     "environments in processes": lambda: {"vectorization": "async", "what": "forked"},
 }
 
 
-def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, vectorization=None, **env_args):
+def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, vectorization=None, choose_anew=False, **env_args):
     """Return the recipe of a collector in restless environments."""
     torch.manual_seed(0)
     policy = Agents(Remembering(), Acting(), OrnsteinUhlenbeckNoiseAgent()) if policy is None else policy
@@ -152,7 +157,7 @@ def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, vectorization=None
     variables = ("env/env_obs", "env/reward", "env/done", "env/terminated", "env/timestep", "action", "memory")
     return CollectorRecipe(
         number=number, seed=7, env_config=config, known=KnownEnvironment.of("Restless-v0"), n_envs=n_envs,
-        policy=policy, random_policy=Agents(Remembering(), actions), keep_modes=False, choose_anew=False,
+        policy=policy, random_policy=Agents(Remembering(), actions), keep_modes=False, choose_anew=choose_anew,
         variables=variables, threads=1,
     )  # fmt: skip
 
@@ -185,7 +190,7 @@ def contents(fragment):
     """Return all of a fragment, to be compared."""
     values = {name: fragment.get_full(name).numpy().tobytes() for name in fragment}
     return (
-        fragment.collector, fragment.version, fragment.n_transitions, fragment.begins_anew, values,
+        fragment.collector, fragment.version, fragment.n_transitions, fragment.begins_anew, fragment.n_repeated, values,
         [one.tolist() for one in fragment.episodes],
     )  # fmt: skip
 

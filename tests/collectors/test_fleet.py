@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from tests.runs.test_checkpoint import train_until
 from workspace_rl import Agent
-from workspace_rl.algos import DQN, SAC
+from workspace_rl.algos import DQN, PPO, SAC
 from workspace_rl.collectors.fleet import make_fleet
 
 
@@ -17,13 +17,16 @@ def a_run(path, algorithm=SAC, *, total=480, **collectors):
     env, sizes = "Pendulum-v1", {"actor_hidden_size": [8], "critic_hidden_size": [8]}
     if algorithm is DQN:
         env, sizes = "CartPole-v1", {"hidden_size": [8]}
+    options = {"learning_starts": 60, "updates_per_collect": 2, "batch_size": 16}
+    if algorithm is PPO:
+        sizes = {"hidden_size": [8]}
+        options = {"n_epochs": 1, "batch_size": 4, "normalize_observations": True, "normalize_rewards": True}
     return algorithm({
         "gym_env": {"env_name": env},
         "algorithm": {
-            "total_steps": total, "learning_starts": 60, "n_envs": 2, "n_steps": 4, "nb_evals": 1, "batch_size": 16,
-            "eval_interval": 200, "checkpoint_interval": 160, "final_episodes": 0, "updates_per_collect": 2,
-            "architecture": sizes,
-        },
+            "total_steps": total, "n_envs": 2, "n_steps": 4, "nb_evals": 1, "eval_interval": 200,
+            "checkpoint_interval": 160, "final_episodes": 0, "architecture": sizes,
+        } | options,
         "logger": {"log_interval": 80, "save_tensorboard": False},
         "collectors": collectors, "record_best": False, "compile": False, "base_dir": str(path),
     })  # fmt: skip
@@ -39,7 +42,7 @@ def outcome(path):
     return (path / "metrics.csv").read_text(), {name: value.tolist() for name, value in weights.items()}
 
 
-@pytest.mark.parametrize("algorithm", [SAC, DQN])
+@pytest.mark.parametrize("algorithm", [SAC, DQN, PPO])
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize("n", [1, 3])
 def test_equal_runs_are_equal_and_so_are_resumed_ones(n, lag, algorithm, tmp_path):

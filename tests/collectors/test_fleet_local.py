@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.collectors.test_fleet import a_run, outcome, trained
-from workspace_rl.algos import SAC
+from workspace_rl.algos import PPO, SAC
 from workspace_rl.machine.interrupts import Stopped
 
 
@@ -29,10 +29,12 @@ def kill_one_and_stop(run, kill_at, stop_at):
     run.learn, run.make_parts = learning, parts
 
 
-@pytest.mark.parametrize(("lag", "first", "then"), [(0, "local", "process"), (1, "process", "local")])
-def test_a_run_goes_on_elsewhere_and_loses_a_collector_without_a_difference(lag, first, then, tmp_path):
-    expected = trained(tmp_path / "whole", n=2, lag=lag)
-    run = a_run(tmp_path / "run", n=2, lag=lag, where=first)
+@pytest.mark.parametrize(
+    ("algorithm", "lag", "first", "then"), [(PPO, 0, "local", "process"), (SAC, 1, "process", "local")]
+)
+def test_a_run_goes_on_elsewhere_and_loses_a_collector_without_a_difference(algorithm, lag, first, then, tmp_path):
+    expected = trained(tmp_path / "whole", algorithm, n=2, lag=lag)
+    run = a_run(tmp_path / "run", algorithm, n=2, lag=lag, where=first)
     kill_one_and_stop(run, 20 if first == "local" else -1, 60)
     if first == "local":
         with pytest.warns(UserWarning, match=r"collector 0 \(process \d+\) failed at its fragment .* by signal 9"):
@@ -40,7 +42,7 @@ def test_a_run_goes_on_elsewhere_and_loses_a_collector_without_a_difference(lag,
     else:
         run.train(progress=False)
     assert outcome(tmp_path / "run") != expected
-    run = SAC.restore(tmp_path / "run", [f"collectors.where={then}"])
+    run = algorithm.restore(tmp_path / "run", [f"collectors.where={then}"])
     if then == "local":
         kill_one_and_stop(run, 70, -1)
         with pytest.warns(UserWarning, match="by signal 9"):
