@@ -82,6 +82,12 @@ class StochasticActor(PerceptronAgent):
         self.set("action", t, choice)
 
 
+class ChoosingOptions(ObservationOptions, total=False):
+    """What a policy for choices may be told besides its sizes (see `ChoosingActor`)."""
+
+    mask_variable: str | None
+
+
 class ChoosingActor(StochasticActor):
     """Base class of policies whose actions are choices, of which a mask may allow some and not others.
 
@@ -102,7 +108,7 @@ class ChoosingActor(StochasticActor):
         mask_variable: str | None = None,
         **options: Unpack[ObservationOptions],
     ) -> None:
-        """Build a perceptron with one output for each choice; for the options see `PerceptronAgent`."""
+        """Build a perceptron with one output for each choice; for the other options see `PerceptronAgent`."""
         super().__init__(observation_size, hidden_sizes, n_outputs, **options)
         self.mask_variable = mask_variable
 

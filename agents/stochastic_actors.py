@@ -19,7 +19,7 @@ from workspace_rl.agents.distributions import (
 )
 from workspace_rl.agents.networks import full_precision, orthogonal
 from workspace_rl.agents.perceptron_agent import ObservationOptions
-from workspace_rl.agents.stochastic_actor import ChoosingActor, StochasticActor
+from workspace_rl.agents.stochastic_actor import ChoosingActor, ChoosingOptions, StochasticActor
 from workspace_rl.basics.arguments import checked
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.errors import ConfigError, UnsupportedSpaceError
@@ -34,15 +34,10 @@ class CategoricalActor(ChoosingActor):
         observation_size: int,
         hidden_sizes: Sequence[int],
         n_actions: int,
-        *,
-        mask_variable: str | None = None,
-        **options: Unpack[ObservationOptions],
+        **options: Unpack[ChoosingOptions],
     ) -> None:
-        """Build a perceptron with one output for each of `n_actions`; for the options see `PerceptronAgent`.
-
-        With `mask_variable` actions may be forbidden (see `ChoosingActor`).
-        """
-        super().__init__(observation_size, hidden_sizes, n_actions, mask_variable=mask_variable, **options)
+        """Build a perceptron with one output for each of `n_actions`; for the options see `ChoosingActor`."""
+        super().__init__(observation_size, hidden_sizes, n_actions, **options)
 
     def distribution(self, t: int | None = None, given: bool = True) -> Categorical:
         """Return the distribution of actions at step `t`, or, with `t=None`, of all steps, during a call."""
@@ -63,25 +58,22 @@ class MultiCategoricalActor(ChoosingActor):
         observation_size: int,
         hidden_sizes: Sequence[int],
         counts: Sequence[Any],
-        *,
-        mask_variable: str | None = None,
-        **options: Unpack[ObservationOptions],
+        **options: Unpack[ChoosingOptions],
     ) -> None:
-        """Build a perceptron with one output for each choice of each part; for the options see `PerceptronAgent`.
+        """Build a perceptron with one output for each choice of each part.
 
         Args:
             observation_size: how many numbers it reads.
             hidden_sizes: of its hidden layers.
             counts: how many choices each part has: numbers, or, where parts stand in rows and columns, lists of them,
                 as `space.nvec.tolist()` gives.
-            mask_variable: says which choices are allowed (see `ChoosingActor`).
-            **options: see `PerceptronAgent`.
+            **options: see `ChoosingActor`.
 
         Raises:
             ConfigError: the counts are no whole numbers of at least 1, or their lists are of different lengths.
         """
         each = _whole_numbers(counts)
-        super().__init__(observation_size, hidden_sizes, int(each.sum()), mask_variable=mask_variable, **options)
+        super().__init__(observation_size, hidden_sizes, int(each.sum()), **options)
         self.parts, self.most = tuple(each.shape), int(each.max())
         # Parts with fewer choices than others are filled up with some that are never taken.
         places = [part * self.most + torch.arange(int(count)) for part, count in enumerate(each.flatten())]
@@ -115,21 +107,18 @@ class BernoulliActor(ChoosingActor):
         observation_size: int,
         hidden_sizes: Sequence[int],
         n: int | Sequence[int],
-        *,
-        mask_variable: str | None = None,
-        **options: Unpack[ObservationOptions],
+        **options: Unpack[ChoosingOptions],
     ) -> None:
-        """Build a perceptron with the log-odds of 1 as outputs; for the options see `PerceptronAgent`.
+        """Build a perceptron with the log-odds of 1 as outputs.
 
         Args:
             observation_size: how many numbers it reads.
             hidden_sizes: of its hidden layers.
             n: how many choices there are, or the shape in which they stand.
-            mask_variable: says where 1 is allowed (see `ChoosingActor`).
-            **options: see `PerceptronAgent`.
+            **options: see `ChoosingActor`.
         """
         parts = (n,) if isinstance(n, int) else tuple(n)
-        super().__init__(observation_size, hidden_sizes, math.prod(parts), mask_variable=mask_variable, **options)
+        super().__init__(observation_size, hidden_sizes, math.prod(parts), **options)
         self.parts = parts
 
     def distribution(self, t: int | None = None, given: bool = True) -> Bernoulli:
@@ -162,7 +151,7 @@ class GaussianActor(StochasticActor):
         log_std_init: float = 0.0,
         **options: Unpack[ObservationOptions],
     ) -> None:
-        """Build a perceptron with one output for each component, its mean; for the options see `PerceptronAgent`.
+        """Build a perceptron with one output for each component, its mean.
 
         Args:
             observation_size: how many numbers it reads.

@@ -273,6 +273,9 @@ CLASSES = st.sampled_from(
     [
         "workspace_rl.agents.actors.SquashedGaussianActor", "workspace_rl.agents.actors.DeterministicActor",
         "workspace_rl.agents.critics.ContinuousQAgent", "workspace_rl.agents.q_networks.DiscreteQAgent",
+        "workspace_rl.agents.stochastic_actors.MultiCategoricalActor",
+        "workspace_rl.agents.stochastic_actors.BernoulliActor", "workspace_rl.agents.stochastic_actors.GaussianActor",
+        "workspace_rl.agents.values.FeaturesAgent", "workspace_rl.agents.values.ValueAgent",
         "workspace_rl.agents.exploration.RandomAgent", "workspace_rl.agents.exploration.GaussianNoiseAgent",
         "workspace_rl.composition.Agents", "workspace_rl.composition.KWAgentWrapper", "workspace_rl.agent.Agent",
         "workspace_rl.composition.TemporalAgent", "workspace_rl.agents.entropy.LearnedEntropyCoefficient",
@@ -307,6 +310,8 @@ NAMES = st.sampled_from(
         "hidden_sizes",
         "n_critics",
         "n_actions",
+        "counts",
+        "n",
         "activation",
         "env",
         "n_envs",
