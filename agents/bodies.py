@@ -51,8 +51,8 @@ class NatureCNN(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return features `[B, n_features]` of images `[B, C, H, W]`, or `[T, B, n_features]` of `[T, B, C, H, W]`."""
         if images.ndim > 4:
-            features_of_all: Tensor = self(images.flatten(0, -4))
-            return features_of_all.unflatten(0, images.shape[:-3])
+            of_all: Tensor = self(images.flatten(0, -4)).unflatten(0, images.shape[:-3])
+            return of_all
         dtype = next(self.parameters()).dtype
         inputs = images.to(dtype, memory_format=torch.channels_last)
         if not images.is_floating_point():

@@ -53,8 +53,8 @@ def require_allowed(allowed: Tensor, agent: Agent, variable: str, t: int | None)
         possible = possible | agent.get("env/done", t)
     if possible.all():
         return
-    *step, index = (~possible).nonzero()[0].tolist()
-    step = step[0] if step else t
+    *steps, index = (~possible).nonzero()[0].tolist()
+    step = steps[0] if steps else t
     raise ActionError(
         f"variable {variable!r} at step {step} allows no action in environment {index}. An environment whose episode "
         "goes on must allow at least one (of each part); end the episode where there is none.",

@@ -90,7 +90,7 @@ class MultiCategoricalActor(ChoosingActor):
             nothing = torch.finfo(row.dtype).min if row.is_floating_point() else False
             filled = row.new_full((*row.shape[:-1], math.prod(self.parts) * self.most), nothing)
             row = filled.index_copy(-1, self.positions, row)
-        return row.unflatten(-1, (*self.parts, self.most))
+        return row.reshape(*row.shape[:-1], *self.parts, self.most)
 
 
 class BernoulliActor(ChoosingActor):
@@ -127,7 +127,7 @@ class BernoulliActor(ChoosingActor):
 
     def arranged(self, row: Tensor) -> Tensor:
         """Return a row for all choices, `[*L, n_outputs]`, as `[*L, *parts]`."""
-        return row.unflatten(-1, self.parts)
+        return row.reshape(*row.shape[:-1], *self.parts)
 
 
 class GaussianActor(StochasticActor):

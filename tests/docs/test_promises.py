@@ -33,15 +33,21 @@ from workspace_rl import (
     soft_update,
 )
 from workspace_rl.agents import (
+    BernoulliActor,
+    CategoricalActor,
     ContinuousQAgent,
     DeterministicActor,
     DiscreteQAgent,
     EpsilonGreedyAgent,
+    FeaturesAgent,
+    GaussianActor,
     GaussianNoiseAgent,
     GreedyAgent,
+    MultiCategoricalActor,
     OrnsteinUhlenbeckNoiseAgent,
     RandomAgent,
     SquashedGaussianActor,
+    ValueAgent,
 )
 from workspace_rl.algos import SAC
 from workspace_rl.config.environment_config import EnvironmentConfig
@@ -303,6 +309,12 @@ def test_what_agents_read_and_write_is_what_the_guide_says():
     size, n_actions = env_agent.observation_size, 2
     agents = [
         SquashedGaussianActor(size, [4], 1),
+        CategoricalActor(size, [4], n_actions),
+        MultiCategoricalActor(size, [4], [2, 3]),
+        BernoulliActor(size, [4], 3),
+        GaussianActor(size, [4], 1),
+        ValueAgent(size, [4]),
+        FeaturesAgent([size], [4]),
         DeterministicActor(size, [4], 1),
         GaussianNoiseAgent(0.1),
         OrnsteinUhlenbeckNoiseAgent(),
@@ -323,7 +335,7 @@ def test_what_agents_read_and_write_is_what_the_guide_says():
     told = {name: cells for names, *cells in rows for name in re.findall(r"`(\w+)`", names)}
     assert told.keys() == {type(one).__name__ for one in agents} | {"GymAgent"}
     for agent in agents:
-        inputs = {name: one for name, one in given.items() if name != "action" or "Greedy" not in agent.name}
+        inputs = {name: one for name, one in given.items() if name != "action" or "`action`" in told[agent.name][0]}
         found = describe(agent, inputs=inputs).rows
         for does, cell in zip(("reads", "writes"), told[agent.name], strict=True):
             named = {one for one in re.findall(r"`([^`]+)`", cell) if not one.startswith("[")}
