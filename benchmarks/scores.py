@@ -27,7 +27,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import matplotlib
 
 matplotlib.use("Agg")
@@ -231,6 +230,8 @@ def processor() -> str:
 
 def keep_film(film: Path, kept: Path) -> None:
     """Keep the first seconds of a film, as they are."""
+    import imageio_ffmpeg  # only where there are films
+
     cut = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", film, "-t", "10", "-c", "copy"]
     subprocess.run([*cut, kept / film.name], check=True)
 
