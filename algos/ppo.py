@@ -127,13 +127,13 @@ class PPO(OnPolicyAlgorithm[PPOConfig]):
         self.kl_coef = torch.tensor(self.config.algorithm.kl_coef, device=self.device)
         self.last_kl = torch.tensor(self.config.algorithm.kl_target, device=self.device)
 
-    def prepare(self, rollout: Workspace) -> Workspace:
-        """Return a rollout's rows; adapt the penalty to how far the last one has led (the paper's section 4)."""
+    def begin_rollout(self) -> None:
+        """Adapt the penalty to how far the last rollout has led (the paper's section 4)."""
+        super().begin_rollout()
         parameters = self.config.algorithm
         if parameters.penalty == "kl":
             too_far, too_near = self.last_kl > 1.5 * parameters.kl_target, self.last_kl < parameters.kl_target / 1.5
             self.kl_coef.mul_(torch.where(too_far, 2.0, torch.where(too_near, 0.5, 1.0)))
-        return super().prepare(rollout)
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Take one step on the sum of the losses."""

@@ -143,7 +143,7 @@ def test_fragments_of_a_round_stand_side_by_side_in_the_order_of_collectors():
             assert batch["env/done"].shape == (3, 3)
 
 
-def rows_of(rollout):
+def rows_of(rollout, epoch=0):
     """Leave out the last frame, and write what is twice as much."""
     rows = rollout.subtime(0, -1)
     rows.set_full("twice", 2 * rows["x"])
@@ -170,7 +170,7 @@ def test_minibatches_are_all_rows_once_in_each_epoch_and_in_another_order():
 def test_what_is_prepared_has_no_gradients():
     weight = torch.nn.Parameter(torch.ones(1))
 
-    def prepare(rollout):
+    def prepare(rollout, epoch):
         rows = rollout.subtime(0, -1)
         rows.set_full("weighted", rows["x"] * weight)
         return rows
@@ -195,3 +195,16 @@ def test_what_comes_twice_is_taken_once():
         for number in (0, 1, 1):
             rollout.put(fragment(*(number + x for x in range(3)), number=number))
     assert numbers(rollout) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("each", "expected"), [(False, [0]), (True, [0, 1, 2])])
+def test_rows_are_prepared_once_or_before_each_epoch(each, expected):
+    epochs = []
+
+    def prepare(rollout, epoch):
+        epochs.append(epoch)
+        return rollout
+
+    rollout = Rollout(2, ["x"], n_epochs=3, prepare=prepare, prepare_each_epoch=each)
+    rollout.put(fragment(0, 1, 2))
+    assert len(list(rollout.batches())) == 3 and epochs == expected

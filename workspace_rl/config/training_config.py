@@ -105,6 +105,7 @@ class OnPolicyConfig(TrainingConfig):
     batch_size: int | None = option(None, "rows in a minibatch; null: the whole rollout", least=1)
     gae_lambda: float = option(1.0, "how far advantages reach beyond one step", least=0, most=1)
     entropy_coef: float = option(0.0, "the weight of the policy's entropy, which is made greater", least=0)
+    recompute_advantages: bool = option(False, "values are asked again, and advantages computed, before each epoch")
     normalize_advantages: bool = option(False, "advantages of a batch are brought to mean 0 and deviation 1")
     anneal_learning_rate: bool = option(False, "learning rates fall along a line, to 0 at the end of the run")
     action_mask: str | None = option(None, "the variable that says which actions are allowed")

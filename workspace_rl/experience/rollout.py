@@ -13,8 +13,8 @@ from workspace_rl.experience.experience import Experience
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.workspace import Workspace
 
-#: Turns a rollout, `[T + 1, B, ...]`, into the rows that are learned from, `[T, B, ...]`.
-Prepare = Callable[[Workspace], Workspace]
+#: Turns a rollout, `[T + 1, B, ...]`, into the rows that are learned from in an epoch, counted from 0, `[T, B, ...]`.
+Prepare = Callable[[Workspace, int], Workspace]
 
 
 class Rollout(Experience):
@@ -39,6 +39,7 @@ class Rollout(Experience):
         n_epochs: int = 1,
         batch_size: int | None = None,
         prepare: Prepare | None = None,
+        prepare_each_epoch: bool = False,
     ) -> None:
         """Give each rollout of `n_steps` steps `n_epochs` times, as a whole or in minibatches.
 
@@ -48,9 +49,10 @@ class Rollout(Experience):
             n_epochs: how often each rollout is learned from.
             batch_size: rows in a minibatch, which are drawn without replacement, in another order in each epoch, from
                 torch's global generator; None for the rollout as a whole.
-            prepare: is called once for each rollout, `[n_steps + 1, B, ...]`, without gradients, and returns a
-                workspace of the rows that are learned from, `[n_steps, B, ...]`, with what is written there besides,
-                such as advantages. Unless given, batches are rollouts as they were collected.
+            prepare: `prepare(rollout, epoch)` is called for each rollout, `[n_steps + 1, B, ...]`, without gradients,
+                and returns a workspace of the rows that are learned from, `[n_steps, B, ...]`, with what is written
+                there besides, such as advantages. Unless given, batches are rollouts as they were collected.
+            prepare_each_epoch: call `prepare` before each epoch, with what was learned until then.
 
         Raises:
             ConfigError: an argument is impossible, or there are minibatches of what nothing prepares.
@@ -62,6 +64,7 @@ class Rollout(Experience):
             )
         self.variables, self.window = list(variables), n_steps + 1
         self._n_epochs, self._batch_size, self._prepare = n_epochs, batch_size, prepare
+        self._prepare_each_epoch = prepare_each_epoch
         # By collector.
         self._rollouts: dict[int, Workspace] = {}
         self._arrivals = Arrivals()
@@ -110,8 +113,10 @@ class Rollout(Experience):
             return
         parts = [self._rollouts[collector] for collector in sorted(self._rollouts)]
         self._rollouts = {}
-        rows = self._rows(Workspace.cat_batch(parts) if len(parts) > 1 else parts[0])
-        for _ in range(self._n_epochs):
+        rollout = Workspace.cat_batch(parts) if len(parts) > 1 else parts[0]
+        for epoch in range(self._n_epochs):
+            if not epoch or self._prepare_each_epoch:
+                rows = self._rows(rollout, epoch)
             if self._batch_size is None:
                 yield Workspace(rows)
             else:
@@ -119,16 +124,16 @@ class Rollout(Experience):
 
     def as_batch(self, frames: Workspace) -> Workspace:
         """Return what is learned from a rollout, all of its rows in one minibatch."""
-        rows = self._rows(frames)
+        rows = self._rows(frames, 0)
         if self._batch_size is None:
             return rows
         return next(minibatches(rows, rows.time_size() * rows.batch_size()))
 
-    def _rows(self, rollout: Workspace) -> Workspace:
+    def _rows(self, rollout: Workspace, epoch: int) -> Workspace:
         if self._prepare is None:
             return rollout
         with torch.no_grad():
-            return self._prepare(rollout)
+            return self._prepare(rollout, epoch)
 
 
 def minibatches(rows: Workspace, batch_size: int) -> Iterator[Workspace]:

@@ -52,6 +52,7 @@ class OnPolicyAlgorithm(Algorithm[Config]):
             n_epochs=self.parameters.n_epochs,
             batch_size=None if batch_size is None else self.ranks.share(batch_size, "algorithm.batch_size"),
             prepare=self._prepare,
+            prepare_each_epoch=self.parameters.recompute_advantages,
         )
 
     @property
@@ -59,12 +60,17 @@ class OnPolicyAlgorithm(Algorithm[Config]):
         """Whether acting writes `value`."""
         return True
 
-    def _prepare(self, rollout: Workspace) -> Workspace:
-        if self.parameters.anneal_learning_rate:
-            self._anneal()
+    def _prepare(self, rollout: Workspace, epoch: int = 0) -> Workspace:
+        if epoch == 0:
+            self.begin_rollout()
         if self.reward_normalizer is not None:
             rollout = Workspace(rollout)
             self.reward_normalizer(rollout)
+        if self.parameters.recompute_advantages:
+            judged = Workspace(rollout)
+            self.policy(judged, given=True)
+            rollout = Workspace(rollout)
+            rollout.set_full("value", judged.get_full("value"))
         return self.prepare(rollout)
 
     def prepare(self, rollout: Workspace) -> Workspace:
@@ -105,8 +111,10 @@ class OnPolicyAlgorithm(Algorithm[Config]):
 
     # ---- pace -----------------------------------------------------------------------------------------------------
 
-    def _anneal(self) -> None:
-        """Let learning rates fall along a line, to 0 at the end of the run."""
+    def begin_rollout(self) -> None:
+        """Do what is due once for each rollout: let learning rates fall along a line, to 0 at the end of the run."""
+        if not self.parameters.anneal_learning_rate:
+            return
         for optimizer in self.optimizers():
             for group in optimizer.param_groups:
                 first = group.setdefault("initial_lr", group["lr"])
