@@ -20,8 +20,8 @@ LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 class DeterministicActor(Agent):
     """A deterministic policy: `a = tanh(f(s))`, in [-1, 1].
 
-    Reads `env/env_obs` (`[B, observation_size]`) at `t`; writes `action` (`[B, action_size]`) at `t`. It does not
-    explore: chain it with a noise agent, `Agents(actor, GaussianNoiseAgent(0.1))`.
+    Reads `observation_variable` (`[B, observation_size]`) at `t`; writes `action` (`[B, action_size]`) at `t`. It does
+    not explore: chain it with a noise agent, `Agents(actor, GaussianNoiseAgent(0.1))`.
     """
 
     @checked(least={"observation_size": 1, "hidden_sizes": 1, "action_size": 1})
@@ -33,6 +33,7 @@ class DeterministicActor(Agent):
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
         observation_choices: Sequence[Sequence[int]] | None = None,
+        observation_variable: str = "env/env_obs",
     ) -> None:
         """Build a perceptron with one output for each action component.
 
@@ -40,21 +41,24 @@ class DeterministicActor(Agent):
         network is then given one-hot.
         """
         super().__init__(name)
+        self.observation_variable = observation_variable
         self.one_hot = one_hot(observation_choices, observation_size, self.description())
         self.model = build_mlp([observation_size, *hidden_sizes, action_size], activation, nn.Tanh)
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Choose actions at step `t`."""
-        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self, first_weight(self.model))
+        observation = network_input(
+            self.get((self.observation_variable, t)), self.one_hot, self, first_weight(self.model)
+        )
         self.set(("action", t), full_precision(self.model(observation)))
 
 
 class SquashedGaussianActor(Agent):
     """A Gaussian policy squashed by tanh: `a = tanh(u)`, `u ~ N(mean(s), std(s))`, in (-1, 1).
 
-    Reads `env/env_obs` (`[B, observation_size]`) at `t`. Writes `action` (`[B, action_size]`) at `t` and, when the
-    action is drawn at random, `action_logprobs` (`[B]`), the log-density of the action in [-1, 1] (natural logarithm),
-    by Haarnoja et al. 2018 (arXiv:1812.05905), appendix C, equation 26:
+    Reads `observation_variable` (`[B, observation_size]`) at `t`. Writes `action` (`[B, action_size]`) at `t` and, when
+    the action is drawn at random, `action_logprobs` (`[B]`), the log-density of the action in [-1, 1] (natural
+    logarithm), by Haarnoja et al. 2018 (arXiv:1812.05905), appendix C, equation 26:
 
         log pi(a|s) = log N(u; mean, std) - sum_i log(1 - tanh(u_i)^2)
 
@@ -70,6 +74,7 @@ class SquashedGaussianActor(Agent):
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
         observation_choices: Sequence[Sequence[int]] | None = None,
+        observation_variable: str = "env/env_obs",
     ) -> None:
         """Build a perceptron with two outputs for each action component, its mean and its log standard deviation.
 
@@ -77,6 +82,7 @@ class SquashedGaussianActor(Agent):
         network is then given one-hot.
         """
         super().__init__(name)
+        self.observation_variable = observation_variable
         self.one_hot = one_hot(observation_choices, observation_size, self.description())
         self.body = build_mlp([observation_size, *hidden_sizes], activation, activation)
         width = hidden_sizes[-1] if hidden_sizes else observation_size
@@ -92,7 +98,9 @@ class SquashedGaussianActor(Agent):
             log_prob: also write `action_logprobs` (of drawn actions only).
             **kwargs: ignored.
         """
-        features = self.body(network_input(self.get(("env/env_obs", t)), self.one_hot, self, self.mean.weight))
+        features = self.body(
+            network_input(self.get((self.observation_variable, t)), self.one_hot, self, self.mean.weight)
+        )
         mean = full_precision(self.mean(features))
         if not stochastic:
             self.set(("action", t), torch.tanh(mean))

@@ -17,7 +17,7 @@ from workspace_rl.basics.arguments import checked
 class ContinuousQAgent(Agent):
     """An ensemble of N action-value functions Q_i(s, a).
 
-    Reads `env/env_obs` (`[B, observation_size]`) and `action` (`[B, action_size]`) at `t`; writes
+    Reads `observation_variable` (`[B, observation_size]`) and `action` (`[B, action_size]`) at `t`; writes
     `<prefix>q_values` (`[B, N]`) at `t`. The prefix is "critic/" until `with_prefix` changes it.
     """
 
@@ -31,6 +31,7 @@ class ContinuousQAgent(Agent):
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
         observation_choices: Sequence[Sequence[int]] | None = None,
+        observation_variable: str = "env/env_obs",
     ) -> None:
         """Build `n_critics` perceptrons that are evaluated together.
 
@@ -42,12 +43,13 @@ class ContinuousQAgent(Agent):
         """
         super().__init__(name)
         self.with_prefix("critic/")
+        self.observation_variable = observation_variable
         self.one_hot = one_hot(observation_choices, observation_size, self.description())
         self.model = EnsembleMLP(observation_size + action_size, hidden_sizes, n_critics, activation)
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate the actions at step `t`."""
         weight = self.model.first.weight
-        observation = network_input(self.get(("env/env_obs", t)), self.one_hot, self, weight)
+        observation = network_input(self.get((self.observation_variable, t)), self.one_hot, self, weight)
         inputs = torch.cat((observation, self.get(("action", t)).to(weight.dtype)), dim=-1)
         self.set((f"{self.prefix}q_values", t), full_precision(self.model(inputs)))

@@ -16,7 +16,7 @@ from workspace_rl.config import TrainingConfig
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.envs.spaces.images import is_image
 from workspace_rl.errors import UnsupportedSpaceError, VariableMismatchError
-from workspace_rl.experience import gae
+from workspace_rl.experience.returns import decayed_sums
 from workspace_rl.learning.statistics import Moments, Statistics
 from workspace_rl.workspace import Workspace
 
@@ -187,13 +187,9 @@ class RewardNormalizer(_Normalizer):
 
 def _running_returns(reward: Tensor, resets: Tensor, before: Tensor, discount_factor: float) -> Tensor:
     """Return R_t = r_t + g R_t-1, `[T, B]`, where R_t-1 counts for nothing where `resets` is true at t."""
-    reward = reward.clone()
-    reward[0] += discount_factor * before * ~resets[0]
-    # Backwards in time, that is the recursion of advantages without values.
-    reward, resets, nothing = reward.flip(0), resets.flip(0), torch.zeros_like(reward)
-    return gae(
-        reward, nothing, nothing, bootstrap=~resets, trace=~resets, discount_factor=discount_factor, gae_lambda=1.0
-    ).flip(0)
+    decay = discount_factor * ~resets
+    first = reward[:1] + decay[:1] * before
+    return decayed_sums(torch.cat((first, reward[1:])).flip(0), decay.flip(0)).flip(0)
 
 
 class Normalizers(NamedTuple):

@@ -39,9 +39,9 @@ class DuelingHead(nn.Module):
 class DiscreteQAgent(Agent):
     """The values Q(s, a) of all actions: a `body`, which turns observations into features, and a `head` on top of it.
 
-    Reads `env/env_obs` (`[B, *observation_shape]`) at `t`; writes `<prefix>q_values` (`[B, n_actions]`) at `t`. The
-    prefix is "q/" until `with_prefix` changes it. Body and head are modules of their own, so that either can be loaded
-    or frozen by itself: `agent.body.requires_grad_(False)`.
+    Reads `observation_variable` (`[B, *observation_shape]`) at `t`; writes `<prefix>q_values` (`[B, n_actions]`) at
+    `t`. The prefix is "q/" until `with_prefix` changes it. Body and head are modules of their own, so that either can
+    be loaded or frozen by itself: `agent.body.requires_grad_(False)`.
     """
 
     @checked(least={"observation_shape": 1, "hidden_sizes": 1, "n_actions": 1, "head_hidden_sizes": 1})
@@ -56,6 +56,7 @@ class DiscreteQAgent(Agent):
         activation: type[nn.Module] = nn.ReLU,
         name: str | None = None,
         observation_choices: Sequence[Sequence[int]] | None = None,
+        observation_variable: str = "env/env_obs",
     ) -> None:
         """Put body and head together.
 
@@ -71,6 +72,7 @@ class DiscreteQAgent(Agent):
             name: the agent's name.
             observation_choices: for observations that are choices (`GymAgent.observation_choices`), which "mlp" is then
                 given one-hot.
+            observation_variable: the variable that observations are read from.
 
         Raises:
             CompositionError: there is no such network, or the choices do not make up the observation's size.
@@ -78,6 +80,7 @@ class DiscreteQAgent(Agent):
         """
         super().__init__(name)
         self.with_prefix("q/")
+        self.observation_variable = observation_variable
         images = network == "nature_cnn"
         self.body, features = build_body(observation_shape, hidden_sizes, network, activation, self.description())
         self.one_hot = None if images else one_hot(observation_choices, observation_shape[0], self.description())
@@ -90,7 +93,7 @@ class DiscreteQAgent(Agent):
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate all actions at step `t`."""
-        observation, body, head = self.get(("env/env_obs", t)), self.body, self.head
+        observation, body, head = self.get((self.observation_variable, t)), self.body, self.head
         if not self._takes_images:
             observation = network_input(observation, self.one_hot, self, first_weight(body, head))
         q_values = head(body(observation))

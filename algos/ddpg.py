@@ -29,7 +29,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.agents.actors import DeterministicActor
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
-from workspace_rl.agents.observations import encoding_of
+from workspace_rl.agents.normalization import Normalizers
 from workspace_rl.composition import Agents
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.experience import n_step_transitions
@@ -95,15 +95,14 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
     def build(self) -> None:
         """Create actor, critic, and their targets."""
         observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
-        encoding = encoding_of(self.train_env)
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
+        self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
+        reads = self.normalizers.reads
 
-        self.actor = DeterministicActor(
-            observation_size, sizes.actor_hidden_size, action_size, name="actor", **encoding
-        )
+        self.actor = DeterministicActor(observation_size, sizes.actor_hidden_size, action_size, name="actor", **reads)
         self.critic = ContinuousQAgent(
-            observation_size, sizes.critic_hidden_size, action_size, self.n_critics, name="critic", **encoding
+            observation_size, sizes.critic_hidden_size, action_size, self.n_critics, name="critic", **reads
         )
         self.actor.to(self.device)
         self.critic.to(self.device)
@@ -119,15 +118,15 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
             noise = GaussianNoiseAgent(parameters.exploration_noise)
         else:
             noise = OrnsteinUhlenbeckNoiseAgent(sigma=parameters.exploration_noise)
-        self.policy = Agents(self.actor, noise)
+        self.policy = self.normalizers.before(Agents(self.actor, noise))
         self.random_policy = RandomAgent(self.train_env.action_space)
-        self.eval_policy = self.actor
+        self.eval_policy = self.normalizers.before(self.actor)
         #: The agent whose actions the target critics judge.
         self.target_policy: Agent = self.target_actor
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Take one step on each loss, and move the targets."""
-        transitions = n_step_transitions(batch, self.config.algorithm.discount_factor)
+        transitions = n_step_transitions(self.normalizers(batch), self.config.algorithm.discount_factor)
         metrics = self.update_critic(transitions) | self.update_actor(transitions)
         self.update_targets()
         return metrics

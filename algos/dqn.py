@@ -24,8 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, RandomAgent
-from workspace_rl.agents.observations import encoding_of
+from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, Normalizers, RandomAgent
 from workspace_rl.composition import Agents
 from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import ConfigError, PolicyFileError
@@ -166,6 +165,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         parameters = self.config.algorithm
         sizes = parameters.architecture
 
+        self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
         images = sizes.network == "nature_cnn"
         self.q_agent = DiscreteQAgent(
             self._image_shape() if images else [self.train_env.observation_size],
@@ -175,7 +175,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             dueling=sizes.dueling,
             head_hidden_sizes=sizes.head_hidden_size,
             name="q",
-            **({} if images else encoding_of(self.train_env)),
+            **({} if images else self.normalizers.reads),
         ).to(self.device)
         if sizes.freeze_features and sizes.features_from is None:
             raise ConfigError(
@@ -195,9 +195,9 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         else:
             self.target_policy = Agents(self.target_q_agent, GreedyAgent("target-q/q_values"))
         self.explorer = EpsilonGreedyAgent(parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps)
-        self.policy = Agents(self.q_agent, self.explorer)
+        self.policy = self.normalizers.before(Agents(self.q_agent, self.explorer))
         self.random_policy = RandomAgent(self.train_env.action_space)
-        self.eval_policy = Agents(self.q_agent, GreedyAgent())
+        self.eval_policy = self.normalizers.before(Agents(self.q_agent, GreedyAgent()))
 
     def _image_shape(self) -> list[int]:
         return list(self.train_env.observation_space.shape or ())
@@ -216,7 +216,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         """Take one step on the loss; the target network follows slowly, or, if `copy_target`, becomes a copy."""
         parameters = self.config.algorithm
         # With n-step returns, each of the window's rewards is clipped, not their sum.
-        window = clip_rewards(batch, parameters.reward_clip)
+        window = clip_rewards(self.normalizers(batch), parameters.reward_clip)
         workspace = n_step_transitions(window, parameters.discount_factor)
         with torch.no_grad():
             self.target_policy(workspace, t=1)

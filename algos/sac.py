@@ -24,10 +24,10 @@ from workspace_rl.agents import (
     ContinuousQAgent,
     FixedEntropyCoefficient,
     LearnedEntropyCoefficient,
+    Normalizers,
     RandomAgent,
     SquashedGaussianActor,
 )
-from workspace_rl.agents.observations import encoding_of
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.experience import n_step_transitions
@@ -99,16 +99,15 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
     def build(self) -> None:
         """Create actor, critics, target critics and the entropy coefficient."""
         observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
-        encoding = encoding_of(self.train_env)
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
+        self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
+        reads = self.normalizers.reads
 
         self.actor = SquashedGaussianActor(
-            observation_size, sizes.actor_hidden_size, action_size, name="actor", **encoding
+            observation_size, sizes.actor_hidden_size, action_size, name="actor", **reads
         )
-        self.critic = ContinuousQAgent(
-            observation_size, sizes.critic_hidden_size, action_size, name="critic", **encoding
-        )
+        self.critic = ContinuousQAgent(observation_size, sizes.critic_hidden_size, action_size, name="critic", **reads)
         self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
         self.entropy_coef: FixedEntropyCoefficient | LearnedEntropyCoefficient
         if parameters.entropy_mode == "auto":
@@ -125,14 +124,14 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         if isinstance(self.entropy_coef, LearnedEntropyCoefficient):
             self.entropy_coef_optimizer = setup_optimizer(config.entropy_coef_optimizer, self.entropy_coef)
 
-        self.policy = KWAgentWrapper(self.actor, log_prob=False)
+        self.policy = self.normalizers.before(KWAgentWrapper(self.actor, log_prob=False))
         self.random_policy = RandomAgent(self.train_env.action_space)
-        self.eval_policy = KWAgentWrapper(self.actor, stochastic=False)
+        self.eval_policy = self.normalizers.before(KWAgentWrapper(self.actor, stochastic=False))
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Take one step on each loss, and move the target critics."""
         parameters = self.config.algorithm
-        transitions = n_step_transitions(batch, parameters.discount_factor)
+        transitions = n_step_transitions(self.normalizers(batch), parameters.discount_factor)
         entropy_coef = self.entropy_coef().detach()
 
         # The critics judge the stored action at 0; the actor's own one stands at 1.

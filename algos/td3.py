@@ -81,7 +81,7 @@ class TD3(DDPG):
 
     def update(self, batch: Workspace, *, delayed: bool = True) -> dict[str, Tensor]:
         """Take one step on the critics' loss; if `delayed`, one on the actor's, and move the targets."""
-        transitions = n_step_transitions(batch, self.config.algorithm.discount_factor)
+        transitions = n_step_transitions(self.normalizers(batch), self.config.algorithm.discount_factor)
         metrics = self.update_critic(transitions)
         if delayed:
             metrics |= self.update_actor(transitions)

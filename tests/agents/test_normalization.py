@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from workspace_rl import Workspace
-from workspace_rl.agents import ObservationNormalizer, RewardNormalizer
+from workspace_rl.agents import Normalizers, ObservationNormalizer, RewardNormalizer
 from workspace_rl.errors import VariableMismatchError
 from workspace_rl.learning.statistics import Moments
 
@@ -118,6 +118,24 @@ def test_rewards_are_divided_by_the_deviation_and_keep_their_sign():
     normalizer(workspace)
     torch.testing.assert_close(workspace.get_full("env/reward"), column(0.0, -2.0, 4.0))
     assert batch.get_full("env/reward").tolist() == [[0], [-5], [100]]
+
+
+def test_a_graph_sees_statistics_that_were_counted_after_it_was_made():
+    normalizers = Normalizers(ObservationNormalizer([3]), RewardNormalizer(0.9))
+    batch = Workspace()
+    batch.set_full("env/env_obs", torch.randn(2, 5, 3))
+    batch.set_full("env/reward", torch.randn(2, 5))
+
+    def update(batch):
+        workspace = normalizers(batch)
+        return workspace.get_full("normalized_obs"), workspace.get_full("env/reward")
+
+    graph = torch.compile(update, fullgraph=True, backend="eager")
+    before = graph(batch)
+    normalizers.observations.fold(3 + 2 * torch.randn(10, 5, 3))
+    normalizers.rewards.fold(torch.randn(10, 5), torch.zeros(10, 5, dtype=torch.bool))
+    for found, expected, first in zip(graph(batch), update(batch), before, strict=True):
+        assert torch.equal(found, expected) and not torch.equal(found, first)
 
 
 def test_moments_travel_as_plain_data_with_all_their_digits():

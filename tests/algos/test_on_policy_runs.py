@@ -94,10 +94,11 @@ def test_it_learns(algorithm, tmp_path):
     assert algorithm(parameters).train(progress=False).final.mean == 3
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_nothing_has_changed_before_the_first_update(compiled, tmp_path):
-    """The ratio is 1 in the first minibatch of each rollout, also where episodes begin."""
-    algorithm = PPO(run_of(PPO, tmp_path / "run", compile=compiled, total_steps=200))
+@pytest.mark.parametrize(("compiled", "normalize"), [(False, False), (True, False), (False, True)])
+def test_nothing_has_changed_before_the_first_update(compiled, normalize, tmp_path):
+    """The ratio is 1 in the first minibatch of each rollout, also where episodes begin, and where statistics grow."""
+    options = {"normalize_observations": normalize, "normalize_rewards": normalize}
+    algorithm = PPO(run_of(PPO, tmp_path / "run", compile=compiled, total_steps=200, **options))
     learn, ratios = algorithm.learn, []
 
     def watched(batch):

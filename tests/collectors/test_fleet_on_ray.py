@@ -49,8 +49,8 @@ def test_kills_change_no_bit_at_lag_0(ray_nodes, tmp_path):
 
 
 def test_a_run_with_lag_1_goes_on_elsewhere(ray_nodes, tmp_path):
-    expected = trained(tmp_path / "expected", n=2, lag=1)
-    train_until(a_run(tmp_path / "run", n=2, lag=1, where="ray", address=ray_nodes.address), 60)
+    expected = trained(tmp_path / "expected", n=2, lag=1, normalize=True)
+    train_until(a_run(tmp_path / "run", n=2, lag=1, normalize=True, where="ray", address=ray_nodes.address), 60)
     assert outcome(tmp_path / "run") != expected
     SAC.restore(tmp_path / "run", ["collectors.where=process", "collectors.address=null"]).train(progress=False)
     assert outcome(tmp_path / "run") == expected

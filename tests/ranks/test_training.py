@@ -41,6 +41,9 @@ def config_of(folder, **algorithm):
     }
 
 
+NORMALIZED = {"normalize_observations": True, "normalize_rewards": True}
+
+
 class Watched(SAC):
     """SAC that keeps its experience, and where something happens to one rank at an update."""
 
@@ -84,6 +87,7 @@ def outcome_of(made):
         "temporary": made.run.path,
         "updates": made.n_updates,
         "weights": {name: one.detach().clone() for name, one in made.learner.weights().items()},
+        "statistics": [one.state_dict() for one in made.running_statistics()],
         "rows": buffer.rows,
         "capacity": buffer.capacity,
         "batch": made.experience.batch_size,
@@ -166,7 +170,7 @@ def scenarios(folder):
         "unequal": train(folder / "unequal", algorithm=Unequal),
         "taken": train(folder / "whole"),
         "shorter": train(folder / "two", total_steps=200),
-        "fleet": train(folder / "fleet", algorithm=Fleet, total_steps=96),
+        "fleet": train(folder / "fleet", algorithm=Fleet, total_steps=96, **NORMALIZED),
         "coarse": train(folder / "coarse", algorithm=Coarse, total_steps=96),
     }
 
@@ -293,6 +297,14 @@ def test_collectors_of_each_rank_collect_other_episodes(outcomes):
     first, second = (one["fleet"] for one in outcomes)
     assert first["steps"] == second["steps"] and same(first["weights"], second["weights"])
     assert not torch.isclose(first["newest"], second["newest"]).any()
+
+
+def test_ranks_have_the_same_statistics_of_what_all_have_collected(outcomes):
+    first, second = (one["fleet"] for one in outcomes)
+    observations, rewards = first["statistics"]
+    assert rewards["count"] == first["steps"] and observations["count"] > first["steps"]
+    for one, other in zip(first["statistics"], second["statistics"], strict=True):
+        assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_runs_in_bfloat16_stay_equal(outcomes):

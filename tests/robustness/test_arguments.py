@@ -100,6 +100,13 @@ CALLS = {
     agents.FeaturesAgent: {
         "observation_shape": [2], "hidden_sizes": [3], "network": "mlp", "features_variable": "f", **LOOKING,
     },
+    agents.ObservationNormalizer: {
+        "shape": [2], "clip": 5.0, "epsilon": 1e-6, "observation_variable": "env/env_obs", "output_variable": "x",
+    },
+    agents.RewardNormalizer: {
+        "discount_factor": 0.9, "clip": 5.0, "epsilon": 1e-6, "reward_variable": "r", "done_variable": "d",
+        "output_variable": "r",
+    },
     agents.DuelingHead: {"features": 4, "hidden_sizes": [3], "n_actions": 2, "activation": torch.nn.ReLU},
     agents.NatureCNN: {"image_shape": [4, 84, 84], "hidden_sizes": [8], "activation": torch.nn.ReLU},
     agents.EpsilonGreedyAgent: {

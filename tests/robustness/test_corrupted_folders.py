@@ -279,6 +279,7 @@ CLASSES = st.sampled_from(
         "workspace_rl.agents.exploration.RandomAgent", "workspace_rl.agents.exploration.GaussianNoiseAgent",
         "workspace_rl.composition.Agents", "workspace_rl.composition.KWAgentWrapper", "workspace_rl.agent.Agent",
         "workspace_rl.composition.TemporalAgent", "workspace_rl.agents.entropy.LearnedEntropyCoefficient",
+        "workspace_rl.agents.normalization.ObservationNormalizer",
         "workspace_rl.envs.gym_agent.GymAgent", "workspace_rl.compat.bbrl.agents.gymnasium.ParallelGymAgent",
         "workspace_rl.runs.logger.Logger", "workspace_rl.runs.run.Run",
         "workspace_rl.gym_agent.GymAgent", "workspace_rl.logger.Logger", "workspace_rl.GymAgent", "workspace_rl.Run",

@@ -12,7 +12,7 @@ from typing import Any
 from workspace_rl.agent import is_agent
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.envs.spaces.sizes import ACTION_KINDS
-from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
+from workspace_rl.errors import CompositionError, ConfigError, UnsupportedSpaceError, did_you_mean
 
 #: What an algorithm's `build` sets, and what for.
 POLICIES = {
@@ -153,6 +153,22 @@ def require_policies(algorithm: Any) -> None:
         if not is_agent(found):
             what = "nothing" if found is None else type(found).__name__
             raise CompositionError(f"{who}.build sets no self.{name}, the agent that {POLICIES[name]}: {what} found.")
+
+
+def require_normalisation(algorithm: Any) -> None:
+    """Look whether `build` has made what normalises, where the configuration asks for it.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    found = {one.statistics_of for one in algorithm.running_statistics()}
+    for what in ("observations", "rewards"):
+        if getattr(algorithm.parameters, f"normalize_{what}") and what not in found:
+            raise ConfigError(
+                f"algorithm.normalize_{what}: false expected, since {type(algorithm).__name__} does not normalise "
+                f"{what}; true found. Its build makes what does by workspace_rl.agents.Normalizers, as those of "
+                "workspace_rl.algos."
+            )
 
 
 def require_part(algorithm: type, maker: str, part: Any) -> None:

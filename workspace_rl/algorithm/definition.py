@@ -16,6 +16,7 @@ from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.experience.collector import Collecting, Collector
 from workspace_rl.experience.experience import Experience
 from workspace_rl.learning.state.training_state import Part
+from workspace_rl.learning.statistics import Statistics
 from workspace_rl.ranks import Alone
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -138,6 +139,11 @@ class AlgorithmDefinition(ABC, Generic[Config]):
     def members(self, kind: type[Member]) -> dict[str, Member]:
         """Return the attributes of a kind by their names, those in lists and dictionaries among them."""
         return {name: one for key, value in vars(self).items() for name, one in _found(key, value, kind)}
+
+    def running_statistics(self) -> list[Statistics]:
+        """Return what counts the frames that are collected: in its modules, or one of them, each once."""
+        parts = (part for module in self.members(torch.nn.Module).values() for part in module.modules())
+        return list(dict.fromkeys(part for part in parts if isinstance(part, Statistics)))
 
     def parts(self) -> dict[str, Part]:
         """Return the modules and optimisers that make up the algorithm's state."""

@@ -13,6 +13,7 @@ from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.schema import option
 from workspace_rl.config.training_config import OnPolicyConfig, TrainingConfig
+from workspace_rl.errors import ConfigError
 
 
 @dataclass
@@ -79,5 +80,11 @@ class RunConfig:
         if isinstance(parameters, OnPolicyConfig) and not parameters.architecture.squash:
             # Normal distributions have no bounds; learning sees what was drawn, the environment what is possible.
             self.gym_env.clip_actions = True
+        normalizes = isinstance(parameters, TrainingConfig) and parameters.normalize_observations
+        if normalizes and self.gym_env.allow_nonfinite_observations:
+            raise ConfigError(
+                "algorithm.normalize_observations: false expected with gym_env.allow_nonfinite_observations, true "
+                "found: a single NaN makes the running mean NaN for good."
+            )
         if self.collectors is not None and isinstance(parameters, TrainingConfig):
             self.collectors.check_run(parameters, self.gym_env)

@@ -51,8 +51,9 @@ def warn_of_statistics(facts: EnvironmentFacts, environment: str) -> None:
             f"environment {environment} is wrapped by {name}, which gathers running statistics. They are no part of "
             "the policy and are not saved: new environments begin without them, for every score and film, after every "
             "checkpoint, and when a run is resumed, so that the policy then sees other numbers than it has learned "
-            "from. Statistics belong to the policy; there is no normalisation in policies yet. Scale by fixed numbers "
-            "instead, in a wrapper of yours or by gymnasium.wrappers.RescaleObservation.",
+            "from. Statistics belong to the policy: set algorithm.normalize_observations or "
+            "algorithm.normalize_rewards to true instead of the wrapper, or scale by fixed numbers, in a wrapper of "
+            "yours or by gymnasium.wrappers.RescaleObservation.",
             UserWarning,
             stacklevel=1,
         )

@@ -14,9 +14,14 @@ class Arrivals:
     other have numbers of their own (`Fragment.collector`). Fragments without a number are taken as they come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, warns: bool = True) -> None:
+        """Expect the first fragment of each collector.
+
+        Args:
+            warns: of the first fragment that has come before; of several who look at the same ones, one does.
+        """
         self._next: dict[int, int] = {}  # by collector
-        self._told = False
+        self._told = not warns
 
     def came_before(self, fragment: Fragment) -> bool:
         """Return whether the fragment has come, or one of its collector with a higher number.

@@ -12,7 +12,13 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from workspace_rl.algorithm.contract import names_kept_free, require_actions, require_part, require_policies
+from workspace_rl.algorithm.contract import (
+    names_kept_free,
+    require_actions,
+    require_normalisation,
+    require_part,
+    require_policies,
+)
 from workspace_rl.algorithm.definition import AlgorithmDefinition, Config
 from workspace_rl.algorithm.names import resolve_run_config
 from workspace_rl.basics.seeding import PARTS, TRAINING, RandomState
@@ -113,6 +119,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
         with names_kept_free(self):
             self.build()
         require_policies(self)
+        require_normalisation(self)
         for name, module in self.members(torch.nn.Module).items():
             require_created(module, name)
         check_savable(self.eval_policy)

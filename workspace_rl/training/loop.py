@@ -24,6 +24,7 @@ from workspace_rl.training.parts.evaluations import Evaluations
 from workspace_rl.training.parts.logs import Logs
 from workspace_rl.training.parts.progress import Progress, next_multiple
 from workspace_rl.training.parts.selection import Selection
+from workspace_rl.training.parts.statistics import CollectedStatistics
 from workspace_rl.workspace import Workspace
 
 
@@ -62,6 +63,8 @@ class Loop:
     progress: Progress
     collectors: Collectors
     experience: Experience
+    #: Count the frames that are collected.
+    statistics: CollectedStatistics
     #: Does an update on a batch, and returns its metrics: the learner, unless somebody has replaced that.
     learn: Callable[[Workspace], dict[str, Tensor]]
     learner: Learner
@@ -119,15 +122,16 @@ class Loop:
         fragments = self.collectors.collect(self.progress.steps)
         for fragment in fragments:
             self.experience.put(fragment)
+            self.statistics.put(fragment)
         self.progress.steps += self.ranks.total(sum(one.n_transitions for one in fragments))
         for fragment in fragments:
             self.logs.fragment(fragment)
         return len(fragments)
 
     def _learn(self, n_fragments: int) -> None:
-        if not self.ranks.all(self.experience.ready(self.progress.steps)):
-            return
-        for _ in range(max(1, n_fragments)):
+        self.statistics.merge(before_updates=True)
+        ready = self.ranks.all(self.experience.ready(self.progress.steps))
+        for _ in range(max(1, n_fragments) if ready else 0):
             for batch in self.experience.batches():
                 stop_if_requested()
                 metrics = self.learn(batch)
@@ -135,6 +139,9 @@ class Loop:
                 self.progress.n_updates = self.learner.n_updates
                 if self.enough(metrics):
                     break
+        if not (ready or self.statistics):
+            return
+        self.statistics.merge(before_updates=False)
         self.collectors.load_policy(self.policy, self.progress.n_updates)
 
     def _log(self) -> None:

@@ -14,6 +14,7 @@ from workspace_rl.training.parts.checkpointing import Checkpointing
 from workspace_rl.training.parts.evaluations import Evaluations, Evaluator
 from workspace_rl.training.parts.logs import Logs, MeansOfRanks
 from workspace_rl.training.parts.selection import Selection
+from workspace_rl.training.parts.statistics import CollectedStatistics
 from workspace_rl.training.parts.watched_fleet import WatchedFleet
 from workspace_rl.training.resuming import conditions
 
@@ -39,8 +40,7 @@ def put_together(
         resumed_at: the step of the checkpoint that the run goes on from, if it does.
         show: whether to show a progress bar.
     """
-    config, parameters, progress = algorithm.config, algorithm.parameters, algorithm.progress
-    ranks = algorithm.ranks
+    config, parameters, progress, ranks = algorithm.config, algorithm.parameters, algorithm.progress, algorithm.ranks
     tensorboard = run.tensorboard_folder if config.logger.save_tensorboard and ranks.first else None
     logger = Logger(
         run.path / "metrics.csv",
@@ -60,6 +60,7 @@ def put_together(
         progress,
         collectors=collectors,
         experience=experience,
+        statistics=CollectedStatistics(algorithm.running_statistics(), ranks),
         learn=algorithm.learn,
         learner=algorithm.learner,
         policy=algorithm.policy,

@@ -168,6 +168,41 @@ def test_26_what_changes_nothing_of_others(env, how):
     assert not check(TemporalAgent(Agents(env, Scales(how))))
 
 
+class Counts(Agent):
+    """Normalises observations by statistics that it updates itself; counts its calls, and remembers what it saw."""
+
+    def __init__(self, actor, updates):
+        super().__init__("counts")
+        self.actor, self.updates = actor, updates
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("var", torch.ones(3))
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("memory", torch.zeros(1, 3))
+
+    def forward(self, t, **kwargs):
+        observation = self.get(("env/env_obs", t))
+        if self.updates:
+            self.mean = self.mean + 0.1 * (observation.mean(0) - self.mean)
+            self.var += 0.1 * (observation.var(0, unbiased=False) - self.var)
+        self.calls += 1
+        self.memory = observation
+        self.actor(self.workspace, t=t, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["policy", "eval_policy"])
+def test_27_statistics_are_updated_by_acting(name, tiny_sac):
+    algorithm = SAC(tiny_sac)
+    for updates in (False, True):
+        setattr(algorithm, name, Counts(KWAgentWrapper(algorithm.actor, stochastic=False), updates))
+        problems = check(algorithm)
+        if updates:
+            expect(problems, 27, "statistics", "agent 'counts' (Counts)", "ObservationNormalizer")
+            assert "'calls'" not in problems[0].message and "'memory'" not in problems[0].message
+        else:
+            assert not problems
+    algorithm.train_env.close()
+
+
 def test_26_what_was_written_is_changed_in_place(env):
     class Reuses(Agent):
         def __init__(self):

@@ -1,4 +1,4 @@
-"""What is wrong with how agents run, though they do: loops that do not end, policies that explore, changed tensors."""
+"""What is wrong with how agents run, though they do: endless loops, policies that explore or count, changed tensors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ def running_mistakes(traced: Trace) -> Iterator[Problem]:
             f"eval_policy explores: {traced.explores} differs from run to run on the same observations. Scores, films "
             "and the saved policy would be those of a policy that acts at random now and then: use its best action, "
             "for instance KWAgentWrapper(actor, stochastic=False) or GreedyAgent().",
+            False,
+        )
+    for agent, buffers in traced.gathers.items():
+        listed = ", ".join(map(repr, buffers))
+        yield Problem(
+            "statistics",
+            f"{agent} changes its buffers {listed} by what it observes while it acts. What acting changes in the copy "
+            "that collects is lost at the next update, and put back after each score: such statistics are those of no "
+            "run. Change them where the learner sees what was collected: ObservationNormalizer of "
+            "workspace_rl.agents does so.",
             False,
         )
 

@@ -62,6 +62,8 @@ class Trace:
     stops: list[Stop] = field(default_factory=list)
     #: The variable of the evaluated policy that depends on random numbers, "" if none does.
     explores: str = ""
+    #: The buffers that policies change by what they observe, by agent.
+    gathers: dict[str, list[str]] = field(default_factory=dict)
     #: The layouts of what an update is given.
     batch: Layouts = field(default_factory=dict)
     #: What could not be traced and why, one sentence each.

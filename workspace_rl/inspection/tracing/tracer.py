@@ -21,11 +21,11 @@ from workspace_rl.inspection.recording.accesses import GIVEN, REPLAYED
 from workspace_rl.inspection.topology.of_run import topology_of
 from workspace_rl.inspection.tracing.agents import AgentTracer
 from workspace_rl.inspection.tracing.batches import example_batch
-from workspace_rl.inspection.tracing.exploration import random_choice
 from workspace_rl.inspection.tracing.inputs import Inputs, input_layouts
 from workspace_rl.inspection.tracing.layouts import Layouts, layouts_of, workspace_of
 from workspace_rl.inspection.tracing.limits import reason
 from workspace_rl.inspection.tracing.trace import Trace
+from workspace_rl.inspection.tracing.trials import gathered_statistics, random_choice
 from workspace_rl.inspection.tracing.updates import UpdateTracer
 from workspace_rl.learning.metrics import require_metrics
 from workspace_rl.workspace import Workspace
@@ -50,6 +50,8 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
     if "evaluating" in traced.parts:
         variable = str(getattr(target.train_env, "input_name", "action"))
         traced.explores = repr(variable) if random_choice(target.eval_policy, target.train_env, variable) else ""
+        for policy in (target.policy, target.eval_policy):
+            traced.gathers |= gathered_statistics(policy, target.train_env)
     doubtful = [one for one in traced.failures if one.untraceable or not isinstance(one.error, WorkspaceError)]
     if not doubtful:
         return traced

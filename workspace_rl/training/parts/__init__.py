@@ -8,5 +8,6 @@
 - `evaluations`: asks for scores, and takes them up once they are there.
 - `selection`: keeps the latest policy, the best one, and some on the way.
 - `checkpointing`: what a checkpoint holds, written and taken up again.
+- `statistics`: running statistics of what was collected, each frame counted once.
 - `divergence`: what is said when learning has diverged (how it is noticed: `learning.finite_watch`).
 """

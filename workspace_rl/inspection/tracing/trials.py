@@ -1,4 +1,4 @@
-"""Whether a policy draws its actions: it is run twice on the same observations, with different random numbers."""
+"""Policies tried on made-up observations: whether they draw their actions, and whether they gather statistics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.agent import is_agent
 from workspace_rl.inspection.copies.environments import frame
 from workspace_rl.inspection.copies.harmless import harmless
 from workspace_rl.inspection.copies.twins import Twins
@@ -37,6 +38,50 @@ def random_choice(policy: Any, environment: Any, variable: str) -> bool:
     except Exception:  # whatever it needs is not there
         return False
     return any(not _alike(a, b) for a, b in zip(first, second, strict=True))
+
+
+def gathered_statistics(policy: Any, environment: Any) -> dict[str, list[str]]:
+    """Return the buffers that `policy` changes by what it observes, by the descriptions of the agents they are in.
+
+    Copies of it act, for evaluation, on two sets of observations. Counters, which do not depend on these, are left out;
+    so is what is kept for each environment, such as a memory.
+    """
+    if not isinstance(policy, nn.Module) or not any(one.is_floating_point() for one in policy.buffers()):
+        return {}
+    given = _observations(environment)
+    others = {name: 2 * value + 1 if value.is_floating_point() else value for name, value in given.items()}
+    try:
+        first, second = _buffers(policy, given), _buffers(policy, others)
+    except Exception:  # whatever it needs is not there
+        return {}
+    found: dict[str, list[str]] = {}
+    for name, before in policy.named_buffers():
+        changed = not torch.equal(first[name], before) and not torch.equal(first[name], second[name])
+        if changed and before.is_floating_point() and ROWS not in first[name].shape:
+            found.setdefault(_agent_of(policy, name), []).append(name.rpartition(".")[2])
+    return found
+
+
+def _buffers(policy: nn.Module, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the buffers of a copy of `policy` that has acted once, by name."""
+    twins = Twins(fake=False, seed=1)
+    with harmless(), torch.no_grad():
+        try:
+            twin, workspace = twins.of(policy).eval(), Workspace()
+            for name, value in given.items():
+                workspace.set(name, 0, value)
+            twin(workspace, t=0)
+            return {name: one.detach().clone() for name, one in twin.named_buffers()}
+        finally:
+            twins.put_back()
+
+
+def _agent_of(policy: nn.Module, name: str) -> str:
+    """Return the description of the innermost agent that holds a buffer or a parameter."""
+    parts = name.split(".")[:-1]
+    holders = [policy.get_submodule(".".join(parts[:n])) for n in range(len(parts) + 1)]
+    agents = [one for one in holders if is_agent(one)]
+    return str(agents[-1].description() if hasattr(agents[-1], "description") else type(agents[-1]).__name__)
 
 
 def _actions(policy: Any, given: Mapping[str, Tensor], variable: str, seed: int) -> tuple[list[Tensor], bool]:
