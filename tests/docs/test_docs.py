@@ -16,7 +16,7 @@ from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.config.sources import apply_overrides, load_config
-from workspace_rl.config.training_config import OffPolicyConfig
+from workspace_rl.config.training_config import OffPolicyConfig, OnPolicyConfig, TrainingConfig
 from workspace_rl.runs.metrics_file import read_metrics
 
 #: "bbrl" and "here" are programs of docs/from-bbrl.md, which tests/compat/test_guide.py runs.
@@ -123,19 +123,25 @@ def defaults(schema, without=()):
     return written
 
 
-def table(page):
-    return {cells[0].strip("`"): cells[1].strip("`") for cells in page.rows(PARAMETERS)}
+def table(page, header=PARAMETERS):
+    return {cells[0].strip("`"): cells[1].strip("`") for cells in page.rows(header)}
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_parameter_of_an_algorithm_is_explained_with_its_default(name):
     schema = dataclasses.fields(ALGORITHMS[name].config_class)
     (parameters,) = (one.default_factory for one in schema if one.name == "algorithm")
-    assert table(algorithm_page(name)) == defaults(parameters, without=[OffPolicyConfig])
+    (known,) = (defaults(one) for one in (OffPolicyConfig, OnPolicyConfig) if issubclass(parameters, one))
+    own = {name: default for name, default in defaults(parameters).items() if known.get(name) != default}
+    assert own and table(algorithm_page(name)) == own
 
 
 def test_every_parameter_that_algorithms_share_is_explained_with_its_default():
-    assert table(Page(ROOT / "docs" / "running.md")) == defaults(OffPolicyConfig)
+    page = Page(ROOT / "docs" / "running.md")
+    assert table(page) == defaults(TrainingConfig)
+    for kind, schema in (("off", OffPolicyConfig), ("on", OnPolicyConfig)):
+        explained = table(page, PARAMETERS.replace("parameter", f"parameter of {kind}-policy algorithms"))
+        assert explained == defaults(schema, without=[TrainingConfig])
 
 
 def test_every_key_of_an_environment_is_explained():
