@@ -10,10 +10,12 @@ from workspace_rl.errors import DivergedError, EnvironmentFailedError
 from workspace_rl.evaluation.evaluation import Evaluation
 from workspace_rl.experience import Fragment
 from workspace_rl.machine.interrupts import Stopped
+from workspace_rl.ranks import Alone
 from workspace_rl.training.loop import Loop, Pace
 from workspace_rl.training.parts.evaluations import Evaluations
 from workspace_rl.training.parts.progress import Due, Progress
 from workspace_rl.training.parts.selection import Candidate
+from workspace_rl.training.parts.statistics import CollectedStatistics
 
 
 class Part:
@@ -89,6 +91,7 @@ def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkp
         experience=part(
             Part, "experience", ready=lambda steps: steps >= learns_from, batches=lambda: iter([Workspace()] * updates)
         ),
+        statistics=part(Part, "statistics") if "statistics" in answers else CollectedStatistics([], Alone()),
         learn=learn,
         learner=learner,
         policy="policy",
@@ -145,6 +148,17 @@ def test_nothing_is_learned_before_the_experience_is_ready(tmp_path):
     loop.run(GOING)
     assert [one[1] for one in events if one[0] == "collectors.collect"] == [0, 10, 20, 30, 40]
     assert steps_of(events, "learn") == steps_of(events, "collectors.load_policy") == [30, 40, 50]
+
+
+def test_statistics_grow_around_updates_and_reach_the_collectors_also_before_any(tmp_path):
+    loop, events = a_loop(tmp_path, total=20, learns_from=20, scores=False, statistics={})
+    loop.run(GOING)
+    told = [(one[0], one[1]) if one[0] == "statistics.merge" else one[0] for one in events]
+    collected = ["collectors.collect", "experience.put", "statistics.put", "logs.fragment"]
+    before, after = [("statistics.merge", True), "experience.ready"], [("statistics.merge", False)]
+    updates = ["experience.batches", "learn", "logs.update"]
+    rounds = [*collected, *before, *after, "collectors.load_policy", *collected, *before, *updates, *after]
+    assert told[: len(rounds) + 1] == [*rounds, "collectors.load_policy"]
 
 
 @pytest.mark.parametrize("n", [0, 3])
