@@ -15,6 +15,7 @@ from workspace_rl.agents.values import FeaturesAgent, ValueAgent
 from workspace_rl.composition import Agents, KWAgentWrapper
 from workspace_rl.config import OnPolicyArchitecture, OnPolicyConfig
 from workspace_rl.envs.gym_agent import GymAgent
+from workspace_rl.envs.spaces.observed import Observed
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -51,7 +52,7 @@ def build_actor_critic(env_agent: GymAgent, parameters: OnPolicyConfig, *, value
     """
     sizes, normalizers = parameters.architecture, Normalizers.of(parameters, env_agent)
     activation = _ACTIVATIONS[sizes.activation]
-    bodies, reads = _bodies(env_agent, sizes, normalizers.reads, value)
+    bodies, reads = _bodies(env_agent.observed(parameters.action_mask), sizes, normalizers.reads, value)
     actor = make_actor(
         env_agent,
         mask_variable=parameters.action_mask,
@@ -74,14 +75,14 @@ def build_actor_critic(env_agent: GymAgent, parameters: OnPolicyConfig, *, value
 
 
 def _bodies(
-    env_agent: GymAgent, sizes: OnPolicyArchitecture, reads: Mapping[str, Any], value: bool
+    observed: Observed, sizes: OnPolicyArchitecture, reads: Mapping[str, Any], value: bool
 ) -> tuple[dict[str, FeaturesAgent], dict[str, dict[str, Any]]]:
     """Return the agents that write features, if any do, and what actor and value are told of what they read."""
     images = sizes.network == "nature_cnn"
     if not images and not sizes.shared:
-        heads = {"hidden_sizes": sizes.hidden_size or [64, 64], "observation_size": env_agent.observation_size, **reads}
+        heads = {"hidden_sizes": sizes.hidden_size or [64, 64], "observation_size": observed.size, **reads}
         return {}, {"actor": heads, "value": heads}
-    shape = list(env_agent.observation_space.shape or ()) if images else [env_agent.observation_size]
+    shape = list(observed.space.shape or ()) if images else [observed.size]
     variables = {"actor": "features"} if sizes.shared or not value else {"actor": "features", "value": "value_features"}
     bodies = {
         who: FeaturesAgent(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import torch
 from torch import Tensor
 
 from workspace_rl.agent import Agent
+from workspace_rl.agents.masks import random_allowed, read_mask, require_allowed
 from workspace_rl.agents.networks import drawing_dtype
 from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import UnsupportedSpaceError
@@ -21,17 +22,19 @@ class RandomAgent(Agent):
     Those are of `Discrete`, `MultiDiscrete` and `MultiBinary` spaces.
 
     Reads the batch size and device from `env/done` (`[B]`) at `t`; writes `action` at `t`. Draws from torch's global
-    generator.
+    generator. With `mask_variable` it reads that, too (`[B, n]` bool), and draws among what is allowed: `n` are all
+    choices, those of several parts side by side, and of `MultiBinary` spaces one for each part, whether it may be 1.
     """
 
     @checked(error=UnsupportedSpaceError)
-    def __init__(self, action_space: gym.Space[Any], name: str | None = None) -> None:
+    def __init__(self, action_space: gym.Space[Any], name: str | None = None, mask_variable: str | None = None) -> None:
         """Choose actions for `action_space`.
 
         Raises:
-            UnsupportedSpaceError: the space is of another kind.
+            UnsupportedSpaceError: the space is of another kind, or has no choices of which a mask could allow some.
         """
         super().__init__(name)
+        self.mask_variable = mask_variable
         self.shape: tuple[int, ...] = action_space.shape or ()
         self.choices: torch.Tensor | None = None
         if isinstance(action_space, gym.spaces.Discrete):
@@ -42,15 +45,40 @@ class RandomAgent(Agent):
             self.choices = torch.full(self.shape, 2)
         elif not isinstance(action_space, gym.spaces.Box):
             raise UnsupportedSpaceError(f"random actions are not available for {action_space}.")
+        if mask_variable is not None and self.choices is None:
+            raise UnsupportedSpaceError(
+                f"actions of {action_space} are no choices of which the mask {mask_variable!r} could allow some. Leave "
+                "it out."
+            )
+        self._switches = isinstance(action_space, gym.spaces.MultiBinary)
 
     def forward(self, t: int, **kwargs: Any) -> None:
-        """Draw actions at step `t`."""
+        """Draw actions at step `t`.
+
+        Raises:
+            ActionError: an environment whose episode goes on allows no action.
+        """
+        if self.mask_variable is not None:
+            self.set(("action", t), self._draw_allowed(self.mask_variable, t))
+            return
         done = self.get(("env/done", t))
         uniform = torch.rand((done.shape[0], *self.shape), device=done.device, dtype=drawing_dtype())
         if self.choices is None:
             self.set(("action", t), 2 * uniform - 1)
         else:
             self.set(("action", t), (uniform * self.choices.to(done.device)).long())
+
+    def _draw_allowed(self, variable: str, t: int) -> Tensor:
+        """Return allowed actions, `[B, *shape]`, int64."""
+        counts = cast(Tensor, self.choices).reshape(-1).tolist()
+        if self._switches:
+            allowed = read_mask(self, variable, t, len(counts))
+            heads = torch.rand(allowed.shape, device=allowed.device) < 0.5
+            return (allowed & heads).long().reshape(-1, *self.shape)
+        parts = read_mask(self, variable, t, sum(counts)).split(counts, -1)
+        require_allowed(torch.stack([one.any(-1) for one in parts], -1).unsqueeze(-1), self, variable, t)
+        drawn = torch.stack([random_allowed(one) for one in parts], -1)
+        return drawn.reshape(-1, *self.shape)
 
 
 class GaussianNoiseAgent(Agent):

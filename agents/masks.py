@@ -55,9 +55,21 @@ def require_allowed(allowed: Tensor, agent: Agent, variable: str, t: int | None)
         return
     *steps, index = (~possible).nonzero()[0].tolist()
     step = steps[0] if steps else t
+    of_episode = ""
+    if "env/timestep" in agent.running_workspace():
+        of_episode = f", at step {int(agent.get(('env/timestep', step))[index])} of its episode"
     raise ActionError(
-        f"variable {variable!r} at step {step} allows no action in environment {index}. An environment whose episode "
-        "goes on must allow at least one (of each part); end the episode where there is none.",
+        f"variable {variable!r} at step {step} allows no action in environment {index}{of_episode}. An environment "
+        "whose episode goes on must allow at least one (of each part); end the episode where there is none.",
         variable=variable,
         step=step,
     )
+
+
+def random_allowed(allowed: Tensor) -> Tensor:
+    """Return one of the allowed choices of n, each as likely as the others, `[...]` int64; any where none is.
+
+    Args:
+        allowed: `[..., n]` bool.
+    """
+    return torch.where(allowed, torch.rand(allowed.shape, device=allowed.device), -1.0).argmax(-1)

@@ -15,6 +15,7 @@ from workspace_rl.composition import Agents
 from workspace_rl.config import TrainingConfig
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.envs.spaces.images import is_image
+from workspace_rl.envs.spaces.observed import Observed
 from workspace_rl.errors import UnsupportedSpaceError, VariableMismatchError
 from workspace_rl.experience.returns import decayed_sums
 from workspace_rl.learning.statistics import Moments, Statistics
@@ -222,9 +223,12 @@ class Normalizers(NamedTuple):
         rewards = (
             RewardNormalizer(parameters.discount_factor, clip).to(device) if parameters.normalize_rewards else None
         )
+        mask = getattr(parameters, "action_mask", None)  # of algorithms for choices
         if not parameters.normalize_observations:
-            return cls(None, rewards, encoding_of(env_agent))
-        observations = ObservationNormalizer(_shape_of_numbers(env_agent), clip).to(device)
+            return cls(None, rewards, encoding_of(env_agent, mask))
+        observed = env_agent.observed(mask)
+        shape = _shape_of_numbers(observed, env_agent.label)
+        observations = ObservationNormalizer(shape, clip, observation_variable=observed.variable).to(device)
         return cls(observations, rewards, {"observation_variable": observations.output_variable})
 
     def before(self, agent: Agent) -> Agent:
@@ -245,18 +249,18 @@ class Normalizers(NamedTuple):
         return batch
 
 
-def _shape_of_numbers(env_agent: GymAgent) -> tuple[int, ...]:
+def _shape_of_numbers(observed: Observed, label: str) -> tuple[int, ...]:
     """Return the shape of observations that are arrays of numbers."""
-    space = env_agent.observation_space
-    if env_agent.observation_choices is not None:
+    space = observed.space
+    if observed.choices is not None:
         what = "choices, which networks are given as zeros and ones"
     elif is_image(space):
         what = "pictures, which networks scale by themselves"
     elif space.shape is None:
         what = "of several parts"
     else:
-        return space.shape
+        return tuple(space.shape)
     raise UnsupportedSpaceError(
         f"algorithm.normalize_observations: observations that are arrays of numbers expected, but those of "
-        f"{env_agent.label} are {what} ({space}). Set it to false."
+        f"{label} are {what} ({space}). Set it to false."
     )

@@ -7,9 +7,9 @@ values Q of all actions and their older copy Q', one update on transitions (s, a
     mean loss(Q(s, a) - y),   y = r + g Q'(s', a'),   a' = argmax Q'(s', .)   (DQN)
                                                       a' = argmax Q(s', .)    (double DQN, equation 4)
 
-where the loss is Huber's (d^2 / 2 for |d| < 1, |d| - 1/2 beyond) or d^2. Now and then Q' becomes a copy of Q, or it
-follows by Q' <- Q' + tau (Q - Q') at every update. Actions are chosen at random with probability epsilon, which falls
-along a line, and by argmax Q otherwise.
+where only actions count that are allowed in s', and the loss is Huber's (d^2 / 2 for |d| < 1, |d| - 1/2 beyond) or d^2.
+Now and then Q' becomes a copy of Q, or it follows by Q' <- Q' + tau (Q - Q') at every update. Actions are chosen at
+random with probability epsilon, which falls along a line, and by argmax Q otherwise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, Normalizers, RandomAgent
 from workspace_rl.composition import Agents
-from workspace_rl.config import OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.config import MaskedActions, OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.experience import n_step_transitions
 from workspace_rl.learning import copy_parameters, minimise, setup_optimizer, soft_update
@@ -55,7 +55,7 @@ class DQNArchitecture:
 
 
 @dataclass
-class DQNParameters(OffPolicyConfig):
+class DQNParameters(MaskedActions, OffPolicyConfig):
     """The algorithm's parameters."""
 
     double: bool = option(False, "the learning network chooses the next action, the target network judges it")
@@ -166,16 +166,20 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         sizes = parameters.architecture
 
         self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
-        images = sizes.network == "nature_cnn"
+        mask = parameters.action_mask
+        observed = self.train_env.observed(mask)
+        if mask is not None:
+            stored = [observed.variable if one == "env/env_obs" else one for one in self.stored_variables]
+            self.stored_variables = [*stored, mask]
         self.q_agent = DiscreteQAgent(
-            self._image_shape() if images else [self.train_env.observation_size],
+            list(observed.space.shape or ()) if sizes.network == "nature_cnn" else [observed.size],
             sizes.hidden_size,
             self.train_env.action_size,
             network=sizes.network,
             dueling=sizes.dueling,
             head_hidden_sizes=sizes.head_hidden_size,
             name="q",
-            **({} if images else self.normalizers.reads),
+            **self.normalizers.reads,
         ).to(self.device)
         if sizes.freeze_features and sizes.features_from is None:
             raise ConfigError(
@@ -191,16 +195,17 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
 
         # What chooses the action that a target bootstraps from, and judges it.
         if parameters.double:
-            self.target_policy = Agents(self.target_q_agent, self.q_agent, GreedyAgent("q/q_values"))
+            greedy = GreedyAgent("q/q_values", mask_variable=mask, needs_allowed=False)
+            self.target_policy = Agents(self.target_q_agent, self.q_agent, greedy)
         else:
-            self.target_policy = Agents(self.target_q_agent, GreedyAgent("target-q/q_values"))
-        self.explorer = EpsilonGreedyAgent(parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps)
+            greedy = GreedyAgent("target-q/q_values", mask_variable=mask, needs_allowed=False)
+            self.target_policy = Agents(self.target_q_agent, greedy)
+        self.explorer = EpsilonGreedyAgent(
+            parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps, mask_variable=mask
+        )
         self.policy = self.normalizers.before(Agents(self.q_agent, self.explorer))
-        self.random_policy = RandomAgent(self.train_env.action_space)
-        self.eval_policy = self.normalizers.before(Agents(self.q_agent, GreedyAgent()))
-
-    def _image_shape(self) -> list[int]:
-        return list(self.train_env.observation_space.shape or ())
+        self.random_policy = RandomAgent(self.train_env.action_space, mask_variable=mask)
+        self.eval_policy = self.normalizers.before(Agents(self.q_agent, GreedyAgent(mask_variable=mask)))
 
     def schedules(self, step: int) -> dict[str, float]:
         """Return epsilon."""

@@ -10,7 +10,8 @@ class ChoicesEnv(gym.Env):
     """`length` steps long: a step pays the share of parts in which the right choice was taken: at best 1, in all 3.
 
     The observation marks the right choice of each part by 1 (`[sum of choices]` float32, parts side by side). Where
-    there is a mask (`[sum of choices]` bool), which holds the right choice of each part, what is not allowed raises.
+    there is a mask (`[sum of choices]` bool; of switches one for each, whether it may be 1), which allows the right
+    choices, what is not allowed raises.
 
     Args:
         choices: 4 for `Discrete(4)`, [2, 3] for `MultiDiscrete([2, 3])`.
@@ -34,11 +35,13 @@ class ChoicesEnv(gym.Env):
         self.masked, self.length, self.none_at, self.render_mode = masked, length, none_at, render_mode
         self.size = sum(self.counts)
         self.starts = np.cumsum([0, *self.counts[:-1]])
-        self.mask = np.ones(self.size, bool)  # its memory is used again
+        self.n_allowed = len(self.counts) if switches is not None else self.size
+        self.switches = switches is not None
+        self.mask = np.ones(self.n_allowed, bool)  # its memory is used again
         vector = gym.spaces.Box(0, 1, (self.size,), np.float32)
         self.observation_space = vector
         if masked == "observation":
-            mask = gym.spaces.MultiBinary(self.size)
+            mask = gym.spaces.MultiBinary(self.n_allowed)
             self.observation_space = gym.spaces.Dict(vector=vector, action_mask=mask)
 
     def reset(self, *, seed=None, options=None):
@@ -47,8 +50,9 @@ class ChoicesEnv(gym.Env):
         return self._draw()
 
     def step(self, action):
-        taken = self.starts + np.asarray(action).reshape(-1)
-        if self.masked and not self.mask[taken].all():
+        parts = np.asarray(action).reshape(-1)
+        taken = self.starts + parts
+        if self.masked and not (self.mask | (parts == 0) if self.switches else self.mask[taken]).all():
             raise ValueError(f"action {action} is not allowed by {self.mask.tolist()}")
         reward = float((taken == self.right).mean())
         self.k += 1
@@ -57,8 +61,8 @@ class ChoicesEnv(gym.Env):
 
     def _draw(self):
         self.right = self.starts + self.np_random.integers(self.counts)
-        self.mask[:] = self.np_random.random(self.size) < 0.5
-        self.mask[self.right] = True
+        self.mask[:] = self.np_random.random(self.n_allowed) < 0.5
+        self.mask[self.right - self.starts == 1 if self.switches else self.right] = True
         if self.k == self.none_at:
             self.mask[:] = False
         vector = np.zeros(self.size, np.float32)

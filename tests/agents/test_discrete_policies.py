@@ -3,6 +3,7 @@ import torch
 
 from workspace_rl import Agents, Workspace, load_policy, save_policy
 from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, LinearSchedule
+from workspace_rl.errors import ActionError
 
 Q_VALUES = torch.tensor([[0.0, 2.0, 1.0, -1.0], [5.0, 2.0, 1.0, -1.0]])
 
@@ -82,3 +83,39 @@ def test_policies_are_saved_and_loaded(tmp_path):
             one(workspace, t=0, step=50)
             actions.append(workspace.get("action", 0))
         assert torch.equal(*actions)
+
+
+ALLOWED = torch.tensor([[True, False, False, True], [False, True, True, True]])
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8])
+@pytest.mark.parametrize(
+    "agent", [GreedyAgent(mask_variable="m"), EpsilonGreedyAgent(0, 0, mask_variable="m")], ids=str
+)
+def test_the_greatest_value_is_one_that_is_allowed(agent, dtype):
+    workspace = Workspace()
+    workspace.set("q/q_values", 0, Q_VALUES)
+    workspace.set("m", 0, ALLOWED.to(dtype))
+    agent(workspace, t=0)
+    assert workspace.get("action", 0).tolist() == [0, 1] and workspace.get("q/q_values", 0) is Q_VALUES
+
+
+def test_random_actions_are_among_the_allowed_ones_each_as_often():
+    torch.manual_seed(0)
+    workspace, n = Workspace(), 6000
+    workspace.set("q/q_values", 0, Q_VALUES[1:].expand(n, 4))
+    workspace.set("m", 0, ALLOWED[1:].expand(n, 4))
+    EpsilonGreedyAgent(1, 1, mask_variable="m")(workspace, t=0)
+    found = workspace.get("action", 0).bincount(minlength=4) / n
+    assert found[0] == 0 and (found[1:] - 1 / 3).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("agent", [GreedyAgent(mask_variable="m"), EpsilonGreedyAgent(mask_variable="m")], ids=str)
+def test_something_must_be_allowed_unless_it_is_only_looked_at(agent):
+    workspace = Workspace()
+    workspace.set("q/q_values", 1, Q_VALUES)
+    workspace.set("m", 1, ALLOWED & torch.tensor([[True], [False]]))
+    with pytest.raises(ActionError, match="'m' at step 1 allows no action in environment 1"):
+        agent(workspace, t=1)
+    GreedyAgent(mask_variable="m", needs_allowed=False)(workspace, t=1)
+    assert workspace.get("action", 1)[0] == 0

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from torch import nn
 
 from tests.algorithm.test_made_by import trained
+from tests.choices_env import ChoicesEnv
 from tests.toys import SpaceEnv
 from workspace_rl import (
     Agent,
@@ -267,3 +268,57 @@ def test_it_acts_in_evaluation_mode_and_changes_nothing():
     with torch.no_grad():
         policy.layers[3].weight.add_(1)
     assert act(observation) == action  # a copy
+
+
+# ---- infos ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def masked():
+    """A policy that takes the greatest of 4, 3, 2, 1 that is allowed, saved with what is asked for of infos."""
+    q_agent = DiscreteQAgent([4], [], 4)
+    with torch.no_grad():
+        q_agent.head[0].weight.zero_()
+        q_agent.head[0].bias.copy_(torch.tensor([4.0, 3.0, 2.0, 1.0]))
+    env = GymAgent(lambda: ChoicesEnv(masked="info"), info_keys={"action_mask": {"shape": [4], "dtype": "bool"}})
+    return Agents(q_agent, GreedyAgent(mask_variable="env/info/action_mask")), env
+
+
+def test_infos_are_given_as_environments_give_them(masked, tmp_path):
+    save_policy(masked[0], tmp_path / "saved", masked[1])
+    for act in (
+        policy_function(*masked),
+        policy_function(tmp_path / "saved"),
+        policy_function(tmp_path / "saved", PAIR),
+    ):
+        assert act(np.zeros(4), {"action_mask": [False, True, True, False], "more": None}) == 1
+        infos = {"action_mask": np.array([[0, 1, 1, 1], [0, 0, 0, 1]]), "_action_mask": np.ones(2, bool)}
+        assert act(np.zeros((2, 4)), infos).tolist() == [1, 3]
+        listed = [{"action_mask": one} for one in infos["action_mask"]]
+        assert act(np.zeros((2, 4)), listed).tolist() == [1, 3]
+
+
+PAIR = (spaces.Box(0, 1, (4,), np.float32), spaces.Discrete(4))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            (np.zeros(4),),
+            "env/info/action_mask: the policy reads it, and nothing was given. Call act.observation, info",
+        ),
+        ((np.zeros(4), {}), "the info does not fit: its info must hold 'action_mask', bool of shape .4."),
+        ((np.zeros(4), {"action_mask": [1, 0]}), "does not fit: its info 'action_mask' must be bool of shape .4."),
+        ((np.zeros((2, 4)), [{"action_mask": [1] * 4}, {}]), "the info of environment 1 does not fit"),
+        ((np.zeros((2, 4)), [{"action_mask": [1] * 4}]), "its infos must be of 2 environments, 1 found"),
+    ],
+)
+def test_infos_that_lack_what_is_read_are_refused(masked, given, message):
+    with pytest.raises(ObservationError, match=message):
+        policy_function(*masked)(*given)
+
+
+def test_a_policy_whose_infos_are_not_known_is_refused(masked):
+    with pytest.raises(CompositionError, match="is no function of an observation: it reads 'env/info/action_mask'"):
+        policy_function(masked[0], PAIR)

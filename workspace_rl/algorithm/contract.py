@@ -109,6 +109,38 @@ def require_actions(algorithm: Any, env: GymAgent, env_name: str) -> None:
         )
 
 
+def require_mask(algorithm: Any) -> None:
+    """Look whether what an algorithm takes for the mask of allowed actions is written, and fits the actions.
+
+    Raises:
+        ConfigError: the environments do not write it, or it is of another shape or dtype.
+    """
+    name: str | None = getattr(algorithm.parameters, "action_mask", None)
+    if name is None:
+        return
+    env: GymAgent = algorithm.train_env
+    if env.action_kind == "continuous":
+        raise ConfigError(
+            f"algorithm.action_mask: null expected for {env.action_space}, which holds no choices, {name!r} found."
+        )
+    n = env.action_size
+    known = env.layouts()
+    if name not in known:
+        key = name.removeprefix("env/info/") if name.startswith("env/info/") else name.rpartition("/")[2]
+        raise ConfigError(
+            f"algorithm.action_mask: a variable of the environment with {n} booleans expected, one of "
+            f"{', '.join(known)}; {name!r} found, which nobody writes.{did_you_mean(name, known)} What stands in info "
+            f"is written if it is asked for: gym_env.info_keys={{{key}: {{shape: [{n}], dtype: bool}}}} writes "
+            f"env/info/{key}."
+        )
+    shape, dtype = known[name]
+    if shape != (n,) or dtype.kind not in "biu":
+        raise ConfigError(
+            f"algorithm.action_mask: {n} booleans expected, one for each choice of {env.action_space} (those of "
+            f"several parts side by side), {name!r} found, which is {dtype} of shape {list(shape)}."
+        )
+
+
 @contextlib.contextmanager
 def names_kept_free(algorithm: Any) -> Iterator[None]:
     """Look whether `build`, which runs within the block, gives attributes names that the loop needs.

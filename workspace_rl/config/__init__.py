@@ -17,6 +17,7 @@ from workspace_rl.config.schema import optimizer_option, option
 from workspace_rl.config.sources import load_config
 from workspace_rl.config.training_config import (
     ActorCriticArchitecture,
+    MaskedActions,
     OffPolicyConfig,
     OnPolicyArchitecture,
     OnPolicyConfig,
@@ -26,6 +27,7 @@ from workspace_rl.config.training_config import (
 __all__ = [
     "ActorCriticArchitecture",
     "CollectorsConfig",
+    "MaskedActions",
     "OffPolicyConfig",
     "OnPolicyArchitecture",
     "OnPolicyConfig",

@@ -57,6 +57,17 @@ class TrainingConfig:
 
 
 @dataclass
+class MaskedActions:
+    """What algorithms know whose actions are choices, of which an environment may allow some and not others."""
+
+    action_mask: str | None = option(
+        None,
+        "the variable that says which actions are allowed: env/info/KEY (see gym_env.info_keys), or a part of the "
+        "observation, env/env_obs/KEY",
+    )
+
+
+@dataclass
 class OffPolicyConfig(TrainingConfig):
     """What the loop of all off-policy algorithms needs: when and what they learn from a replay buffer."""
 
@@ -98,7 +109,7 @@ class OnPolicyArchitecture:
 
 
 @dataclass
-class OnPolicyConfig(TrainingConfig):
+class OnPolicyConfig(MaskedActions, TrainingConfig):
     """What all on-policy algorithms need. A rollout is one collection, n_steps steps of n_envs environments."""
 
     n_epochs: int = option(1, "how often each rollout is learned from", least=1)
@@ -108,7 +119,6 @@ class OnPolicyConfig(TrainingConfig):
     recompute_advantages: bool = option(False, "values are asked again, and advantages computed, before each epoch")
     normalize_advantages: bool = option(False, "advantages of a batch are brought to mean 0 and deviation 1")
     anneal_learning_rate: bool = option(False, "learning rates fall along a line, to 0 at the end of the run")
-    action_mask: str | None = option(None, "the variable that says which actions are allowed")
     architecture: OnPolicyArchitecture = field(default_factory=OnPolicyArchitecture)
 
     def check(self, path: str) -> None:

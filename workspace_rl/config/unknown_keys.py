@@ -90,6 +90,9 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
     ("algorithm.policy_noise",): "smooth_target_policy target_noise target_policy_noise",
     ("algorithm.noise_clip",): "target_noise_clip target_policy_noise_clip",
     ("algorithm.exploration_noise",): "act_noise action_noise actor_noise expl_noise noise_std sigma",
+    ("algorithm.action_mask",): """
+        action_masking action_masks available_actions invalid_action_masking legal_actions mask mask_variable
+        use_masking""",
     ("algorithm.reward_clip",): "clip_reward clip_rewards reward_clipping",
     ("algorithm.loss",): "loss_fn td_errors_loss_fn",
     ("algorithm.nb_evals",): """
@@ -110,6 +113,7 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
     ("collectors.max_restarts",): "max_num_env_runner_restarts max_num_worker_restarts restart_failed_env_runners",
     ("gym_env.env_name",): "env env_id environment game name_env task",
     ("gym_env.env_args",): "env_config env_kwargs environment_kwargs make_kwargs",
+    ("gym_env.info_keys",): "info_keywords infos",
     ("gym_env.wrappers",): "env_wrapper env_wrappers wrapper wrapper_class",
     ("gym_env.max_episode_steps",): """
         episode_length horizon max_ep_len max_episode_length max_episode_timesteps time_limit""",

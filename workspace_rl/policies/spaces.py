@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +12,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from workspace_rl.agent import Agent
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.envs.spaces.observations import space_leaves
 from workspace_rl.errors import CompositionError, PolicyFileError
@@ -32,6 +34,8 @@ class PolicySpaces:
     rescale_actions: bool = True
     #: Whether continuous actions out of bounds are clipped rather than refused.
     clip_actions: bool = False
+    #: What it may read of infos, as `GymAgent` was asked for it.
+    info_keys: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any] | None:
         """Return plain data, None where a space is of a kind, or of a size, that is not written down."""
@@ -43,6 +47,7 @@ class PolicySpaces:
             "action": action,
             "rescale_actions": self.rescale_actions,
             "clip_actions": self.clip_actions,
+            **({"info_keys": dict(self.info_keys)} if self.info_keys else {}),
         }
 
     @classmethod
@@ -58,6 +63,7 @@ class PolicySpaces:
                 _rebuild(described["action"]),
                 bool(described["rescale_actions"]),
                 bool(described["clip_actions"]),
+                InfoKeys.of(described.get("info_keys")).describe(),
             )
         except Exception as error:  # whatever the spaces make of damaged data
             raise PolicyFileError(f"the policy's spaces cannot be read: {type(error).__name__}: {error}") from error
@@ -77,7 +83,8 @@ def spaces_of(env_or_spaces: Any, known: PolicySpaces | None = None) -> PolicySp
         return env_or_spaces
     if isinstance(env_or_spaces, GymAgent):
         agent = env_or_spaces
-        return PolicySpaces(agent.observation_space, agent.action_space, agent.rescale_actions, agent.clip_actions)
+        how = agent.rescale_actions, agent.clip_actions, agent.info_keys.describe()
+        return PolicySpaces(agent.observation_space, agent.action_space, *how)
     if isinstance(env_or_spaces, VectorEnv):
         pair: Any = (env_or_spaces.single_observation_space, env_or_spaces.single_action_space)
     elif isinstance(env_or_spaces, gym.Env):
@@ -89,8 +96,7 @@ def spaces_of(env_or_spaces: Any, known: PolicySpaces | None = None) -> PolicySp
             "env_or_spaces: an environment, a vector environment, a GymAgent, or (observation_space, action_space) "
             f"expected, {type(env_or_spaces).__name__} found."
         )
-    how = (known.rescale_actions, known.clip_actions) if known is not None else (True, False)
-    return PolicySpaces(pair[0], pair[1], *how)
+    return PolicySpaces(*pair) if known is None else replace(known, observation=pair[0], action=pair[1])
 
 
 def require_fitting(policy: Agent, env_agent: GymAgent) -> None:

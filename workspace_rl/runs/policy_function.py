@@ -15,11 +15,13 @@ from torch import Tensor
 
 from workspace_rl.agent import Agent
 from workspace_rl.basics.seeding import RandomState
+from workspace_rl.envs.contract.infos import InfoKeys
 from workspace_rl.envs.spaces.actions import ActionAdapter, action_adapter
 from workspace_rl.envs.spaces.observations import observation_leaves, space_leaves
 from workspace_rl.errors import (
     ActionError,
     CompositionError,
+    EnvironmentContractError,
     ObservationError,
     UnknownVariableError,
     UnwrittenStepError,
@@ -43,11 +45,12 @@ def policy_function(
     """Return a policy as a function of an observation, or of a batch of them.
 
         act = policy_function("outputs/mine")
-        observation, _ = env.reset()
+        observation, info = env.reset()
         observation, reward, *_ = env.step(act(observation))
 
-    It acts in evaluation mode and computes no gradients. It is a copy: neither calls nor later training change the one
-    through the other.
+    A policy that reads masks, or other keys of infos, is given these as well: `act(observation, info)`. It acts in
+    evaluation mode and computes no gradients. It is a copy: neither calls nor later training change the one through the
+    other.
 
     Args:
         run_or_policy: the folder of a run or of a saved policy, a `Run`, or a policy.
@@ -59,7 +62,7 @@ def policy_function(
     Raises:
         PolicyFileError: the folder holds no policy, or it is damaged, or names a class that is not allowed.
         CompositionError: no spaces are known; they do not fit the policy; or it reads something else than the
-            observation, such as what it wrote at the step before.
+            observation and infos, such as what it wrote at the step before.
         UnsupportedSpaceError: a space is of a kind that is not supported.
     """
     if isinstance(run_or_policy, Run):
@@ -86,32 +89,36 @@ class PolicyFunction:
     """A policy as a function, see `policy_function`."""
 
     def __init__(self, policy: Agent, spaces: PolicySpaces, **kwargs: Any) -> None:
-        """Take a copy of `policy`, and look whether it needs nothing but observations."""
+        """Take a copy of `policy`, and look whether it needs nothing but observations and infos."""
         self.policy = copy.deepcopy(policy).eval().requires_grad_(False)
         self.observation_space, self.action_space = spaces.observation, spaces.action
         self._kwargs = kwargs
         self._device = self.policy.device
         leaves = space_leaves(spaces.observation, "env_obs")
         self._leaves = {_PREFIX + name: _Leaf(_PREFIX + name, *leaf) for name, leaf in leaves.items()}
+        self._info_keys = InfoKeys.of(spaces.info_keys)
         self._discrete = isinstance(spaces.action, gym.spaces.Discrete)
         self._rescale, self._clip = spaces.rescale_actions, spaces.clip_actions
         self._adapter: Callable[[int], ActionAdapter] = functools.lru_cache(maxsize=64)(self._make_adapter)
         self._adapter(1)
         self._look_at_policy()
 
-    def __call__(self, observation: Any) -> Any:
+    def __call__(self, observation: Any, info: Any = None) -> Any:
         """Return the action for an observation, or the actions for a batch of them.
 
         Args:
             observation: as the environment gives it: an array of the observation space's shape, or `[B, ...]`, a
                 dictionary or a tuple of such; a whole number, or `[B]`, for `Discrete` spaces.
+            info: as the environment gives it, or, for a batch, a vector environment or a list of B environments; for
+                policies that read what was asked for of infos.
 
         Returns:
             What the environment takes: an array of the action space's shape and dtype, or `[B, ...]`, in the
             environment's own units; a whole number, or `[B]` (int64), for `Discrete` spaces.
 
         Raises:
-            ObservationError: the observation does not fit the observation space.
+            ObservationError: the observation does not fit the observation space, or `info` lacks what the policy
+                reads, or holds something else.
             ActionError: the policy's action does not fit the action space.
         """
         workspace = Workspace()
@@ -125,8 +132,16 @@ class PolicyFunction:
                 )
             size = leaf_size
             workspace.set(name, 0, self._tensor(array))
-        with torch.no_grad():
-            self.policy(workspace, t=0, **self._kwargs)
+        if info is not None and self._info_keys:
+            self._set_info(workspace, info, size)
+        try:
+            with torch.no_grad():
+                self.policy(workspace, t=0, **self._kwargs)
+        except UnknownVariableError as error:
+            raise ObservationError(
+                f"{error.variable}: the policy reads it, and nothing was given. Call act(observation, info) with the "
+                "info that belongs to the observation."
+            ) from error
         try:
             actions = self._adapter(size or 1)(workspace.get(_ACTION, 0), _ACTION, 0)
         except ActionError as error:
@@ -137,6 +152,16 @@ class PolicyFunction:
         if size:
             return actions
         return int(actions[0]) if self._discrete else np.asarray(actions[0])
+
+    def _set_info(self, workspace: Workspace, info: Any, size: int) -> None:
+        """Write what was asked for of infos."""
+        for key in self._info_keys:
+            try:
+                array = key.of_all(info if size else [info], size or 1)
+            except EnvironmentContractError as error:
+                which = f" of environment {error.index}" if size and error.index is not None else ""
+                raise ObservationError(f"the info{which} does not fit: {error}") from error
+            workspace.set(f"{_PREFIX}info/{key.name}", 0, self._tensor(array))
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(array)
@@ -154,6 +179,8 @@ class PolicyFunction:
         workspace, who = Workspace(), self.policy.description()
         for name, leaf in self._leaves.items():
             workspace.set(name, 1, self._tensor(leaf.example()))
+        for key in self._info_keys:  # ones, since nothing may be done where a mask allows nothing
+            workspace.set(f"{_PREFIX}info/{key.name}", 1, self._tensor(key.zeros(1) + key.dtype.type(1)))
         try:
             with RandomState(0), torch.no_grad():
                 self.policy(workspace, t=1, **self._kwargs)
@@ -217,9 +244,12 @@ class _Leaf:
         return array.astype(self._target, order="C"), size
 
     def example(self) -> np.ndarray:
-        """Return an observation `[1, ...]` within the space."""
+        """Return an observation `[1, ...]` within the space; ones where it may be a mask of allowed actions."""
         if isinstance(self.space, gym.spaces.Box):
-            array = np.clip(np.zeros(self._shape), self.space.low, self.space.high)
+            numbers = np.zeros(self._shape) if self._dtype.kind == "f" else np.ones(self._shape)
+            array = np.clip(numbers, self.space.low, self.space.high)
+        elif isinstance(self.space, gym.spaces.MultiBinary):
+            array = np.ones(self._shape)
         else:
             array = np.zeros(self._shape) + getattr(self.space, "start", 0)
         return array.astype(self._target)[None]

@@ -15,6 +15,7 @@ from torch import Tensor
 from workspace_rl.algorithm.contract import (
     names_kept_free,
     require_actions,
+    require_mask,
     require_normalisation,
     require_part,
     require_policies,
@@ -116,6 +117,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
         """Build the agents, and what learns and scores them."""
         warn_of_statistics(self.train_env.facts(), self.train_env.label)
         require_actions(type(self), self.train_env, self.config.gym_env.env_name)
+        require_mask(self)
         with names_kept_free(self):
             self.build()
         require_policies(self)

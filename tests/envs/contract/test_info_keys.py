@@ -62,8 +62,10 @@ def test_they_stand_at_every_frame_resets_among_them(way):
     workspace = play(agent, 12)
     assert workspace["env/timestep"][:, 0].tolist() == [0, 1, 2, 3] * 3
     _told(workspace)
-    assert agent.info_names == ["env/info/step", "env/info/agent/steps", "env/info/even"]
-    assert sorted(name for name in workspace.keys() if "info" in name) == sorted(agent.info_names)
+    names = ["env/info/agent/steps", "env/info/even", "env/info/step"]
+    assert sorted(name for name in workspace.keys() if "info" in name) == names
+    assert agent.layouts()["env/info/agent/steps"] == ((2,), np.float32)
+    assert sorted(agent.layouts()) == ["env/env_obs", *names]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -83,7 +85,7 @@ def test_a_second_reset_begins_anew():
 @pytest.mark.parametrize("keys", [{}, None])
 def test_nothing_is_written_unless_it_is_asked_for(keys):
     agent = agent_of(Telling, 2, info_keys=keys)
-    assert not [name for name in play(agent, 4).keys() if "info" in name] and agent.info_names == []
+    assert not [name for name in play(agent, 4).keys() if "info" in name] and list(agent.layouts()) == ["env/env_obs"]
 
 
 # ---- vector environments ------------------------------------------------------------------------------------------
@@ -235,3 +237,15 @@ def test_memory_that_is_used_again_does_not_change_what_was_written():
     RandomAgent(spaces.Box(-1, 1, (1,)))(workspace, t=0)
     agent(workspace, t=1)
     assert first.tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("vectorization", [None, "sync"])
+@pytest.mark.filterwarnings("ignore:.*is out of date:UserWarning", "ignore:.*is out of date:DeprecationWarning")
+def test_games_tell_how_many_lives_are_left(vectorization):
+    pytest.importorskip("ale_py")
+    keys = {"lives": {"shape": [], "dtype": "int64"}}
+    agent = GymAgent(
+        "BreakoutNoFrameskip-v4", 2, env_args={"atari": {}}, vectorization=vectorization, info_keys=keys, seed=1
+    )
+    lives = play(agent, 60)["env/info/lives"]
+    assert lives.shape == (60, 2) and lives[0].tolist() == [5, 5] and 0 < lives[-1].min() < 5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +39,8 @@ class InfoKey:
             EnvironmentContractError: it is missing, or of another shape or dtype.
         """
         value = info.get(self.name, _ABSENT)
-        if value.__class__ is np.ndarray and value.shape == self.shape and value.dtype is self.dtype:  # type: ignore[attr-defined]
-            return value  # type: ignore[return-value]
+        if value.__class__ is np.ndarray and value.shape == self.shape and value.dtype is self.dtype:
+            return value
         if value is _ABSENT:
             holder, key = self._path(info)[-1]
             value = holder[key]
@@ -69,6 +68,8 @@ class InfoKey:
                 self._check(values, (n_envs, *self.shape))
                 return np.array(values, dtype=self.dtype)
             infos = [{self.name: value} for value in values]
+        if len(infos) != n_envs:
+            raise EnvironmentContractError(f"its infos must be of {n_envs} environments, {len(infos)} found.")
         batch = self.zeros(n_envs)
         for index, info in enumerate(infos):
             try:
@@ -160,7 +161,7 @@ def _key(name: Any, described: Any, path: str) -> InfoKey:
             )
     shape, dtype = described.get("shape", _ABSENT), described.get("dtype", _ABSENT)
     sizes = shape if isinstance(shape, list | tuple) else [0]
-    if not all(isinstance(one, numbers.Integral) and type(one) is not bool and one >= 1 for one in sizes):
+    if not all(isinstance(one, int | np.integer) and not isinstance(one, bool) and one >= 1 for one in sizes):
         raise ConfigError(
             f"{path}.shape: a list of whole numbers of at least 1 expected, that of one environment's value ([] of a "
             f"single number), {'none' if shape is _ABSENT else told(shape)} found."

@@ -92,16 +92,13 @@ class GymAgent(EnvironmentsAgent):
                 "vector_entry_point" all at once by the environment's own vector class. Unless given, Atari games with
                 `atari` in `env_args` take their vector class, which is a fifth faster, and others "sync".
             wrappers: given to `make_env`.
-            env_args: further arguments for the environment, given to `make_env`; for Atari games `{"atari": {...}}`
-                (see `workspace_rl.envs.simulators.atari.AtariOptions`).
+            env_args: given to `make_env`; for Atari games `{"atari": {...}}` (see `simulators.atari.AtariOptions`).
             rescale_actions: continuous actions come in [-1, 1]; False if they come in the space's own units.
             clip_actions: clip actions that are out of bounds instead of raising.
-            timeout: seconds that an environment in a process of its own ("async") may take for a step or a reset, None
-                for no limit. In this process nothing can stop an environment that hangs, except ctrl-C.
-            allow_nonfinite_observations: let NaN and infinity pass in observations, for agents of yours that handle
-                them, as where they stand for missing measurements. Rewards are always finite.
+            timeout: seconds that an environment of "async" may take for a step or a reset, None for no limit.
+            allow_nonfinite_observations: let NaN and infinity pass in observations, for agents that handle them.
             info_keys: what of `info` is written, `{"action_mask": {"shape": [4], "dtype": "bool"}}`: it must stand
-                there at each reset and step. "agent/action_mask" is what `info["agent"]["action_mask"]` holds.
+                there at each reset and step. "agent/mask" is what `info["agent"]["mask"]` holds.
             seed: where the seeds of the episodes are derived from.
             device: where the tensors that are written live.
             input_name: the variable with the actions.
@@ -111,8 +108,7 @@ class GymAgent(EnvironmentsAgent):
         Raises:
             UnknownEnvironmentError: no environment has this id.
             MissingDependencyError: its simulator is not installed.
-            UnsupportedSpaceError: a space is of a kind that is not supported, or `rescale_actions` needs bounds that
-                are infinite.
+            UnsupportedSpaceError: a space is not supported, or `rescale_actions` needs bounds that are infinite.
             ConfigError: `info_keys` is not of this form.
             CompositionError: `n_envs` is not positive, or `env` does not fit the other arguments.
             SharedEnvironmentError: two environments are the same object.

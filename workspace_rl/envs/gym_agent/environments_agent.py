@@ -19,6 +19,8 @@ from workspace_rl.envs.gym_agent.failures import place
 from workspace_rl.envs.gym_agent.frames import Frames
 from workspace_rl.envs.gym_agent.making import Maker
 from workspace_rl.envs.rendering import pictures
+from workspace_rl.envs.spaces.observations import space_leaves
+from workspace_rl.envs.spaces.observed import Observed, observed
 from workspace_rl.envs.spaces.sizes import (
     action_choices,
     action_kind,
@@ -73,6 +75,14 @@ class EnvironmentsAgent(Agent):
         """Least value and count of each choice that an observation consists of; None if it is of numbers."""
         return observation_choices(self.observation_space)
 
+    def observed(self, mask_variable: str | None = None) -> Observed:
+        """Return what networks read: the observation, or, where it is a mask and one other part, that part.
+
+        Raises:
+            UnsupportedSpaceError: more than one part, or none, is left beside the mask.
+        """
+        return observed(self.observation_space, f"{self.output_prefix}env_obs", mask_variable)
+
     @property
     def action_size(self) -> int:
         """The number of a network's outputs for an action.
@@ -118,10 +128,12 @@ class EnvironmentsAgent(Agent):
         """The names of the variables that hold the observation."""
         return [self.output_prefix + name for name in self._frames.observation_names]
 
-    @property
-    def info_names(self) -> list[str]:
-        """The names of the variables that hold what was asked for of infos."""
-        return [f"{self.output_prefix}info/{key.name}" for key in self.info_keys]
+    def layouts(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Return shape and dtype of the observation's variables, and of those from infos, in one environment."""
+        leaves = space_leaves(self.observation_space, f"{self.output_prefix}env_obs")
+        written = {name: (tuple(leaf.shape or ()), np.dtype(leaf.dtype)) for name, (leaf, _) in leaves.items()}
+        named = {f"{self.output_prefix}info/{key.name}": (key.shape, key.dtype) for key in self.info_keys}
+        return written | named
 
     def render(self) -> list[Any]:
         """Return what each environment draws: a picture, usually `[H, W, 3]` uint8, or a list of pictures.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from workspace_rl.agent import Agent, is_agent
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.envs.spaces.actions import CHOICES
-from workspace_rl.envs.spaces.observations import observation_leaves
+from workspace_rl.envs.spaces.observations import observation_leaves, space_leaves
 from workspace_rl.errors import ActionError
 
 
@@ -50,19 +50,25 @@ def stand_in(module: nn.Module) -> None:
 
 
 def frame(environment: Any) -> dict[str, Tensor]:
-    """Return what an environment agent writes at each step, without their prefix: zeros of the right layout."""
+    """Return what an environment agent writes at each step, without their prefix: zeros of the right layout.
+
+    What may be a mask of allowed actions is of ones.
+    """
     batch = n_envs(environment)
     space: gym.Space[Any] = environment.observation_space
     leaves = observation_leaves(space, "env_obs")
     empty = create_empty_array(space, n=batch, fn=np.zeros)
     layouts = {name: torch.from_numpy(np.array(leaf(empty))) for name, leaf in leaves.items()}
     written = {name: torch.zeros(tuple(one.shape), dtype=one.dtype) for name, one in layouts.items()}
+    for name, (leaf, _) in space_leaves(space, "env_obs").items():
+        if isinstance(leaf, gym.spaces.Box | gym.spaces.MultiBinary) and not written[name].is_floating_point():
+            written[name] = torch.ones_like(written[name])
     for name in ("terminated", "truncated", "done"):
         written[name] = torch.zeros(batch, dtype=torch.bool)
     for name in ("reward", "cumulated_reward"):
         written[name] = torch.zeros(batch)
     for name, values in environment.info_keys.batch(batch).items() if isinstance(environment, GymAgent) else ():
-        written[f"info/{name}"] = torch.from_numpy(values)
+        written[f"info/{name}"] = torch.ones_like(torch.from_numpy(values))
     written["timestep"] = torch.zeros(batch, dtype=torch.int64)
     device = getattr(environment, "output_device", torch.device("cpu"))
     return {name: value.to(device) for name, value in written.items()}
