@@ -19,7 +19,7 @@
 - `normalization`: observations and rewards brought to the same size by running statistics.
 """
 
-from workspace_rl.agents.actor_critic import ActorCritic, build_actor_critic
+from workspace_rl.agents.actor_critic import build_actor_critic
 from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor
 from workspace_rl.agents.bodies import NatureCNN
 from workspace_rl.agents.critics import ContinuousQAgent
@@ -40,7 +40,6 @@ from workspace_rl.agents.stochastic_actors import (
 from workspace_rl.agents.values import FeaturesAgent, ValueAgent
 
 __all__ = [
-    "ActorCritic",
     "BernoulliActor",
     "CategoricalActor",
     "ContinuousQAgent",

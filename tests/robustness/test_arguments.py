@@ -214,10 +214,10 @@ def test_numbers_of_others_are_taken():
 
 def test_every_public_function_and_agent_is_in_the_table():
     known = {one.__name__ for one in CALLS} | {"minimise"}
-    # What takes agents or workspaces alone, or anything.
+    # What takes agents, workspaces or configurations alone, or anything.
     others = {
-        "Agent", "Agents", "Evaluation", "KWAgentWrapper", "PrintAgent", "TemporalAgent", "Workspace", "check",
-        "describe", "diagram", "policy_function", "squashed_gaussian_log_prob",
+        "Agent", "Agents", "Evaluation", "KWAgentWrapper", "Normalizers", "PrintAgent", "TemporalAgent", "Workspace",
+        "build_actor_critic", "check", "describe", "diagram", "policy_function", "squashed_gaussian_log_prob",
     }  # fmt: skip
     assert {name for package in (workspace_rl, agents) for name in package.__all__} <= known | others
 
