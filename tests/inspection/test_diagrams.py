@@ -9,7 +9,7 @@ from tests.inspection.pieces import FAST, overlaps, texts
 from workspace_rl import Agent, Agents, TemporalAgent, diagram
 from workspace_rl.agents import ContinuousQAgent
 from workspace_rl.algorithm.names import find_algorithm
-from workspace_rl.algos import SAC
+from workspace_rl.algos import PPO, SAC
 from workspace_rl.cli import main
 from workspace_rl.errors import CompositionError, RenderingError
 
@@ -114,3 +114,13 @@ def test_the_command_line_checks_and_draws(tmp_path, capsys):
 def test_a_diagram_of_nothing_is_refused():
     with pytest.raises(CompositionError, match="can be looked at"):
         diagram("sac")
+
+
+def test_a_diagram_of_ppo_tells_what_is_made_of_a_rollout():
+    ppo = {"total_steps": 1000, "n_envs": 2, "n_steps": 8, "batch_size": 8}
+    shown = texts(diagram(PPO({"gym_env": {"env_name": "CartPole-v1"}, "algorithm": ppo} | FAST)).svg())
+    assert "Once for each rollout: prepare, advantages, minibatches" in shown
+    title = next(one for one in shown if one.startswith("Update"))
+    assert "clipped_policy_loss" in title and "train actor and value, on minibatches of the rollout" in title
+    whole = diagram(PPO({"gym_env": {"env_name": "CartPole-v1"}, "algorithm": ppo | {"batch_size": None}} | FAST)).svg()
+    assert "Once for each rollout: prepare, advantages" in texts(whole) and "all steps" in texts(whole)

@@ -64,6 +64,8 @@ class Rollout(Experience):
             )
         self.variables, self.window = list(variables), n_steps + 1
         self._n_epochs, self._batch_size, self._prepare = n_epochs, batch_size, prepare
+        if batch_size is not None:
+            self.batch_kind = f"minibatches of {self.batch_kind}"
         self._prepare_each_epoch = prepare_each_epoch
         # By collector.
         self._rollouts: dict[int, Workspace] = {}

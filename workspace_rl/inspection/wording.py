@@ -7,9 +7,9 @@ from workspace_rl.inspection.tracing.trace import Trace
 
 
 def shown_parts(traced: Trace) -> list[str]:
-    """Return the parts of a trace that tell the most: all of an agent's; collecting and one update of an algorithm."""
+    """Return the parts of a trace that tell the most: all of an agent's; collecting and an update of an algorithm."""
     updates = [one for one in traced.parts if one.startswith("update")]
-    return [one for one in traced.parts if one in ("running", "collecting")] + updates[-1:]
+    return [one for one in traced.parts if one in ("running", "collecting", "preparing")] + updates[-1:]
 
 
 def notes_of(traced: Trace) -> list[str]:

@@ -71,7 +71,8 @@ def _is_shown(traced: Trace, access: Access) -> bool:
     in_update = call.part.startswith("update")
     if call.is_function:
         own = [one for one in traced.recorder.accesses if one.call is call]
-        moved = {one.variable for one in own if one.writes and one.step is None}
+        read = {one.variable for one in own if not one.writes}
+        moved = {one.variable for one in own if one.writes and one.step is None} & read
         # Whole variables that are put in place again say nothing.
         if access.variable in moved and (access.step is None or not access.writes):
             return False
@@ -131,6 +132,9 @@ def _title(traced: Trace, part: str, group: Sequence[Access]) -> str:
         return "Agents in the order in which they run"
     if part == "collecting":
         return "Collecting: the environment and the policy, step by step"
+    if part == "preparing":
+        functions = dict.fromkeys(_label(one.call) for one in group)
+        return f"Once for each {traced.kept_in}: {', '.join(functions)}"
     reads = [one for one in group if one.call.is_function and not one.writes and not one.call.prepares]
     losses = dict.fromkeys(one.call.name for one in reads)
     trainings = [one for one in traced.trainings if not losses.keys().isdisjoint(one.losses)]
@@ -162,10 +166,16 @@ def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access
         marks.append(Mark(value, True, "environment"))
     before = phase.steps[-1] if phase.steps else None
     t = "" if call.t is None else f"at {step_name(call.t)}"
-    if before is not None and before.label == call.name and before.detail == t and not call.environment:
+    label = _label(call)
+    if before is not None and before.label == label and before.detail == t and not call.environment:
         before.marks += [one for one in marks if one not in before.marks]
     else:
-        phase.steps.append(Step(call.name, t, marks, call.is_function))
+        phase.steps.append(Step(label, t, marks, call.is_function))
+
+
+def _label(call: Call) -> str:
+    # What is done to a rollout are methods that algorithms share.
+    return call.name.rpartition(".")[2] if call.part == "preparing" else call.name
 
 
 def _kind(traced: Trace, access: Access) -> str:

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from workspace_rl.inspection.copies.nested import flat
 from workspace_rl.inspection.origins.combining import added, alive, join, measured, shifted
 from workspace_rl.inspection.origins.origins import NOTHING, Net, Origins, Read, is_reward
+from workspace_rl.inspection.origins.ratios import Ratios
 from workspace_rl.inspection.origins.trainings import Gradients, Owners, leaves
 from workspace_rl.inspection.recording.accesses import Source
 from workspace_rl.inspection.recording.callers import program_frame, short_name
@@ -32,6 +33,7 @@ class OriginWatch(TorchFunctionMode):
         """Watch a part of a program on batches of `window` steps."""
         super().__init__()
         self.gradients = Gradients(owners, part)
+        self.ratios = Ratios(self.of)
         self._owners = owners
         # Several steps become the two of a transition.
         self.windows = {window, 2}
@@ -49,7 +51,8 @@ class OriginWatch(TorchFunctionMode):
     def read(self, value: Tensor, variable: str, step: int, source: Source | None) -> None:
         """Note that a step of a variable was read."""
         known = self.of(value)
-        self._keep(value, replace(known, reads=known.reads | {self._read(value, variable, step, source)}))
+        read = self._read(value, value.shape, variable, step, source)
+        self._keep(value, replace(known, reads=known.reads | {read}))
 
     def read_whole(
         self, value: Tensor, variable: str, steps: Sequence[Tensor | None], sources: dict[int, Source]
@@ -59,19 +62,21 @@ class OriginWatch(TorchFunctionMode):
             parts = []
             for step, one in enumerate(steps):
                 known = NOTHING if one is None else self.of(one)
-                read = self._read(value[step], variable, step, sources.get(step))
+                read = self._read(value, value.shape[1:], variable, step, sources.get(step))
                 parts.append(replace(known, reads=known.reads | {read}))
             self._steps[id(value)] = parts
             self._keep(value, join(parts, value.requires_grad))
         else:
-            known, example = self.of(value), value[0] if len(value) else value
-            source = sources.get(0)
-            self._keep(value, replace(known, reads=known.reads | {self._read(example, variable, None, source)}))
+            known = self.of(value)
+            read = self._read(value, value.shape[1:], variable, None, sources.get(0))
+            self._keep(value, replace(known, reads=known.reads | {read}))
 
-    def _read(self, value: Tensor, variable: str, step: int | None, source: Source | None) -> Read:
+    def _read(
+        self, value: Tensor, shape: Sequence[int], variable: str, step: int | None, source: Source | None
+    ) -> Read:
         stored = source is not None and not source.fresh
         step = step if step is None else min(step, 1)
-        return Read(variable, step, stored, tuple(value.shape), value.is_floating_point())
+        return Read(variable, step, stored, tuple(shape), value.is_floating_point())
 
     def _keep(self, value: Tensor, origins: Origins) -> None:
         self._known[id(value)] = (value, origins)
@@ -104,6 +109,7 @@ class OriginWatch(TorchFunctionMode):
         if function is Tensor.__getitem__:
             self._index(args[0], args[1], result)
             return result
+        self.ratios.look(bare, args, result)
         outputs = [one for one in flat(result) if isinstance(one, Tensor)]
         changed = args[0] if args and (bare == "setitem" or any(one is args[0] for one in outputs)) else None
         if changed is not None:

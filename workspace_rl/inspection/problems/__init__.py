@@ -6,6 +6,7 @@
 - `stored`: stored values that are missing, stale, or of the wrong step.
 - `written`: values that are written twice, or never.
 - `losses`: targets, masks, gradients, broadcasts, optimisers.
+- `rollouts`: advantages along the batch, and ratios without a gradient.
 - `running`: loops, exploration, changes in place.
 - `problem`: one problem, and the list that users get.
 """

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from workspace_rl.inspection.problems.failures import failures
 from workspace_rl.inspection.problems.losses import broadcasts, idle_optimizers, learning_mistakes
 from workspace_rl.inspection.problems.problem import Problem
+from workspace_rl.inspection.problems.rollouts import rollout_mistakes
 from workspace_rl.inspection.problems.running import running_mistakes
 from workspace_rl.inspection.problems.stored import early_rewards, missing_stored, policy_variables, stale
 from workspace_rl.inspection.problems.written import overwritten, padded
@@ -22,6 +23,7 @@ def find_problems(traced: Trace) -> Iterator[Problem]:
     yield from padded(traced)
     yield from early_rewards(traced)
     yield from learning_mistakes(traced, policy_variables(traced))
+    yield from rollout_mistakes(traced, policy_variables(traced))
     yield from running_mistakes(traced)
     yield from idle_optimizers(traced)
     yield from broadcasts(traced)

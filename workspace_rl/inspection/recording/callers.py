@@ -12,10 +12,12 @@ from workspace_rl.workspace import Workspace
 _WORKSPACES = (Workspace.__module__, "workspace_rl.variables.")
 #: Methods of a workspace that do what they are asked for and nothing else.
 _DIRECT = {"get", "set", "get_full", "set_full", "set_several", "__getitem__", "__setitem__", "<genexpr>"}
+#: Parts of functions that are functions of their own.
+COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>")
 #: Modules of this library, or how their names begin, whose functions are none of a program's.
 _OURS = (
     *_WORKSPACES,
-    *(f"workspace_rl.{one}" for one in ("inspection", "agent", "composition", "learning.metrics")),
+    *(f"workspace_rl.{one}" for one in ("inspection", "agent", "composition", "learning.metrics", "learning.weighted")),
 )
 #: Modules that stand between a program and its workspaces; so do those of this room.
 _BETWEEN = ("contextlib", "workspace_rl.compat.assertions")
@@ -76,4 +78,7 @@ def _is_inside(module: str) -> bool:
 
 def short_name(code: CodeType) -> str:
     """Return the name of a function, with that of its class, and without those of functions around it."""
-    return code.co_qualname.rpartition("<locals>.")[2]
+    name = code.co_qualname
+    while name.endswith(COMPREHENSIONS):
+        name = name.rpartition(".<locals>.")[0]
+    return name.rpartition("<locals>.")[2]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +40,17 @@ class ExampleBatch:
     adder: str = ""
 
 
-def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
+#: Lends frames that look so to whoever makes batches of them.
+Lend = Callable[[Layouts, int], AbstractContextManager[Workspace]]
+
+
+@contextlib.contextmanager
+def example_frames(layouts: Layouts, window: int) -> Iterator[Workspace]:
+    """Lend a workspace of zeros that looks like what was collected."""
+    yield _zeros(layouts)
+
+
+def example_batch(algorithm: Any, collected: Layouts, lend: Lend = example_frames) -> ExampleBatch:
     """Return what the update of `algorithm` is given, where its environment agent and policy have written `collected`.
 
     The rest of a trace asks for nothing else: windows out of a replay buffer, rollouts and others are told apart here.
@@ -45,6 +58,7 @@ def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
     Args:
         algorithm: its `make_experience` says what is kept, and how long batches are.
         collected: the layouts of all variables after some steps of collecting, `[T, n_envs, ...]`.
+        lend: lends frames of these layouts, of which there are so many, to what makes batches of them.
 
     Raises:
         CompositionError: `make_experience` returns something that cannot do what the loop asks of it.
@@ -63,7 +77,8 @@ def example_batch(algorithm: Any, collected: Layouts) -> ExampleBatch:
     missing = [name for name in names if name not in collected]
     layouts: Layouts = frames
     if not missing and hasattr(experience, "as_batch"):
-        layouts = layouts_of(experience.as_batch(_zeros(frames)))
+        with lend(frames, window) as lent:
+            layouts = layouts_of(experience.as_batch(lent))
     steps, batch = next((one.shape[:2] for one in layouts.values()), (window, BATCH))
     layouts = {**layouts} | {
         name: Layout((steps, batch, *shape), dtype, algorithm.device)

@@ -40,10 +40,12 @@ class BroadcastWatch(TorchFunctionMode):
         result = function(*args, **(kwargs or {}))
         size = self.batch_size
         if size > 1 and isinstance(result, Tensor):
-            shapes = {tuple(one.shape) for one in args if isinstance(one, Tensor)}
-            meet = {(size,), (size, 1)} <= shapes
+            ends = {tuple(one.shape[-2:]) for one in args if isinstance(one, Tensor)}
+            # `[B]`, or `[T, B]` of a rollout.
+            rows = any(one[-1:] == (size,) and one != (size, size) for one in ends)
+            meet = rows and (size, 1) in ends and (size, size) not in ends
             # Losses such as `mse_loss` return a scalar of what they have broadcast.
-            if meet and (tuple(result.shape) == (size, size) or "loss" in getattr(function, "__name__", "")):
+            if meet and (tuple(result.shape[-2:]) == (size, size) or "loss" in getattr(function, "__name__", "")):
                 self._note(getattr(function, "__name__", str(function)).strip("_"))
         return result
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workspace_rl.inspection.origins.ratios import Ratio
+from workspace_rl.inspection.origins.rows import Crossing
 from workspace_rl.inspection.origins.trainings import Owners, Training
 from workspace_rl.inspection.recording.accesses import Access, Call
 from workspace_rl.inspection.recording.recorder import Recorder
@@ -55,6 +57,10 @@ class Trace:
     failures: list[Failure] = field(default_factory=list)
     idle_steps: list[IdleStep] = field(default_factory=list)
     broadcasts: list[Broadcast] = field(default_factory=list)
+    #: Where a row of a batch got what belongs to the next one.
+    crossings: list[Crossing] = field(default_factory=list)
+    #: Ratios of what may be probabilities.
+    ratios: list[Ratio] = field(default_factory=list)
     #: The losses that optimisers minimise, each with what it comes from and whom it trains.
     trainings: list[Training] = field(default_factory=list)
     #: To whom parameters belong.

@@ -57,7 +57,9 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
         return traced
     # Fake tensors cannot do everything that real ones can: what fails with both is wrong.
     reaches = any(isinstance(one.error, OutOfReachError | NoWorkspaceError) for one in doubtful)
-    failures = [] if reaches else _Tracer(target, fake=False).run(layouts, kwargs).failures
+    again = Trace(traced.name) if reaches else _Tracer(target, fake=False).run(layouts, kwargs)
+    failures = again.failures
+    traced.crossings = traced.crossings or again.crossings
     confirmed = {(one.call.name, one.call.t, one.call.part) for one in failures if not one.untraceable}
     for failure in doubtful:
         call = failure.call
@@ -164,9 +166,16 @@ class _Tracer:
         self.agents.run(TemporalAgent(Agents(env, algorithm.eval_policy.eval())), Workspace(), {})
         return layouts_of(collected)
 
+    @contextlib.contextmanager
+    def _lend_frames(self, layouts: Layouts, window: int) -> Iterator[Workspace]:
+        """Lend a rollout, and see what is made of it before it is learned from."""
+        self.trace.window = window
+        with self.updates.preparing():
+            yield workspace_of(layouts, REPLAYED, self.trace.recorder)
+
     def _learn(self, algorithm: Any, collected: Layouts) -> None:
         """Run the updates of an algorithm, one for each set of flags."""
-        example = example_batch(algorithm, collected)
+        example = example_batch(algorithm, collected, self._lend_frames)
         self.trace.kept_in, self.trace.batch_kind = example.kind, example.batch_kind
         self.trace.stored_by, self.trace.stored, self.trace.window = example.stored_by, example.stored, example.window
         self.trace.adder = example.adder

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import torch
 
 from workspace_rl.agent import is_agent
+from workspace_rl.inspection.origins.rows import RowWatch
 from workspace_rl.inspection.origins.watch import OriginWatch
 from workspace_rl.inspection.recording.accesses import Call
 from workspace_rl.inspection.recording.callers import failing_function
 from workspace_rl.inspection.recording.steps import StepWatch
 from workspace_rl.inspection.tracing.broadcasting import BroadcastWatch
+from workspace_rl.inspection.tracing.layouts import BATCH
 from workspace_rl.inspection.tracing.trace import IdleStep, Trace
 from workspace_rl.workspace import Workspace
 
@@ -26,12 +30,12 @@ class UpdateTracer:
 
     def run(self, update: Callable[..., Any], batch: Workspace, kwargs: dict[str, Any]) -> None:
         """Run an update; an error ends it."""
-        watch = BroadcastWatch(batch.batch_size(next(iter(batch))) if len(batch) else 0)
-        watch.here = lambda frame: self.recorder.running or self.recorder.of_function(frame)
+        size = batch.batch_size(next(iter(batch))) if len(batch) else 0
+        watch = BroadcastWatch(size)
+        watch.here = self._responsible
         origins = OriginWatch(self.trace.owners, self.recorder.part, self.trace.window, _action_shapes(batch))
-        self.recorder.origins = origins
         try:
-            with watch, StepWatch(self.recorder), origins:
+            with watch, StepWatch(self.recorder), self._following(origins, size):
                 update(batch, **kwargs)
         except Exception as error:
             where = failing_function(error)
@@ -42,9 +46,32 @@ class UpdateTracer:
             self.trace.fail(call, error)
         finally:
             self.recorder.look_for_changes()
-            self.recorder.origins = None
         self.trace.broadcasts += watch.found
         self.trace.trainings += origins.gradients.trainings
+        self.trace.ratios += origins.ratios.found
+
+    @contextlib.contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Follow values of what is made of a rollout within the block."""
+        self.trace.begin("preparing")
+        origins = OriginWatch(self.trace.owners, self.recorder.part, self.trace.window)
+        with StepWatch(self.recorder), self._following(origins, BATCH):
+            yield
+
+    @contextlib.contextmanager
+    def _following(self, origins: OriginWatch, batch_size: int) -> Iterator[None]:
+        self.recorder.origins = origins
+        times = {self.trace.window, self.trace.window - 1}
+        rows = RowWatch(batch_size, times, origins.of, self._responsible)
+        try:
+            with origins, rows:
+                yield
+        finally:
+            self.recorder.origins = None
+            self.trace.crossings += rows.found
+
+    def _responsible(self, frame: FrameType) -> Call:
+        return self.recorder.running or self.recorder.of_function(frame)
 
     def own(self, *roots: tuple[str, Any]) -> None:
         """Note to whom parameters belong: to the innermost agent, or else to the module that holds all others."""
