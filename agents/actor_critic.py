@@ -64,7 +64,7 @@ def build_actor_critic(env_agent: GymAgent, parameters: OnPolicyConfig, *, value
         **reads["actor"],
     )
     front = [one for one in (normalizers.observations, bodies.get("actor")) if one is not None]
-    behind = [bodies["value"]] if "value" in bodies else []
+    behind: list[Agent] = [bodies["value"]] if "value" in bodies else []
     if value:
         behind.append(ValueAgent(activation=activation, name="value", **reads["value"]))
     return ActorCritic(
