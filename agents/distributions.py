@@ -125,7 +125,9 @@ class DiagonalGaussian:
 
     def log_prob(self, choice: Tensor) -> Tensor:
         """Return the log-density of numbers, `[*L]`."""
-        return log_normal(self.noise_of(choice), self.log_std).sum(-1)
+        squares = self.noise_of(choice).square().sum(-1)
+        most = -LOG_SQRT_2_PI * self.mean.shape[-1] - self.log_std.sum(-1)
+        return torch.add(most, squares, alpha=-0.5)
 
     def entropy(self, choice: Tensor | None = None) -> Tensor:
         """Return the entropy, `[*L]`."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import ConfigError
@@ -47,6 +48,35 @@ def orthogonal(module: M, gain: float) -> M:
                 if layer.bias is not None:
                     layer.bias.zero_()
     return module
+
+
+def run_layers(layers: nn.Sequential | nn.Linear, x: Tensor) -> Tensor:
+    """Return `layers(x)`, in the time that a step of acting has for it.
+
+    Past nn.Module's way of calling, which takes as long as a small layer itself, unless a hook asks for it, or a graph
+    is made.
+    """
+    if type(layers) is nn.Linear:
+        return _run_layer(layers, x)
+    if type(layers) is not nn.Sequential or _is_hooked(layers) or torch.compiler.is_compiling():
+        return layers(x)  # type: ignore[no-any-return]
+    for layer in layers._modules.values():
+        x = _run_layer(layer, x)  # type: ignore[arg-type]
+    return x
+
+
+def _run_layer(layer: nn.Module, x: Tensor) -> Tensor:
+    if _is_hooked(layer) or torch.compiler.is_compiling():
+        return layer(x)  # type: ignore[no-any-return]
+    if type(layer) is nn.Linear:
+        parameters = layer._parameters  # nn.Module looks for them elsewhere first
+        return functional.linear(x, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]
+    return layer.forward(x)  # type: ignore[no-any-return]
+
+
+def _is_hooked(layer: nn.Module) -> bool:
+    hooks = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
+    return bool(hooks)
 
 
 def full_precision(output: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TypedDict
 from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.networks import build_mlp, full_precision, orthogonal
+from workspace_rl.agents.networks import build_mlp, full_precision, orthogonal, run_layers
 from workspace_rl.agents.observations import network_input, one_hot
 from workspace_rl.basics.arguments import checked
 
@@ -66,9 +66,8 @@ class PerceptronAgent(Agent):
         """Return what the head reads at step `t`, `[B, width]`, or, with `t=None`, at all steps, `[T, B, width]`."""
         observation = self.get(self.observation_variable, t)
         leading = 2 if t is None else 1
-        features: Tensor = self.body(network_input(observation, self.one_hot, self, self.head.weight, leading))
-        return features
+        return run_layers(self.body, network_input(observation, self.one_hot, self, self.head.weight, leading))
 
     def outputs(self, t: int | None) -> Tensor:
         """Return what the head gives at step `t`, `[B, n_outputs]`, or, with `t=None`, at all steps."""
-        return full_precision(self.head(self.features(t)))
+        return full_precision(run_layers(self.head, self.features(t)))

@@ -17,7 +17,7 @@ from workspace_rl.agents.distributions import (
     DiagonalGaussian,
     SquashedGaussian,
 )
-from workspace_rl.agents.networks import full_precision, orthogonal
+from workspace_rl.agents.networks import full_precision, orthogonal, run_layers
 from workspace_rl.agents.perceptron_agent import ObservationOptions
 from workspace_rl.agents.stochastic_actor import ChoosingActor, ChoosingOptions, StochasticActor
 from workspace_rl.basics.arguments import checked
@@ -179,7 +179,7 @@ class GaussianActor(StochasticActor):
     def distribution(self, t: int | None = None, given: bool = True) -> DiagonalGaussian:
         """Return the distribution at step `t`, or, with `t=None`, of all steps, during a call."""
         features = self.features(t)
-        mean = full_precision(self.head(features))
+        mean = full_precision(run_layers(self.head, features))
         if isinstance(self.log_std, nn.Linear):
             log_std = full_precision(self.log_std(features)).clamp(LOG_STD_MIN, LOG_STD_MAX)
         else:

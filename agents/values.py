@@ -24,6 +24,8 @@ class ValueAgent(PerceptronAgent):
     time in one call, `[T, B]`. The prefix is empty until `with_prefix` changes it.
     """
 
+    looks_afterwards = True
+
     def __init__(
         self, observation_size: int, hidden_sizes: Sequence[int], **options: Unpack[ObservationOptions]
     ) -> None:

@@ -3,9 +3,9 @@
     python benchmarks/speed.py [GROUP ...] [--rounds N] [--sbx-python PATH]
     python benchmarks/speed.py profile update|step
 
-Groups: sac, dqn, train, collect, memory, first; all of them unless named. Contenders take turns on one core with one
-thread, in another order every round; what counts is the ratio of two in the same round. Processor time is measured (a
-machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its own, whose Python is
+Groups: sac, dqn, ppo, train, collect, memory, first; all of them unless named. Contenders take turns on one core with
+one thread, in another order every round; what counts is the ratio of two in the same round. Processor time is measured
+(a machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its own, whose Python is
 `--sbx-python`. Each kind of processor has its results in `benchmarks/results/speed/`, as JSON and as tables; groups
 that are not run again keep theirs. `benchmarks/results/speed.md` has the goals, the same for all kinds, side by side.
 `profile` prints where a compiled update, or a step of collection, spends its time.
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import speed_contenders as contenders
+import speed_on_policy as on_policy
 import torch
 from speed_contenders import SIZES, TRANSITIONS, Contender, Here, Worker, filled_buffer, ours_update, versions
 
@@ -178,6 +179,36 @@ def training(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[s
     return [measure], about
 
 
+def on_policy_training(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
+    measures, about = [], {}
+    for kind, what, goals in (
+        ("updates", "what is learned from a rollout", [(OURS, SB3, 2.5)]),
+        ("training", "training end to end", [(OURS, SB3, 2), (OURS, SBX, 1.2)]),
+    ):
+        for env, size in on_policy.SIZES.items():
+            worker = partial(Worker, script=on_policy.SCRIPT, env=env)
+            workers = {
+                OURS: worker(sys.executable, f"ours-{kind}"),
+                SB3: worker(sys.executable, f"peer-{kind}", package="stable_baselines3"),
+            }
+            if sbx_python:
+                workers[SBX] = worker(sbx_python, f"peer-{kind}", package="sbx")
+                about |= workers[SBX].about
+            precision = about["precision"] = workers[OURS].about["precision"]
+            amount = on_policy.updates(env) if kind == "updates" else size.n_envs * size.n_steps
+            entries: dict[str, tuple[Contender, float]] = {name: (one, amount) for name, one in workers.items()}
+            note = f"Rollouts of {size.n_steps} steps in {size.n_envs} environment{'s' * (size.n_envs > 1)}, "
+            note += f"{on_policy.EPOCHS} epochs, minibatches of {on_policy.BATCH}, [64, 64] for each of policy and "
+            note += f"value; ours is compiled, precision {precision!r}. All in processes of their own; "
+            note += "neither evaluation nor checkpoints in what was measured."
+            title = f"PPO, {what}, {env}"
+            unit = "updates" if kind == "updates" else "steps"
+            measures.append(race(title, unit, entries, rounds, SB3, goals=goals, note=note, turn=2 * TURN))
+            for one in workers.values():
+                one.close()
+    return measures, about
+
+
 def collecting(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
     measures, n_steps = [], 32
     for env, policy in (("CartPole-v1", "epsilon-greedy values"), ("Pendulum-v1", "a squashed Gaussian")):
@@ -247,6 +278,7 @@ def first_update(rounds: int, sbx_python: str | None) -> tuple[list[Measure], di
 GROUPS: dict[str, Callable[..., tuple[list[Measure], dict[str, Any]]]] = {
     "sac": sac_updates,
     "dqn": dqn_updates,
+    "ppo": on_policy_training,
     "train": training,
     "collect": collecting,
     "memory": memory,

@@ -34,6 +34,9 @@ class Agent(nn.Module):
     workspace: Workspace | None
     #: The spaces that the agent, as a policy, was trained for; None where they are not known.
     policy_spaces: Any = None
+    #: Whether nothing that acts reads what the agent writes, so that collectors may run it over all of time at once,
+    #: `agent(workspace)`, instead of at each step. This is said of a class itself, not of its subclasses.
+    looks_afterwards: bool = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the agent and note the arguments it is built with, so that a saved policy can be rebuilt."""
@@ -97,6 +100,8 @@ class Agent(nn.Module):
             workspace = self.running_workspace()
         if type(index) is tuple and t is None and len(index) == 2:
             return workspace.get(index[0], index[1])
+        if type(t) is int and type(index) is str:
+            return workspace.get(index, t)
         variable, step = given_read("Agent", index if name is None else name, t)
         return workspace.get_full(variable) if step is None else workspace.get(variable, step)
 
@@ -117,6 +122,9 @@ class Agent(nn.Module):
         writer = self._name or type(self).__name__
         if type(index) is tuple and value is None and len(index) == 2 and isinstance(workspace, Workspace):
             workspace.set(index[0], index[1], t, writer=writer)
+            return
+        if type(t) is int and type(index) is str and value is not None and isinstance(workspace, Workspace):
+            workspace.set(index, t, value, writer=writer)
             return
         variable, step, value = given_write("Agent", index if name is None else name, t, value)
         if step is None:

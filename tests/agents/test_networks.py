@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from workspace_rl.agents import NatureCNN, build_mlp
-from workspace_rl.agents.networks import orthogonal
+from workspace_rl.agents.networks import orthogonal, run_layers
 
 
 @pytest.mark.parametrize("gain", [0.01, 1.0, 2**0.5])
@@ -25,3 +25,16 @@ def test_orthogonal_weights(make, gain):
 
 def test_layers_without_biases_have_weights_alone():
     assert orthogonal(nn.Linear(2, 2, bias=False), 1.0).bias is None
+
+
+@pytest.mark.parametrize("hooked", [None, "layers", "layer", "activation"])
+def test_layers_that_are_run_give_what_they_give_when_called_and_hooks_run(hooked):
+    layers, x, calls = build_mlp([3, 5, 2], torch.nn.Tanh, torch.nn.Tanh), torch.randn(4, 3), []
+    places = {"layers": layers, "layer": layers[2], "activation": layers[1]}
+    if hooked:
+        places[hooked].register_forward_hook(lambda *args: calls.append(1))
+    assert run_layers(layers, x).equal(layers(x))
+    assert len(calls) == (2 if hooked else 0)
+    assert run_layers(layers[0], x).equal(layers[0](x))
+    deeper = torch.nn.Sequential(layers, torch.nn.Softmax(-1))
+    assert run_layers(deeper, x).equal(deeper(x))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.toys import ConstantAgent, CountingEnv
-from workspace_rl import Agent, GymAgent, Workspace
+from workspace_rl import Agent, Agents, GymAgent, Workspace
 from workspace_rl.agents import DeterministicActor, RandomAgent
 from workspace_rl.errors import CompositionError, ConfigError
 from workspace_rl.experience import Collector, Fragment
@@ -153,3 +153,35 @@ def test_fragments_of_several_collectors_stand_side_by_side():
     assert whole.n_transitions == 2 + 6 and [one.tolist() for one in whole.episodes] == [[3.0], [2.0]]
     with pytest.raises(CompositionError, match="there is none"):
         Fragment.side_by_side([])
+
+
+class Last(Agent):
+    """Writes the observation's double, and notes the steps at which it was asked."""
+
+    looks_afterwards = True
+
+    def __init__(self, asked):
+        super().__init__()
+        self.asked = asked
+
+    def forward(self, t=None, **kwargs):
+        self.asked.append(t)
+        self.set("double", t, 2 * self.get("env/env_obs", t))
+
+
+class LastInAnotherWay(Last):
+    """What is said of a class need not be so in what others make of it."""
+
+
+@pytest.mark.parametrize("choose_anew", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "asked"), [(Last, [None, None]), (LastInAnotherWay, [0, 1, 2, 0, 1, 2])], ids=["afterwards", "each step"]
+)
+def test_who_looks_afterwards_is_run_once_for_all_steps(kind, asked, choose_anew):
+    env_agent, calls = GymAgent(CountingEnv, n_envs=2, auto_reset=True), []
+    policy = Agents(RandomAgent(env_agent.action_space), kind(calls))
+    policy.clone = lambda: policy
+    collector = Collector(env_agent, policy, choose_anew=choose_anew)
+    for fragment in (collector.collect(2), collector.collect(2)):
+        assert fragment["double"].equal(2 * fragment["env/env_obs"])
+    assert calls == (asked if choose_anew or kind is Last else [0, 1, 2, 1, 2])

@@ -84,7 +84,8 @@ class Collector:
         if not keep_modes:
             for part in self.policy.modules():
                 part.training = False
-        self._agent = TemporalAgent(Agents(env_agent, self.policy))
+        acting, self._afterwards = _apart(self.policy)
+        self._agent = TemporalAgent(Agents(env_agent, acting))
         self._random_agent = None if random_policy is None else TemporalAgent(Agents(env_agent, random_policy))
         self._last_frame: Workspace | None = None
         self._weights = Transfer(self.policy)
@@ -177,6 +178,9 @@ class Collector:
                 agent.agent[1](workspace, t=0, step=self.n_transitions)  # type: ignore[index]
             agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
         self.env_agent.returns_log = None
+        if agent is self._agent:
+            for part in self._afterwards:
+                part(workspace, step=self.n_transitions)
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
         self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
         new = workspace.subtime(n_before)
@@ -195,6 +199,14 @@ class Collector:
         self.n_transitions += n_transitions
         self._n_fragments += 1
         return fragment
+
+
+def _apart(policy: Agent) -> tuple[Agent, list[Agent]]:
+    """Return what acts at each step, and what may look at all steps at once afterwards: the last ones in a row."""
+    parts, afterwards = [*policy] if type(policy) is Agents else [policy], []
+    while len(parts) > 1 and vars(type(parts[-1])).get("looks_afterwards"):
+        afterwards.insert(0, parts.pop())
+    return (Agents(*parts) if afterwards else policy), afterwards
 
 
 class _Recorded(Agent):

@@ -119,7 +119,7 @@ def gae(
     delta = reward + discount_factor * next_value.detach() * bootstrap - value
     if gae_lambda == 0 or not len(delta):
         return delta
-    return decayed_sums(delta, discount_factor * gae_lambda * trace)
+    return decayed_sums(delta, discount_factor * gae_lambda * trace.to(delta.dtype))
 
 
 def decayed_sums(x: Tensor, decay: Tensor) -> Tensor:
