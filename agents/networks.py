@@ -61,7 +61,7 @@ def run_layers(layers: nn.Sequential | nn.Linear, x: Tensor) -> Tensor:
     if type(layers) is not nn.Sequential or _is_hooked(layers) or torch.compiler.is_compiling():
         return layers(x)  # type: ignore[no-any-return]
     for layer in layers._modules.values():
-        x = _run_layer(layer, x)  # type: ignore[arg-type]
+        x = _run_layer(layer, x)
     return x
 
 

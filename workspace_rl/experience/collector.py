@@ -203,7 +203,8 @@ class Collector:
 
 def _apart(policy: Agent) -> tuple[Agent, list[Agent]]:
     """Return what acts at each step, and what may look at all steps at once afterwards: the last ones in a row."""
-    parts, afterwards = [*policy] if type(policy) is Agents else [policy], []
+    parts = [*policy] if type(policy) is Agents else [policy]
+    afterwards: list[Agent] = []
     while len(parts) > 1 and vars(type(parts[-1])).get("looks_afterwards"):
         afterwards.insert(0, parts.pop())
     return (Agents(*parts) if afterwards else policy), afterwards

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor
 
 from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import ConfigError, UnknownVariableError, VariableMismatchError, did_you_mean
@@ -151,12 +150,13 @@ def minibatches(rows: Workspace, batch_size: int) -> Iterator[Workspace]:
             f"minibatches of {batch_size} rows cannot be made of {rows.time_size()} x {rows.batch_size()} = {n_rows}: "
             "a multiple expected."
         )
+    flat = {name: rows.get_full(name).flatten(0, 1) for name in rows}
     order = torch.randperm(n_rows)
     # Each variable is put in order at once; minibatches are slices of that.
-    slices: dict[str, Sequence[Tensor]] = {}
-    for name in rows:
-        flat = rows.get_full(name).flatten(0, 1)
-        slices[name] = flat.index_select(0, order.to(flat.device)).unflatten(0, (-1, batch_size)).split(1)
+    slices = {
+        name: values.index_select(0, order.to(values.device)).unflatten(0, (-1, batch_size)).split(1)
+        for name, values in flat.items()
+    }
     for minibatch in zip(*slices.values(), strict=True):
         batch = Workspace()
         for name, value in zip(slices, minibatch, strict=True):
