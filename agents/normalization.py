@@ -188,7 +188,7 @@ class RewardNormalizer(_Normalizer):
 
 def _running_returns(reward: Tensor, resets: Tensor, before: Tensor, discount_factor: float) -> Tensor:
     """Return R_t = r_t + g R_t-1, `[T, B]`, where R_t-1 counts for nothing where `resets` is true at t."""
-    decay = discount_factor * ~resets
+    decay = discount_factor * (~resets).to(reward.dtype)
     first = reward[:1] + decay[:1] * before
     return decayed_sums(torch.cat((first, reward[1:])).flip(0), decay.flip(0)).flip(0)
 
