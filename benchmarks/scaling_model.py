@@ -12,6 +12,8 @@ from pathlib import Path
 
 from workspace_rl.collectors.scaling import Scaling
 
+_HERE = "[two cores, Ray](../benchmarks/results/scaling.md)"
+
 
 @dataclass(frozen=True)
 class Constant:
@@ -24,9 +26,10 @@ class Constant:
     origin: str
 
 
-#: Of a prototype with Ray 2.60 on two Intel cores that did other work, too: 0.5 ms for 51 kB, 1.0 ms for 480 kB.
-BLOCK = Constant(0.44, "ms", "the learner's thread for a block of no size", "two cores, Ray")
-BYTES = Constant(1.17, "ms/MB", "the learner's thread for each megabyte of a block", "two cores, Ray")
+#: Through 1.55 ms for 50 kB and 2.41 ms for 487 kB, of all threads of the learner's process.
+BLOCK = Constant(1.45, "ms", "the learner's processor time for a block of no size", _HERE)
+BYTES = Constant(1.97, "ms/MB", "the learner's processor time for each megabyte of a block", _HERE)
+#: Of a prototype.
 WEIGHTS = Constant(
     1.2, "ms/MB", "the learner's thread for each megabyte of weights and each collector", "two cores, Ray"
 )
