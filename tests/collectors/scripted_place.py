@@ -22,6 +22,7 @@ def delivery(order, n_transitions=None):
         frames=frames,
         n_transitions=order.n_steps * N_ENVS if n_transitions is None else n_transitions,
         begins_anew=order.index == 0,
+        n_repeated=0,
         returns=np.zeros(0),
         lengths=np.zeros(0, np.float32),
         state={},

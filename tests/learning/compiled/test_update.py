@@ -293,6 +293,7 @@ def test_reasons_are_whole_and_end_with_the_way_out(tmp_path, monkeypatch):
 
 # ---- the algorithms -----------------------------------------------------------------------------------------------
 
+#: Of algorithms that learn from a replay buffer; whole runs of the others: tests/algos/test_on_policy_runs.py.
 PARAMETERS = {
     "sac": {"max_grad_norm": 1.0},
     "ddpg": {},
@@ -301,7 +302,7 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_algorithms_learn_the_same_compiled(name, tmp_path):
     """100 updates, one graph for each kind of update; the random numbers of both are the same."""
     discrete = name == "dqn"
