@@ -79,15 +79,16 @@ def _bodies(
 ) -> tuple[dict[str, FeaturesAgent], dict[str, dict[str, Any]]]:
     """Return the agents that write features, if any do, and what actor and value are told of what they read."""
     images = sizes.network == "nature_cnn"
+    hidden_sizes = ([512] if images else [64, 64]) if sizes.hidden_size is None else sizes.hidden_size
     if not images and not sizes.shared:
-        heads = {"hidden_sizes": sizes.hidden_size or [64, 64], "observation_size": observed.size, **reads}
+        heads = {"hidden_sizes": hidden_sizes, "observation_size": observed.size, **reads}
         return {}, {"actor": heads, "value": heads}
     shape = list(observed.space.shape or ()) if images else [observed.size]
     variables = {"actor": "features"} if sizes.shared or not value else {"actor": "features", "value": "value_features"}
     bodies = {
         who: FeaturesAgent(
             shape,
-            sizes.hidden_size or ([512] if images else [64, 64]),
+            hidden_sizes,
             network=sizes.network,
             activation=None if images else _ACTIVATIONS[sizes.activation],
             features_variable=variable,

@@ -11,6 +11,7 @@ from workspace_rl.agents.distributions import Distribution, only_allowed
 from workspace_rl.agents.masks import read_mask, require_allowed
 from workspace_rl.agents.perceptron_agent import ObservationOptions, PerceptronAgent
 from workspace_rl.basics.arguments import checked
+from workspace_rl.errors import CompositionError
 
 
 class StochasticActor(PerceptronAgent):
@@ -71,7 +72,10 @@ class StochasticActor(PerceptronAgent):
 
         Where an action is still to be chosen (not `given`), one must be allowed.
         """
-        raise NotImplementedError(f"{self.description()} does not say how actions are distributed.")
+        raise CompositionError(
+            f"{self.description()} does not say how actions are distributed: implement distribution(self, t, given) in "
+            f"{type(self).__name__}."
+        )
 
     def action_of(self, choice: Tensor) -> Tensor:
         """Return the action that a choice stands for."""

@@ -8,7 +8,8 @@ the rows (s, a) of a rollout takes a gradient step on the sum of
     value         c_v mean (V(s) - R)^2
     entropy       -c_e mean H(pi(.|s))
 
-(section 4). Returns and advantages are constants, and each rollout is learned from once.
+(section 4). Returns and advantages are constants, and each rollout is learned from once: the losses are those of
+REINFORCE with a baseline, on returns that are bootstrapped.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from workspace_rl.agents import build_actor_critic
+from workspace_rl.algos.reinforce import policy_loss, value_loss
 from workspace_rl.config import OnPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.learning import minimise, normalised, setup_optimizer, weighted_mean
 from workspace_rl.training import OnPolicyAlgorithm
@@ -45,19 +47,6 @@ class A2CConfig(RunConfig):
     algo: str = option("a2c", "the algorithm's name, or module:Class of one of your own")
     algorithm: A2CParameters = field(default_factory=A2CParameters)
     optimizer: dict[str, Any] = optimizer_option("the optimiser of policy and value")
-
-
-# ---- losses -------------------------------------------------------------------------------------------------------
-
-
-def policy_loss(workspace: Workspace) -> Tensor:
-    """Return the policy's loss: reads `action_logprobs`, `advantage` and `weight`, each `[T, B]`."""
-    return -weighted_mean(workspace["advantage"] * workspace["action_logprobs"], workspace["weight"])
-
-
-def value_loss(workspace: Workspace) -> Tensor:
-    """Return the value's squared error: reads `value`, `return` and `weight`, each `[T, B]`."""
-    return weighted_mean((workspace["value"] - workspace["return"]).square(), workspace["weight"])
 
 
 # ---- the algorithm ------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def policy_loss(workspace: Workspace) -> Tensor:
     return -weighted_mean(workspace["advantage"] * workspace["action_logprobs"], workspace["weight"])
 
 
-def baseline_loss(workspace: Workspace) -> Tensor:
+def value_loss(workspace: Workspace) -> Tensor:
     """Return the baseline's squared error: reads `value`, `return` and `weight`, each `[T, B]`."""
     return weighted_mean((workspace["value"] - workspace["return"]).square(), workspace["weight"])
 
@@ -120,7 +120,7 @@ class REINFORCE(OnPolicyAlgorithm[REINFORCEConfig]):
         metrics |= {"loss/policy": policy_loss(workspace), "entropy/policy": entropy}
         loss = metrics["loss/policy"] - parameters.entropy_coef * entropy
         if self.has_values:
-            metrics["loss/baseline"] = baseline_loss(workspace)
+            metrics["loss/baseline"] = value_loss(workspace)
             loss = loss + parameters.value_coef * metrics["loss/baseline"]
         metrics["gradient_norm"] = minimise(loss, self.optimizer, parameters.max_grad_norm)
         return {name: one.detach() for name, one in metrics.items()}

@@ -166,3 +166,22 @@ def test_it_is_checked_and_drawn_with_the_batches_of_its_rollouts(algorithm, tmp
     assert not check(made) and not check(made).notes
     drawn = diagram(made).svg()
     assert "rollout" in drawn and "replay buffer" not in drawn
+
+
+def test_hidden_layers_may_be_left_out(tmp_path):
+    linear = PPO(run_of(PPO, tmp_path, architecture={"hidden_size": []}))
+    assert [tuple(one.shape) for one in linear.policy.parameters()] == [(2, 4), (2,), (1, 4), (1,)]
+
+
+def test_without_a_baseline_there_are_no_values_to_ask_again(tmp_path):
+    parameters = {"baseline": "none", "recompute_advantages": True, "n_epochs": 2, "total_steps": 64, "nb_evals": 0}
+    algorithm = REINFORCE(run_of(REINFORCE, tmp_path / "run", **parameters))
+    algorithm.train(progress=False)
+    assert algorithm.n_updates >= 4
+
+
+def test_updates_are_planned_for_all_collectors(tmp_path):
+    def planned(**parameters):
+        return PPO(run_of(PPO, tmp_path, total_steps=640, **parameters) | {"collectors": {"n": 2}}).planned_updates()
+
+    assert planned(n_epochs=3) == 3 * 640 // 16 and planned(n_epochs=3, batch_size=None) == 3 * 10

@@ -45,12 +45,11 @@ class OnPolicyAlgorithm(Algorithm[Config]):
         variables = [*self.read_variables, "action_logprobs", "env/reward", "env/terminated"]
         if self.has_values:
             variables.append("value")
-        batch_size = self.parameters.batch_size
         return Rollout(
             self.parameters.n_steps,
             variables,
             n_epochs=self.parameters.n_epochs,
-            batch_size=None if batch_size is None else self.ranks.share(batch_size, "algorithm.batch_size"),
+            batch_size=None if self.parameters.batch_size is None else self.rows_per_update(),
             prepare=self._prepare,
             prepare_each_epoch=self.parameters.recompute_advantages,
         )
@@ -66,7 +65,7 @@ class OnPolicyAlgorithm(Algorithm[Config]):
         if self.reward_normalizer is not None:
             rollout = Workspace(rollout)
             self.reward_normalizer(rollout)
-        if self.parameters.recompute_advantages:
+        if self.parameters.recompute_advantages and self.has_values:
             judged = Workspace(rollout)
             self.policy(judged, given=True)
             rollout = Workspace(rollout)
@@ -122,9 +121,17 @@ class OnPolicyAlgorithm(Algorithm[Config]):
 
     def rows_per_update(self) -> int:
         """Return how many rows an update has, this rank's share."""
-        return self.parameters.batch_size or self.parameters.n_envs * self.parameters.n_steps
+        if self.parameters.batch_size is None:
+            return self._rows_of_rollout
+        return self.ranks.share(self.parameters.batch_size, "algorithm.batch_size")
+
+    @property
+    def _rows_of_rollout(self) -> int:
+        collectors = self.config.collectors
+        n_collectors = 1 if collectors is None else collectors.n
+        return n_collectors * self.parameters.n_envs * self.parameters.n_steps
 
     def planned_updates(self) -> int:
         """Return how many updates the run will do."""
-        rows = self.parameters.n_envs * self.parameters.n_steps
-        return self.total_steps * self.parameters.n_epochs // (self.parameters.batch_size or rows)
+        # Of all ranks, as steps are.
+        return self.total_steps * self.parameters.n_epochs // (self.rows_per_update() * self.ranks.size)
