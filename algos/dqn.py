@@ -26,7 +26,15 @@ from torch.nn import functional
 
 from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, Normalizers, RandomAgent
 from workspace_rl.composition import Agents
-from workspace_rl.config import MaskedActions, OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.config import (
+    EncoderConfig,
+    MaskedActions,
+    MemoryConfig,
+    OffPolicyConfig,
+    RunConfig,
+    optimizer_option,
+    option,
+)
 from workspace_rl.errors import ConfigError, PolicyFileError
 from workspace_rl.experience import n_step_transitions
 from workspace_rl.learning import copy_parameters, minimise, setup_optimizer, soft_update
@@ -52,6 +60,8 @@ class DQNArchitecture:
     head_hidden_size: list[int] = option(lambda: [], "units of the head's hidden layers, in each stream", least=1)
     features_from: str | None = option(None, "start with the body of this run's best policy (a folder)", path=True)
     freeze_features: bool = option(False, "keep the body as it starts, and learn the head only")
+    encoder: EncoderConfig | None = option(None, "what makes features of the observation, where the body does not")
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
 
 
 @dataclass

@@ -37,6 +37,9 @@ class Agent(nn.Module):
     #: Whether nothing that acts reads what the agent writes, so that collectors may run it over all of time at once,
     #: `agent(workspace)`, instead of at each step. This is said of a class itself, not of its subclasses.
     looks_afterwards: bool = False
+    #: Variables that the agent reads at t - 1 and writes at t: its memory, which is carried from one piece of time to
+    #: the next. What stood before the first step of a piece is the variable `before(name)`, `[1, B, ...]`.
+    state_variables: tuple[str, ...] = ()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the agent and note the arguments it is built with, so that a saved policy can be rebuilt."""
@@ -223,6 +226,17 @@ class Agent(nn.Module):
         """The device of the agent's first parameter, the CPU if it has none."""
         parameter = next(self.parameters(), None)
         return torch.device("cpu") if parameter is None else parameter.device
+
+
+def state_variables(module: nn.Module) -> list[str]:
+    """Return the names of the variables that agents inside `module` carry over time, each once."""
+    parts = [part for part in module.modules() if isinstance(part, Agent)]
+    return list(dict.fromkeys(name for part in parts for name in part.state_variables))
+
+
+def before(name: str) -> str:
+    """Return the variable with what a state variable was before the first step of a piece of time, `[1, B, ...]`."""
+    return f"{name}/before"
 
 
 def is_agent(candidate: object) -> TypeGuard[Agent]:

@@ -3,6 +3,7 @@
 - `run_config`: what a run can be told, whatever its algorithm: `RunConfig`.
 - `environment_config`: its section `gym_env`: `EnvironmentConfig`.
 - `training_config`: its section `algorithm`: `TrainingConfig`, `OffPolicyConfig`, `OnPolicyConfig`.
+- `networks_config`: encoders and memories, which stand before networks: `EncoderConfig`, `MemoryConfig`.
 - `collectors_config`: its section `collectors`, which may be absent: `CollectorsConfig`.
 - `sources`: dictionaries, YAML files, ones that come with the library, overrides `key=value`.
 - `schema`: dataclasses as schemas: every key known, every value of its type and within its limits.
@@ -12,6 +13,7 @@
 """
 
 from workspace_rl.config.collectors_config import CollectorsConfig
+from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import optimizer_option, option
 from workspace_rl.config.sources import load_config
@@ -27,7 +29,9 @@ from workspace_rl.config.training_config import (
 __all__ = [
     "ActorCriticArchitecture",
     "CollectorsConfig",
+    "EncoderConfig",
     "MaskedActions",
+    "MemoryConfig",
     "OffPolicyConfig",
     "OnPolicyArchitecture",
     "OnPolicyConfig",

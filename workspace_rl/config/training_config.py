@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig
 from workspace_rl.config.schema import option
 from workspace_rl.errors import ConfigError
 
@@ -106,6 +107,8 @@ class OnPolicyArchitecture:
     log_std_init: float = option(0.0, "of continuous actions at the beginning, the deviation's natural logarithm")
     state_dependent_std: bool = option(False, "the deviation is a function of the observation")
     squash: bool = option(False, "continuous actions are squashed by tanh, instead of clipped by the environment")
+    encoder: EncoderConfig | None = option(None, "what makes features of the observation, where networks do not")
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
 
 
 @dataclass
@@ -141,4 +144,12 @@ class ActorCriticArchitecture:
     actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
     critic_hidden_size: list[int] = option(
         lambda: [256, 256], "units of each critic's hidden layers", least=1, filled=True
+    )
+    encoder: EncoderConfig | None = option(None, "what makes features of the observation, where networks do not")
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    front_shared_by: str = option(
+        "all",
+        "who reads the features of one encoder and memory: actor and critics (the critics learn it), the critics "
+        "alone, or none, so that each network has its own",
+        choices=("all", "critics", "none"),
     )
