@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from workspace_rl import Agent
+from workspace_rl.agent import before
 
 
 class CountingEnv(gym.Env):
@@ -136,6 +137,28 @@ class ConstantAgent(Agent):
     def forward(self, t, **kwargs):
         batch = self.get(("env/done", t)).shape[0]
         self.set(("action", t), torch.full((batch, self.size), self.value))
+
+
+class SummingAgent(Agent):
+    """A policy with memory: the sum of all that was observed in the episode; the action is a share of it."""
+
+    state_variables = ("sum",)
+
+    def __init__(self, share=0.01):
+        super().__init__()
+        self.share = torch.nn.Parameter(torch.tensor(share))
+
+    def forward(self, t=None, **kwargs):
+        for step in range(len(self.get("env/env_obs"))) if t is None else [t]:
+            observed = self.get(("env/env_obs", step))
+            earlier = self.get(("sum", step - 1)) if step else self._before(observed)
+            running = (self.get(("env/timestep", step)) > 0).unsqueeze(-1)
+            self.set(("sum", step), observed + earlier * running)
+            self.set(("action", step), self.share * self.get(("sum", step)))
+
+    def _before(self, observed):
+        known = before("sum") in self.workspace
+        return self.get((before("sum"), 0)) if known else torch.zeros_like(observed)
 
 
 #: The sizes of `ContinuousSpacesEnv`, and of the batches that fit it.

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from tests.toys import ConstantAgent, CountingEnv
+from tests.toys import ConstantAgent, CountingEnv, SummingAgent
 from workspace_rl import Agent, Agents, GymAgent, Workspace
+from workspace_rl.agent import before
 from workspace_rl.agents import DeterministicActor, RandomAgent
 from workspace_rl.errors import CompositionError, ConfigError
 from workspace_rl.experience import Collector, Fragment
@@ -185,3 +186,75 @@ def test_who_looks_afterwards_is_run_once_for_all_steps(kind, asked, choose_anew
     for fragment in (collector.collect(2), collector.collect(2)):
         assert fragment["double"].equal(2 * fragment["env/env_obs"])
     assert calls == (asked if choose_anew or kind is Last else [0, 1, 2, 1, 2])
+
+
+def remembering(*lengths, **options):
+    """Return a collector like that of `counting` whose policy sums up what it has seen: 0, 1, 3, 6, 10, ..."""
+    collector = counting(*lengths)
+    return Collector(collector.env_agent, SummingAgent(), **options)
+
+
+@pytest.mark.parametrize("choose_anew", [False, True])
+def test_memory_goes_on_and_fragments_say_what_it_was_before_them(choose_anew):
+    collector = remembering(2, 5, choose_anew=choose_anew)
+    first, second, third = (collector.collect(n) for n in (3, 2, 4))
+    assert first["sum"].squeeze(-1).T.tolist() == [[0, 1, 3, 0], [0, 1, 3, 6]]
+    assert first.state["sum"].T.tolist() == [[0, 0]]
+    begin = 0 if choose_anew else 1
+    assert second["sum"].squeeze(-1).T.tolist() == [[0, 1, 3][begin:], [6, 10, 15][begin:]]
+    assert second.state["sum"].T.tolist() == [[[3, 3], [0, 6]][begin]]
+    assert third["sum"].squeeze(-1).T.tolist() == [[3, 0, 1, 3, 0][begin:], [15, 0, 1, 3, 6][begin:]]
+    assert third.state["sum"].T.tolist() == [[[1, 10], [3, 15]][begin]]
+    assert not [name for one in (first, second, third) for name in one if name == before("sum")]
+
+
+@pytest.mark.parametrize("choose_anew", [False, True])
+def test_a_fragment_can_be_run_again_from_its_state(choose_anew):
+    collector = remembering(2, 5, choose_anew=choose_anew)
+    for fragment in (collector.collect(n) for n in (3, 2, 4)):
+        again = Workspace()
+        for name in ("env/env_obs", "env/timestep"):
+            again[name] = fragment[name]
+        again.set(before("sum"), 0, fragment.state["sum"])
+        SummingAgent()(again)
+        assert torch.equal(again["sum"], fragment["sum"]) and torch.equal(again["action"], fragment["action"])
+
+
+def test_memory_goes_on_while_actions_are_random():
+    collector = remembering(9, 3, random_policy=ConstantAgent(0.7))
+    first, second = collector.collect(2, random=True), collector.collect(2)
+    assert first["sum"].squeeze(-1).T.tolist() == [[0, 1, 3], [0, 1, 3]] and first["action"].unique().numel() == 1
+    assert second.state["sum"].T.tolist() == [[3, 3]]
+    assert second["sum"].squeeze(-1).T.tolist() == [[6, 10], [6, 0]]
+    assert torch.equal(second["action"], SummingAgent().share * second["sum"])
+
+
+def test_memory_begins_anew_where_environments_do():
+    collector = Collector(GymAgent(lambda: CountingEnv(9), seed=1), SummingAgent())
+    collector.collect(4)
+    collector.renew(4)
+    fragment = collector.collect(2)
+    assert fragment.state["sum"].tolist() == [[0]] and fragment["sum"].flatten().tolist() == [0, 1, 3]
+
+
+def test_what_looks_afterwards_may_remember_too():
+    class Afterwards(SummingAgent):
+        looks_afterwards = True
+        state_variables = ("sum",)
+
+    for choose_anew in (False, True):
+        collector = Collector(counting(2, 5).env_agent, Agents(ConstantAgent(), Afterwards()), choose_anew=choose_anew)
+        first, second = collector.collect(3), collector.collect(2)
+        assert first["sum"][-1].T.tolist() == [[0, 6]]
+        assert second["sum"][-2:].squeeze(-1).T.tolist() == [[1, 3], [10, 15]]
+
+
+def test_environments_repeat_what_they_did_and_memory_is_put_back():
+    collector, other = (remembering(5, 3, choose_anew=True) for _ in range(2))
+    done = [collector.collect(2) for _ in range(2)]
+    for fragment in done:
+        assert not other.repeat(fragment["action"]).state
+    other.carry_on(collector.carried())
+    mine, same = collector.collect(3), other.collect(3)
+    assert all(torch.equal(mine[name], same[name]) for name in mine) and {*mine} == {*same}
+    assert torch.equal(mine.state["sum"], same.state["sum"])

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workspace_rl.agent import Agent
+from workspace_rl.agent import Agent, before, state_variables
 from workspace_rl.basics.arguments import checked
 from workspace_rl.basics.plain_data import whole_number
 from workspace_rl.basics.seeding import RENEWAL, TRAINING_EPISODES, RandomState, episode_seeds
@@ -76,6 +76,9 @@ class Collector:
         With `choose_anew`, the action of a fragment's last frame is chosen again where the next fragment goes on from
         it, and this frame is the first one of the next fragment, too: all that is done there is then chosen by the
         weights that act, as on-policy algorithms need it.
+
+        A policy with memory goes on from call to call, and acts at each step before the random policy does, which then
+        only chooses another action.
         """
         self.env_agent = env_agent
         self.policy = policy.clone().requires_grad_(False)
@@ -85,8 +88,12 @@ class Collector:
             for part in self.policy.modules():
                 part.training = False
         acting, self._afterwards = _apart(self.policy)
+        self._states = tuple(state_variables(self.policy))
         self._agent = TemporalAgent(Agents(env_agent, acting))
-        self._random_agent = None if random_policy is None else TemporalAgent(Agents(env_agent, random_policy))
+        remembering = (acting,) if self._states else ()
+        self._random_agent = (
+            None if random_policy is None else TemporalAgent(Agents(env_agent, *remembering, random_policy))
+        )
         self._last_frame: Workspace | None = None
         self._weights = Transfer(self.policy)
         self._version = self._n_fragments = 0
@@ -178,11 +185,18 @@ class Collector:
                 agent.agent[1](workspace, t=0, step=self.n_transitions)  # type: ignore[index]
             agent(workspace, t=1, n_steps=n_steps, step=self.n_transitions)
         self.env_agent.returns_log = None
-        if agent is self._agent:
+        acted = agent is self._agent or bool(self._states and agent is self._random_agent)
+        if acted:
             for part in self._afterwards:
                 part(workspace, step=self.n_transitions)
+        n_repeated = n_before if self._choose_anew else 0
+        last = workspace.time_size("env/done") - 1
+        states = self._states if acted else ()
+        state = {name: _taken_before(workspace, name, n_before - n_repeated) for name in states}
         # Cut at the last frame's step: variables that are written ahead of time go on being ahead.
-        self._last_frame = workspace.subtime(workspace.time_size("env/done") - 1)
+        self._last_frame = workspace.subtime(last)
+        for name in states:  # what acts at the last frame again begins there
+            self._last_frame.set(before(name), 0, workspace.get(name, last - 1))
         new = workspace.subtime(n_before)
         # A frame that follows the end of an episode only carries a reset: no transition leads to it.
         n_transitions = n_running + _n_running(new.get_full("env/done")[:-1])
@@ -193,8 +207,9 @@ class Collector:
             number=self._n_fragments,
             version=self._version,
             begins_anew=begins_anew,
-            n_repeated=n_before if self._choose_anew else 0,
+            n_repeated=n_repeated,
             episodes=functools.partial(_episodes, new, returns),
+            state=state,
         )
         self.n_transitions += n_transitions
         self._n_fragments += 1
@@ -220,6 +235,14 @@ class _Recorded(Agent):
 
     def forward(self, t: int, **kwargs: object) -> None:
         self.set((self._variable, t), self._actions[t - self._first])
+
+
+def _taken_before(workspace: Workspace, name: str, first: int) -> Tensor:
+    """Return what a state variable was before step `first`, and take what tells that of step 0 out of the workspace."""
+    told = workspace.variables.pop(before(name), None)
+    if first:
+        return workspace.get(name, first - 1)
+    return torch.zeros_like(workspace.get(name, 0)) if told is None else told.get(0)
 
 
 def _episodes(frames: Workspace, returns: list[np.ndarray]) -> Episodes:
