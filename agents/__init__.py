@@ -16,6 +16,7 @@
 - `bodies`: networks that turn observations into features.
 - `networks`: the networks that agents are made of.
 - `observations`: what networks are given of observations that are no numbers.
+- `memory`: agents that carry a state from step to step.
 - `normalization`: observations and rewards brought to the same size by running statistics.
 """
 
@@ -27,6 +28,7 @@ from workspace_rl.agents.discrete_policies import EpsilonGreedyAgent, GreedyAgen
 from workspace_rl.agents.distributions import squashed_gaussian_log_prob
 from workspace_rl.agents.entropy import FixedEntropyCoefficient, LearnedEntropyCoefficient
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
+from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, make_memory
 from workspace_rl.agents.networks import EnsembleMLP, build_mlp
 from workspace_rl.agents.normalization import Normalizers, ObservationNormalizer, RewardNormalizer
 from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead
@@ -50,11 +52,14 @@ __all__ = [
     "EpsilonGreedyAgent",
     "FeaturesAgent",
     "FixedEntropyCoefficient",
+    "GRUAgent",
     "GaussianActor",
     "GaussianNoiseAgent",
     "GreedyAgent",
+    "LSTMAgent",
     "LearnedEntropyCoefficient",
     "LinearSchedule",
+    "MemoryAgent",
     "MultiCategoricalActor",
     "NatureCNN",
     "Normalizers",
@@ -67,5 +72,6 @@ __all__ = [
     "build_actor_critic",
     "build_mlp",
     "make_actor",
+    "make_memory",
     "squashed_gaussian_log_prob",
 ]
