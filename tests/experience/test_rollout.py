@@ -208,3 +208,75 @@ def test_rows_are_prepared_once_or_before_each_epoch(each, expected):
     rollout = Rollout(2, ["x"], n_epochs=3, prepare=prepare, prepare_each_epoch=each)
     rollout.put(fragment(0, 1, 2))
     assert len(list(rollout.batches())) == 3 and epochs == expected
+
+
+def with_state(*values, collector=0, n_envs=4, **others):
+    """Return a fragment of several environments, whose `x` are apart by hundreds, and its state."""
+    column = 100 * torch.arange(n_envs) + 1000 * collector
+    frames = Workspace()
+    frames["x"] = torch.tensor(values).unsqueeze(1) + column
+    frames["env/done"] = torch.zeros(len(values), n_envs, dtype=torch.bool)
+    return Fragment(
+        frames, collector=collector, state={"memory": column.unsqueeze(1) + torch.tensor([-1, -2])}, **others
+    )
+
+
+def rows_with_state(rollout, epoch=0):
+    rows = rows_of(rollout.select_batch(torch.arange(rollout.batch_size())), epoch)
+    rows.set_full("memory/before", rollout["memory/before"])
+    return rows
+
+
+def test_the_state_before_a_rollout_belongs_to_it():
+    rollout = Rollout(2, ["x"], state_variables=["memory"])
+    for number in range(2):
+        rollout.put(with_state(number, number + 1, number + 2, n_envs=2, number=number))
+        batch = only(rollout)
+        assert [*batch] == ["x", "env/done", "memory/before"]
+        assert batch["memory/before"].tolist() == [[[-1, -2], [99, 98]]]
+
+
+def test_states_of_several_collectors_stand_side_by_side():
+    rollout = Rollout(2, ["x"], state_variables=["memory"])
+    for collector in (1, 0):
+        rollout.put(with_state(0, 1, 2, collector=collector, n_envs=2, number=0))
+    batch = only(rollout)
+    assert batch["x"][0].tolist() == [0, 100, 1000, 1100]
+    assert batch["memory/before"][0, :, 0].tolist() == [-1, 99, 999, 1099]
+
+
+def test_minibatches_with_memory_are_whole_environments_each_with_its_state():
+    rollout = Rollout(3, ["x"], n_epochs=3, batch_size=6, prepare=rows_with_state, state_variables=["memory"])
+    torch.manual_seed(1)
+    rollout.put(with_state(0, 1, 2, 3))
+    batches = list(rollout.batches())
+    assert len(batches) == 6
+    orders = []
+    for batch in batches:
+        assert batch["x"].shape == (3, 2) and batch["memory/before"].shape == (1, 2, 2)
+        assert batch["x"].equal(batch["x"][0] + torch.arange(3).unsqueeze(1))  # one environment from its first step on
+        assert batch["memory/before"][0].equal(batch["x"][0].unsqueeze(1) + torch.tensor([-1, -2]))
+        assert batch["twice"].equal(2 * batch["x"])
+        orders += batch["x"][0].tolist()
+    assert all(sorted(orders[i : i + 4]) == [0, 100, 200, 300] for i in (0, 4, 8))
+    assert len({tuple(orders[i : i + 4]) for i in (0, 4, 8)}) == 3
+    frames = with_state(0, 1, 2, 3)
+    frames.set_full("memory/before", frames.state["memory"].unsqueeze(0))
+    example = rollout.as_batch(frames)
+    assert example["x"].shape == (3, 4) and example["memory/before"].shape == (1, 4, 2)
+
+
+def test_what_memory_cannot_begin_from_is_refused():
+    with pytest.raises(ConfigError, match="a multiple of the 4 steps.*'memory'.*10 found; 8 is the nearest"):
+        Rollout(4, ["x"], batch_size=10, prepare=rows_with_state, state_variables=["memory"])
+    rollout = Rollout(2, ["x"], prepare=rows_with_state, state_variables=["memory"])
+    with pytest.raises(UnknownVariableError, match="does not tell the state 'memory' before its first frame"):
+        rollout.put(fragment(0, 1, 2))
+    rollout = Rollout(2, ["x"], prepare=rows_of, state_variables=["memory"])
+    rollout.put(with_state(0, 1, 2))
+    with pytest.raises(UnknownVariableError, match="that prepare has returned lack 'memory/before'"):
+        list(rollout.batches())
+    rollout = Rollout(2, ["x"], batch_size=6, prepare=rows_with_state, state_variables=["memory"])
+    rollout.put(with_state(0, 1, 2))
+    with pytest.raises(VariableMismatchError, match="of 3 whole environments cannot be made of 4"):
+        list(rollout.batches())

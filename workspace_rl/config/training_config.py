@@ -127,14 +127,18 @@ class OnPolicyConfig(MaskedActions, TrainingConfig):
     def check(self, path: str) -> None:
         """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
         super().check(path)
-        rows = self.n_envs * self.n_steps
-        if self.batch_size is not None and rows % self.batch_size:
-            divisors = [size for size in range(1, rows + 1) if rows % size == 0]
-            nearest = min(divisors, key=lambda size: abs(size - self.batch_size))  # type: ignore[operator]
-            raise ConfigError(
-                f"{path}batch_size: a divisor of the {self.n_envs} x {self.n_steps} = {rows} rows of a rollout "
-                f"(n_envs x n_steps) expected, {self.batch_size} found; {nearest} is the nearest."
-            )
+        # With memory, minibatches are whole environments.
+        memory = self.architecture.memory.remembers
+        rows, unit = self.n_envs * self.n_steps, self.n_steps if memory else 1
+        if self.batch_size is None or (rows % self.batch_size == 0 and self.batch_size % unit == 0):
+            return
+        possible = [size for size in range(unit, rows + 1, unit) if rows % size == 0]
+        nearest = min(possible, key=lambda size: abs(size - self.batch_size))  # type: ignore[operator]
+        whole = f"multiple of n_steps = {self.n_steps} (with memory, minibatches are whole environments) that is a "
+        raise ConfigError(
+            f"{path}batch_size: a {whole * memory}divisor of the {self.n_envs} x {self.n_steps} = {rows} rows of a "
+            f"rollout (n_envs x n_steps) expected, {self.batch_size} found; {nearest} is the nearest."
+        )
 
 
 @dataclass

@@ -28,6 +28,9 @@ class Experience(ABC):
     batch_kind: str = "a batch of experience"
     #: The variables of fragments that its batches have, besides the one that ends episodes.
     variables: Sequence[str]
+    #: The state variables of the policy whose values before a fragment's first frame (`Fragment.state`) its batches
+    #: hold, as `before(name)`.
+    state_variables: Sequence[str] = ()
     #: Steps of a batch, T.
     window: int
     #: The variables that its batches have and fragments have not, `{"weight": ((), torch.float32)}`: each with the

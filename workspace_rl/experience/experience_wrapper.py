@@ -28,6 +28,7 @@ class ExperienceWrapper(Experience):
         self.inner = inner
         self.kind, self.batch_kind = inner.kind, inner.batch_kind
         self.variables, self.window, self.added = inner.variables, inner.window, inner.added
+        self.state_variables = inner.state_variables
         self.limiter = inner.limiter
 
     def put(self, fragment: Fragment) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from workspace_rl.agent import Agent
+from workspace_rl.agent import Agent, before, state_variables
 from workspace_rl.algorithm.definition import Config
 from workspace_rl.config import OnPolicyConfig
 from workspace_rl.experience.returns import gae
@@ -23,7 +23,8 @@ class OnPolicyAlgorithm(Algorithm[Config]):
 
     Acting writes `action`, `action_logprobs` and `value` for `[T, B]`; learning runs the same agents again on the
     stored observations, with the stored actions `given`. `update` gets the rows that `prepare` makes of a rollout,
-    `[T, B, ...]`, or minibatches of them, `[1, batch_size, ...]`.
+    `[T, B, ...]`, or minibatches of them, `[1, batch_size, ...]`. A policy with memory begins with the state before the
+    rollout, and goes through all of its steps: minibatches are then whole environments, `[T, b, ...]`.
     """
 
     chooses_anew: ClassVar[bool] = True
@@ -36,7 +37,7 @@ class OnPolicyAlgorithm(Algorithm[Config]):
 
     @property
     def read_variables(self) -> list[str]:
-        """The variables that the policy reads where actions are given: observations, actions, masks."""
+        """The variables that the policy reads where actions are given: observations, actions, masks, times."""
         given = [name for part in self.policy.modules() for name in getattr(part, "given_variables", ())]
         return list(dict.fromkeys((*self.train_env.observation_names, *given)))
 
@@ -52,6 +53,7 @@ class OnPolicyAlgorithm(Algorithm[Config]):
             batch_size=None if self.parameters.batch_size is None else self.rows_per_update(),
             prepare=self._prepare,
             prepare_each_epoch=self.parameters.recompute_advantages,
+            state_variables=state_variables(self.policy),
         )
 
     @property
@@ -75,13 +77,16 @@ class OnPolicyAlgorithm(Algorithm[Config]):
     def prepare(self, rollout: Workspace) -> Workspace:
         """Return the rows of a rollout, `[T + 1, B, ...]`, that are learned from, `[T, B, ...]`.
 
-        They hold what the policy reads, and, each `[T, B]`: what acting wrote as `old/action_logprobs` and `old/value`;
-        `advantage` and `return`, which is the advantage plus the old value; and `weight`, 0 where the row is no
-        transition, since it only carries a reset, and 1 elsewhere.
+        They hold what the policy reads, its state before the first of them (`before(name)`, `[1, B, ...]`), and, each
+        `[T, B]`: what acting wrote as `old/action_logprobs` and `old/value`; `advantage` and `return`, which is the
+        advantage plus the old value; and `weight`, 0 where the row is no transition, since it only carries a reset, and
+        1 elsewhere.
         """
         rows = Workspace()
         for name in self.read_variables:
             rows.set_full(name, rollout.get_full(name)[:-1])
+        for name in map(before, state_variables(self.policy)):
+            rows.set_full(name, rollout.get_full(name))
         rows.set_full(f"{OLD}action_logprobs", rollout.get_full("action_logprobs")[:-1])
         advantage, value = self.advantages(rollout)
         rows.set_full(f"{OLD}value", value)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from workspace_rl.agent import before
 from workspace_rl.algorithm.contract import require_part
 from workspace_rl.basics.classes import is_trusted
 from workspace_rl.experience.experience import Experience
@@ -74,7 +75,11 @@ def example_batch(algorithm: Any, collected: Layouts, lend: Lend = example_frame
         name: Layout((window, BATCH, *one.shape[2:]), one.dtype, one.device)
         for name, one in ((name, collected[name]) for name in names if name in collected)
     }
-    missing = [name for name in names if name not in collected]
+    frame_bytes = sum(math.prod(one.shape[2:]) * one.dtype.itemsize for one in frames.values())
+    states = getattr(experience, "state_variables", ())
+    for name, one in ((name, collected[name]) for name in states if name in collected):
+        frames[before(name)] = Layout((1, BATCH, *one.shape[2:]), one.dtype, one.device)
+    missing = [name for name in (*names, *states) if name not in collected]
     layouts: Layouts = frames
     if not missing and hasattr(experience, "as_batch"):
         with lend(frames, window) as lent:
@@ -85,7 +90,6 @@ def example_batch(algorithm: Any, collected: Layouts, lend: Lend = example_frame
         for name, (shape, dtype) in getattr(experience, "added", {}).items()
     }
     adder = "" if is_trusted(type(experience)) else type(experience).__name__
-    frame_bytes = sum(math.prod(one.shape[2:]) * one.dtype.itemsize for one in frames.values())
     return ExampleBatch(kind, batch_kind, stored_by, stored, window, frame_bytes, layouts, missing, adder)
 
 
