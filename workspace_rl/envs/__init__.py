@@ -8,6 +8,7 @@
 - `make_env`: one environment, by its name.
 - `providers`: which package registers which environments, and how it is installed.
 - `wrappers`: wrappers that configurations name.
+- `keep_components`: a wrapper that hides components of a vector.
 - `known_elsewhere`: environments of one's own program, made known to other processes.
 - `rendering`: drawing without a screen.
 - `facts`: time limits, and wrappers with a memory.
@@ -15,6 +16,7 @@
 """
 
 from workspace_rl.envs.gym_agent import GymAgent
+from workspace_rl.envs.keep_components import KeepComponents
 from workspace_rl.envs.make_env import make_env
 
-__all__ = ["GymAgent", "make_env"]
+__all__ = ["GymAgent", "KeepComponents", "make_env"]
