@@ -13,6 +13,7 @@ from workspace_rl.algos import ALGORITHMS
 from workspace_rl.cli.program import build_parser
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
+from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.config.sources import apply_overrides, load_config
@@ -115,11 +116,13 @@ def defaults(schema, without=()):
     written = {}
     for one in dataclasses.fields(schema):
         default = getattr(schema(), one.name)
+        if isinstance(default, MemoryConfig):  # the same for all algorithms, and explained once
+            continue
         if dataclasses.is_dataclass(default):
             written |= {f"{one.name}.{name}": value for name, value in defaults(type(default)).items()}
         elif one.name not in known:
-            text = str(default).lower() if default is None or isinstance(default, bool) else str(default)
-            written[one.name] = f"{default:,}" if type(default) is int else text.replace("none", "null")
+            text = str(default).lower() if isinstance(default, bool) else str(default)
+            written[one.name] = f"{default:,}" if type(default) is int else "null" if default is None else text
     return written
 
 
@@ -152,6 +155,12 @@ def test_every_key_of_an_environment_is_explained():
 def test_every_key_of_collectors_is_explained_with_its_default():
     rows = Page(ROOT / "docs" / "running.md").rows("| key of `collectors` | default | |")
     assert {cells[0].strip("`"): cells[1].strip("`") for cells in rows} == defaults(CollectorsConfig)
+
+
+@pytest.mark.parametrize(("section", "schema"), [("encoder", EncoderConfig), ("memory", MemoryConfig)])
+def test_every_key_of_encoders_and_memories_is_explained_with_its_default(section, schema):
+    rows = Page(ROOT / "docs" / "running.md").rows(f"| key of `architecture.{section}` | default | |")
+    assert {cells[0].strip("`"): cells[1].strip("`") for cells in rows} == defaults(schema)
 
 
 def test_keys_that_decide_how_fast_a_run_is_are_told_with_their_defaults():

@@ -20,6 +20,9 @@ _OPTIMIZER = "*optimizer"
 #: What stands for the sizes of each network.
 _HIDDEN_SIZE = "algorithm.architecture.*hidden_size"
 
+#: Dots in the key of what a network is made of, "algorithm.architecture.hidden_size".
+_USUAL_DEPTH = 2
+
 #: Words of BBRL, CleanRL, RLlib, stable-baselines3, TF-Agents and papers, by what they are called here. The first
 #: target that an algorithm has is the one that is meant.
 OTHERS_WORDS: dict[tuple[str, ...], str] = {
@@ -197,7 +200,9 @@ def _elsewhere(key: Any, path: str, schema: type[Any]) -> str:
     """Return where a key stands, or what it is called here."""
     keys = all_keys(schema)
     word = str(key).replace("-", "_").rpartition(".")[2]
-    found = [full for full in keys if full.rpartition(".")[2] == word and full != path + word]
+    same = [full for full in keys if full.rpartition(".")[2] == word and full != path + word]
+    # What belongs to encoders and memories is meant last: their words, such as "size", are others' for whole networks.
+    found = [full for full in same if full.count(".") <= _USUAL_DEPTH]
     if found:
         return f" It belongs into {' or '.join(found)}."
     for target in _TARGETS.get(word.lower(), ()):
@@ -205,7 +210,7 @@ def _elsewhere(key: Any, path: str, schema: type[Any]) -> str:
         if found:
             meaning = keys[found[0]] if len(found) == 1 else ""
             return f" Here it is {' or '.join(found)}{f' ({meaning})' if meaning else ''}."
-    return ""
+    return f" It belongs into {' or '.join(same)}." if same else ""
 
 
 def _misspelt(key: Any, path: str, schema: type[Any]) -> str:
