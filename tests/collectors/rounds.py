@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from workspace_rl import Agent
+from workspace_rl.agent import before
 from workspace_rl.agents import OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.collectors.faults import Faults
 from workspace_rl.collectors.lockstep import Lockstep
@@ -89,7 +90,9 @@ gym.register("Restless-v0", entry_point=RestlessEnv)
 
 
 class Remembering(Agent):
-    """Writes what it makes of an observation and of what it wrote at the step before; counts in a buffer."""
+    """A memory: makes something of an observation and of what it wrote at the step before; counts in a buffer."""
+
+    state_variables = ("memory",)
 
     def __init__(self):
         super().__init__()
@@ -99,8 +102,12 @@ class Remembering(Agent):
         self.n_frames += 1
         observation = self.get(("env/env_obs", t)).flatten(1).float()
         begins = self.get(("env/timestep", t)) == 0
-        before = torch.zeros(len(begins)) if t == 0 else self.get(("memory", t - 1)).masked_fill(begins, 0)
-        self.set(("memory", t), 0.9 * before + observation.mean(1) + 0.01 * self.n_frames)
+        earlier = self.get(("memory", t - 1)) if t else self.at_first(len(begins))
+        self.set(("memory", t), 0.9 * earlier.masked_fill(begins, 0) + observation.mean(1) + 0.01 * self.n_frames)
+
+    def at_first(self, n_envs):
+        known = before("memory") in self.workspace
+        return self.get((before("memory"), 0)) if known else torch.zeros(n_envs)
 
 
 class Acting(Agent):
@@ -162,7 +169,7 @@ def recipe(number=0, *, policy=None, n_envs=2, timeout=300.0, vectorization=None
     )  # fmt: skip
 
 
-def collected(place, recipes, numbers, histories=None, before=None):
+def collected(place, recipes, numbers, histories=None, lost=None):
     """Return what the collectors of a place deliver for orders of these numbers, and how their histories are then."""
     histories = histories or {one.number: History() for one in recipes}
     found = {one.number: [] for one in recipes}
@@ -171,7 +178,7 @@ def collected(place, recipes, numbers, histories=None, before=None):
             weights = PackedWeights.of(one.policy)
             weights.data.view(np.float32)[:3] += np.float32(number) / 100
             history = None
-            if before is not None and before(one.number, number):
+            if lost is not None and lost(one.number, number):
                 history = copy.deepcopy(histories[one.number])
             place.submit(
                 Order(one.number, number, (0,), number, N_STEPS, 9 * number, number < 2, number, weights, history)
@@ -191,7 +198,7 @@ def contents(fragment):
     values = {name: fragment.get_full(name).numpy().tobytes() for name in fragment}
     return (
         fragment.collector, fragment.version, fragment.n_transitions, fragment.begins_anew, fragment.n_repeated, values,
-        [one.tolist() for one in fragment.episodes],
+        [one.tolist() for one in fragment.episodes], {name: value.tolist() for name, value in fragment.state.items()},
     )  # fmt: skip
 
 

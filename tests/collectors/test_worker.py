@@ -27,7 +27,7 @@ def test_one_that_is_lost_is_brought_to_where_it_was(kind):
         return False
 
     expected = collected(place, [one], range(7))
-    assert collected(other, [one], range(7), before=lose) == expected
+    assert collected(other, [one], range(7), lost=lose) == expected
     place.close(), other.close()
     assert len({repr(fragment) for fragment in expected[0]}) == 7
 
