@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.algorithm.test_made_by import trained
 from tests.choices_env import ChoicesEnv
-from tests.toys import SpaceEnv
+from tests.toys import CountingEnv, SpaceEnv, SummingAgent
 from workspace_rl import (
     Agent,
     Agents,
@@ -21,7 +21,7 @@ from workspace_rl import (
     policy_function,
     save_policy,
 )
-from workspace_rl.agents import DeterministicActor, DiscreteQAgent, GreedyAgent, SquashedGaussianActor
+from workspace_rl.agents import DeterministicActor, DiscreteQAgent, GreedyAgent, GRUAgent, SquashedGaussianActor
 from workspace_rl.algos import SAC
 from workspace_rl.errors import ActionError, CompositionError, ObservationError, PolicyFileError
 from workspace_rl.policies.spaces import PolicySpaces
@@ -322,3 +322,68 @@ def test_infos_that_lack_what_is_read_are_refused(masked, given, message):
 def test_a_policy_whose_infos_are_not_known_is_refused(masked):
     with pytest.raises(CompositionError, match="is no function of an observation: it reads 'env/info/action_mask'"):
         policy_function(masked[0], PAIR)
+
+
+def policy_with_memory():
+    torch.manual_seed(0)
+    return Agents(GRUAgent(1, 8), DeterministicActor(8, [8], 1, observation_variable="memory"))
+
+
+def test_a_policy_with_memory_acts_as_in_an_evaluation():
+    env, policy = CountingEnv(5), policy_with_memory()
+    evaluate(GymAgent(lambda: env, auto_reset=False), policy, [1, 2])
+    expected, env.actions = np.stack(env.actions), []
+    act = policy_function(policy, env)
+    for seed in (1, 2):
+        observation, over = env.reset(seed=seed)[0], False
+        while not over:
+            observation, _, over, *_ = env.step(act(observation))
+        act.reset()
+    assert len(expected) == 10 and np.array_equal(np.stack(env.actions), expected)
+    assert len(np.unique(expected)) == 5  # it is no constant, and both episodes are the same
+
+
+def test_it_remembers_until_it_is_told_of_a_new_episode():
+    env, policy = CountingEnv(), SummingAgent(0.01)
+    act, other = policy_function(policy, env), policy_function(policy, env)
+    sums = [round(100 * float(act(np.array([k], np.float32))[0])) for k in (1, 2, 4)]
+    assert sums == [1, 3, 7]
+    assert other(np.ones(1, np.float32)) == act.policy.share  # each has a memory of its own
+    act.reset()
+    assert act(np.ones(1, np.float32)) == act.policy.share
+
+
+def test_episodes_of_a_batch_begin_one_by_one():
+    act = policy_function(SummingAgent(0.01), CountingEnv())
+
+    def sums(*observations):
+        return (100 * act(np.array(observations, np.float32)[:, None])).round().flatten().tolist()
+
+    act.reset([False, True])  # before anything was remembered, nothing is forgotten
+    assert sums(1, 2) == [1, 2] and sums(1, 2) == [2, 4]
+    act.reset(np.array([False, True]))
+    assert sums(1, 2) == [3, 2] and sums(1, 2) == [4, 4]
+    for wrong in ([True], [0, 1], True, [[True], [False]], ["yes", "no"]):
+        with pytest.raises(ObservationError, match=r"truth values of shape \[2\] expected"):
+            act.reset(wrong)
+    with pytest.raises(ObservationError, match=r"2 observations at a time expected, 1 found: the policy remembers"):
+        act(np.ones(1, np.float32))
+    assert sums(1, 2) == [5, 6]  # what was refused has changed nothing
+    act.reset()
+    assert sums(1, 2, 3) == [1, 2, 3]
+
+
+def test_what_a_policy_with_memory_may_not_read_is_still_refused():
+    class LastAction(Agent):
+        def forward(self, t, **kwargs):
+            self.set(("action", t), self.get(("action", t - 1)))
+
+    with pytest.raises(CompositionError, match="is no function of an observation: it reads 'action'"):
+        policy_function(Agents(GRUAgent(1, 4), LastAction()), CountingEnv())
+
+
+def test_a_policy_without_memory_has_nothing_to_forget():
+    act = policy_function(pendulum_policy(), PENDULUM)
+    before = act(np.ones(3, np.float32))
+    act.reset()
+    assert act(np.ones(3, np.float32)) == before and act(np.ones((2, 3), np.float32)).shape == (2, 1)

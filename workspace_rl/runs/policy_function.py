@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from workspace_rl.errors import (
 )
 from workspace_rl.policies.loading import load_policy
 from workspace_rl.policies.spaces import PolicySpaces, spaces_of
+from workspace_rl.policies.stepwise_memory import StepwiseMemory
 from workspace_rl.runs.run import Run
 from workspace_rl.workspace import Workspace
 
@@ -48,9 +49,9 @@ def policy_function(
         observation, info = env.reset()
         observation, reward, *_ = env.step(act(observation))
 
-    A policy that reads masks, or other keys of infos, is given these as well: `act(observation, info)`. It acts in
-    evaluation mode and computes no gradients. It is a copy: neither calls nor later training change the one through the
-    other.
+    A policy that reads masks, or other keys of infos, is given these as well: `act(observation, info)`. One with memory
+    remembers from call to call: `act.reset()` before each episode. It acts in evaluation mode and computes no
+    gradients. It is a copy: neither calls nor later training change the one through the other.
 
     Args:
         run_or_policy: the folder of a run or of a saved policy, a `Run`, or a policy.
@@ -62,7 +63,7 @@ def policy_function(
     Raises:
         PolicyFileError: the folder holds no policy, or it is damaged, or names a class that is not allowed.
         CompositionError: no spaces are known; they do not fit the policy; or it reads something else than the
-            observation and infos, such as what it wrote at the step before.
+            observation, infos and its own memory, such as the action of the step before.
         UnsupportedSpaceError: a space is of a kind that is not supported.
     """
     if isinstance(run_or_policy, Run):
@@ -101,7 +102,23 @@ class PolicyFunction:
         self._rescale, self._clip = spaces.rescale_actions, spaces.clip_actions
         self._adapter: Callable[[int], ActionAdapter] = functools.lru_cache(maxsize=64)(self._make_adapter)
         self._adapter(1)
+        self._memory = StepwiseMemory(self.policy)
         self._look_at_policy()
+
+    def reset(self, begins: Any = None) -> None:
+        """Say that the next call begins a new episode: what the policy remembers of the last one is forgotten.
+
+        Before the first call it need not be said. A policy without memory has nothing to forget.
+
+        Args:
+            begins: `[B]` truth values, for which observations of the batch that is so; unless given, for all of them,
+                and the next batch may be of another size.
+
+        Raises:
+            ObservationError: `begins` is something else.
+        """
+        if self._memory:
+            self._memory.reset(begins)
 
     def __call__(self, observation: Any, info: Any = None) -> Any:
         """Return the action for an observation, or the actions for a batch of them.
@@ -118,10 +135,10 @@ class PolicyFunction:
 
         Raises:
             ObservationError: the observation does not fit the observation space, or `info` lacks what the policy
-                reads, or holds something else.
+                reads, or holds something else; or a policy with memory is given more or fewer observations than before.
             ActionError: the policy's action does not fit the action space.
         """
-        workspace = Workspace()
+        observed: dict[str, Tensor] = {}
         size = -1
         for name, leaf in self._leaves.items():
             array, leaf_size = leaf.read(observation)
@@ -131,37 +148,43 @@ class PolicyFunction:
                     "found."
                 )
             size = leaf_size
-            workspace.set(name, 0, self._tensor(array))
+            observed[name] = self._tensor(array)
         if info is not None and self._info_keys:
-            self._set_info(workspace, info, size)
+            observed |= self._read_info(info, size)
+        workspace, t = self._memory.next_step(size or 1) if self._memory else (Workspace(), 0)
+        workspace.set_several(observed, t)
         try:
             with torch.no_grad():
-                self.policy(workspace, t=0, **self._kwargs)
+                self.policy(workspace, t=t, **self._kwargs)
         except UnknownVariableError as error:
             raise ObservationError(
                 f"{error.variable}: the policy reads it, and nothing was given. Call act(observation, info) with the "
                 "info that belongs to the observation."
             ) from error
         try:
-            actions = self._adapter(size or 1)(workspace.get(_ACTION, 0), _ACTION, 0)
+            actions = self._adapter(size or 1)(workspace.get(_ACTION, t), _ACTION, t)
         except ActionError as error:
-            unfit = [name for name in self._leaves if not torch.isfinite(workspace.get(name, 0)).all()]
+            unfit = [name for name in self._leaves if not torch.isfinite(observed[name]).all()]
             if not unfit:
                 raise
             raise ObservationError(f"{', '.join(unfit)}: finite numbers expected, NaN or infinity found.") from error
+        if self._memory:
+            self._memory.keep(workspace, t)
         if size:
             return actions
         return int(actions[0]) if self._discrete else np.asarray(actions[0])
 
-    def _set_info(self, workspace: Workspace, info: Any, size: int) -> None:
-        """Write what was asked for of infos."""
+    def _read_info(self, info: Any, size: int) -> dict[str, Tensor]:
+        """Return what was asked for of infos."""
+        read: dict[str, Tensor] = {}
         for key in self._info_keys:
             try:
                 array = key.of_all(info if size else [info], size or 1)
             except EnvironmentContractError as error:
                 which = f" of environment {error.index}" if size and error.index is not None else ""
                 raise ObservationError(f"the info{which} does not fit: {error}") from error
-            workspace.set(f"{_PREFIX}info/{key.name}", 0, self._tensor(array))
+            read[f"{_PREFIX}info/{key.name}"] = self._tensor(array)
+        return read
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(array)
@@ -171,19 +194,15 @@ class PolicyFunction:
         return action_adapter(self.action_space, n, self._rescale, self._clip)
 
     def _look_at_policy(self) -> None:
-        """Let the policy act at step 1 where nothing but that step's observation stands.
+        """Let the policy act at step 1 where nothing but that step's observation stands, and what it remembers.
 
         Raises:
             CompositionError: it asks for more, or does not fit the spaces.
         """
-        workspace, who = Workspace(), self.policy.description()
-        for name, leaf in self._leaves.items():
-            workspace.set(name, 1, self._tensor(leaf.example()))
-        for key in self._info_keys:  # ones, since nothing may be done where a mask allows nothing
-            workspace.set(f"{_PREFIX}info/{key.name}", 1, self._tensor(key.zeros(1) + key.dtype.type(1)))
+        who, example = self.policy.description(), self._example()
         try:
             with RandomState(0), torch.no_grad():
-                self.policy(workspace, t=1, **self._kwargs)
+                workspace = self._first_steps(example)
         except (UnknownVariableError, UnwrittenStepError) as error:
             before = " of the step before" if error.variable in self._leaves or error.step == 0 else ""
             raise CompositionError(
@@ -200,6 +219,25 @@ class PolicyFunction:
         if _ACTION not in workspace:
             raise CompositionError(f"{who} writes no variable {_ACTION!r}.")
         self._adapter(1)(workspace.get(_ACTION, 1), _ACTION, 1)
+
+    def _example(self) -> dict[str, Tensor]:
+        observed = {name: self._tensor(leaf.example()) for name, leaf in self._leaves.items()}
+        for key in self._info_keys:  # ones, since nothing may be done where a mask allows nothing
+            observed[f"{_PREFIX}info/{key.name}"] = self._tensor(key.zeros(1) + key.dtype.type(1))
+        return observed
+
+    def _first_steps(self, observed: Mapping[str, Tensor]) -> Workspace:
+        """Return what the policy writes at step 1; step 0 holds its memory, if it has one, and nothing else."""
+        workspace, memory = Workspace(), StepwiseMemory(self.policy)
+        if memory:
+            workspace, _ = memory.next_step(1)
+            workspace.set_several(observed, 0)
+            self.policy(workspace, t=0, **self._kwargs)
+            memory.keep(workspace, 0)
+            workspace, _ = memory.next_step(1)
+        workspace.set_several(observed, 1)
+        self.policy(workspace, t=1, **self._kwargs)
+        return workspace
 
 
 class _Leaf:
