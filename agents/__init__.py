@@ -13,6 +13,7 @@
 - `discrete_policies`: policies that choose among discrete actions by their values.
 - `exploration`: actions chosen without looking, and noise on those of a policy.
 - `entropy`: the entropy coefficient.
+- `encoders`: what makes features of an observation, of one part or of many.
 - `bodies`: networks that turn observations into features.
 - `networks`: the networks that agents are made of.
 - `observations`: what networks are given of observations that are no numbers.
@@ -22,10 +23,11 @@
 
 from workspace_rl.agents.actor_critic import build_actor_critic
 from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor
-from workspace_rl.agents.bodies import NatureCNN
+from workspace_rl.agents.bodies import ImpalaCNN, NatureCNN
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.discrete_policies import EpsilonGreedyAgent, GreedyAgent, LinearSchedule
 from workspace_rl.agents.distributions import squashed_gaussian_log_prob
+from workspace_rl.agents.encoders import Encoder, EncoderAgent, make_encoder
 from workspace_rl.agents.entropy import FixedEntropyCoefficient, LearnedEntropyCoefficient
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, make_memory
@@ -48,6 +50,8 @@ __all__ = [
     "DeterministicActor",
     "DiscreteQAgent",
     "DuelingHead",
+    "Encoder",
+    "EncoderAgent",
     "EnsembleMLP",
     "EpsilonGreedyAgent",
     "FeaturesAgent",
@@ -56,6 +60,7 @@ __all__ = [
     "GaussianActor",
     "GaussianNoiseAgent",
     "GreedyAgent",
+    "ImpalaCNN",
     "LSTMAgent",
     "LearnedEntropyCoefficient",
     "LinearSchedule",
@@ -72,6 +77,7 @@ __all__ = [
     "build_actor_critic",
     "build_mlp",
     "make_actor",
+    "make_encoder",
     "make_memory",
     "squashed_gaussian_log_prob",
 ]

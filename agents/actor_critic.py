@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from workspace_rl.agent import Agent
+from workspace_rl.agents.bodies import DEFAULT_HIDDEN_SIZES, IMAGE_NETWORKS
 from workspace_rl.agents.normalization import Normalizers, RewardNormalizer
 from workspace_rl.agents.stochastic_actors import make_actor
 from workspace_rl.agents.values import FeaturesAgent, ValueAgent
@@ -78,8 +79,9 @@ def _bodies(
     observed: Observed, sizes: OnPolicyArchitecture, reads: Mapping[str, Any], value: bool
 ) -> tuple[dict[str, FeaturesAgent], dict[str, dict[str, Any]]]:
     """Return the agents that write features, if any do, and what actor and value are told of what they read."""
-    images = sizes.network == "nature_cnn"
-    hidden_sizes = ([512] if images else [64, 64]) if sizes.hidden_size is None else sizes.hidden_size
+    images = sizes.network in IMAGE_NETWORKS
+    default_sizes = DEFAULT_HIDDEN_SIZES[sizes.network] if images else (64, 64)
+    hidden_sizes = list(default_sizes) if sizes.hidden_size is None else sizes.hidden_size
     if not images and not sizes.shared:
         heads = {"hidden_sizes": hidden_sizes, "observation_size": observed.size, **reads}
         return {}, {"actor": heads, "value": heads}

@@ -9,42 +9,36 @@ from torch import Tensor, nn
 
 from workspace_rl.agents.networks import build_mlp
 from workspace_rl.basics.arguments import checked
-from workspace_rl.envs.spaces.images import images_with_channels_last
+from workspace_rl.envs.spaces.images import images_with_channels_last, shape_has_channels_last
 from workspace_rl.errors import CompositionError, UnsupportedSpaceError, did_you_mean
 
 #: The layers of Mnih et al. 2015: filters, kernel size, stride.
 NATURE_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 
-#: The hidden layers that follow where none are given.
-DEFAULT_HIDDEN_SIZES = {"mlp": (256, 256), "nature_cnn": (512,)}
+#: The stages of Espeholt et al. 2018, by their filters.
+IMPALA_FILTERS = (16, 32, 32)
 
 
-class NatureCNN(nn.Module):
-    """The convolutional network of Mnih et al. 2015, "Human-level control through deep reinforcement learning".
+class ImageNetwork(nn.Module):
+    """Base class of networks for images: `convolutions`, then linear layers, each followed by the activation.
 
-    Maps images `[B, C, H, W]` to features `[B, n_features]`: three convolutions (32 of 8x8 with stride 4, 64 of 4x4
-    with stride 2, 64 of 3x3), then linear layers, each followed by the activation. Images of integers (uint8) are
-    divided by 255 here; images of floating-point numbers are taken as they are.
+    They map images `[B, C, H, W]` to features `[B, n_features]`. Images of integers (uint8) are divided by 255 here;
+    images of floating-point numbers are taken as they are.
     """
 
-    @checked(least={"hidden_sizes": 1})
     def __init__(
-        self, image_shape: Sequence[int], hidden_sizes: Sequence[int] = (512,), activation: type[nn.Module] = nn.ReLU
+        self,
+        convolutions: nn.Module,
+        n_outputs: int,
+        hidden_sizes: Sequence[int],
+        activation: type[nn.Module],
     ) -> None:
-        """Build the network for images of `image_shape`, (C, H, W); `hidden_sizes` are those of the linear layers.
-
-        Raises:
-            UnsupportedSpaceError: the shape is none of images, or they are too small for the convolutions.
-        """
+        """Put `convolutions`, which give `[B, n_outputs]`, and linear layers together."""
         super().__init__()
-        size = _size_after_convolutions(image_shape)
-        channels = image_shape[0]
-        layers: list[nn.Module] = []
-        for filters, kernel, stride in NATURE_CONVOLUTIONS:
-            layers += [nn.Conv2d(channels, filters, kernel, stride), activation()]
-            channels = filters
-        self.convolutions = nn.Sequential(*layers, nn.Flatten())
-        self.linear = build_mlp([channels * size[0] * size[1], *hidden_sizes], activation, activation)
+        self.convolutions = convolutions
+        self.linear = build_mlp([n_outputs, *hidden_sizes], activation, activation)
+        #: How many features there are.
+        self.n_features = hidden_sizes[-1] if hidden_sizes else n_outputs
         # The layout in which convolutions are fastest; shapes stay [B, C, H, W].
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -61,6 +55,95 @@ class NatureCNN(nn.Module):
         return features
 
 
+class NatureCNN(ImageNetwork):
+    """The convolutional network of Mnih et al. 2015, "Human-level control through deep reinforcement learning".
+
+    Maps images `[B, C, H, W]` to features `[B, n_features]`: three convolutions (32 of 8x8 with stride 4, 64 of 4x4
+    with stride 2, 64 of 3x3), then linear layers, each followed by the activation. Images of integers (uint8) are
+    divided by 255 here; images of floating-point numbers are taken as they are.
+    """
+
+    @checked(least={"hidden_sizes": 1})
+    def __init__(
+        self, image_shape: Sequence[int], hidden_sizes: Sequence[int] = (512,), activation: type[nn.Module] = nn.ReLU
+    ) -> None:
+        """Build the network for images of `image_shape`, (C, H, W); `hidden_sizes` are those of the linear layers.
+
+        Raises:
+            UnsupportedSpaceError: the shape is none of images, or they are too small for the convolutions.
+        """
+        channels, height, width = _checked_images(image_shape, "nature_cnn")
+        layers: list[nn.Module] = []
+        for filters, kernel, stride in NATURE_CONVOLUTIONS:
+            layers += [nn.Conv2d(channels, filters, kernel, stride), activation()]
+            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+            channels = filters
+        if height < 1 or width < 1:
+            raise UnsupportedSpaceError(
+                f"network 'nature_cnn' needs images of at least 36 x 36 pixels, channels first, not "
+                f"{tuple(image_shape)}. 'impala_cnn' is for small ones, too.{images_with_channels_last(image_shape)}"
+            )
+        super().__init__(nn.Sequential(*layers, nn.Flatten()), channels * height * width, hidden_sizes, activation)
+
+
+class ImpalaCNN(ImageNetwork):
+    """The residual network of Espeholt et al. 2018, "IMPALA" (arXiv:1802.01561, figure 3, right).
+
+    Maps images `[B, C, H, W]`, of any size, to features `[B, n_features]`. Three stages with 16, 32 and 32 filters,
+    each a 3x3 convolution, a 3x3 max-pooling with stride 2, and two residual blocks, which add two 3x3 convolutions of
+    what they get to it; then linear layers, each followed by the activation. Images of integers (uint8) are divided by
+    255 here; images of floating-point numbers are taken as they are.
+    """
+
+    @checked(least={"hidden_sizes": 1})
+    def __init__(
+        self, image_shape: Sequence[int], hidden_sizes: Sequence[int] = (256,), activation: type[nn.Module] = nn.ReLU
+    ) -> None:
+        """Build the network for images of `image_shape`, (C, H, W); `hidden_sizes` are those of the linear layers.
+
+        Raises:
+            UnsupportedSpaceError: the shape is none of images.
+        """
+        channels, height, width = _checked_images(image_shape, "impala_cnn")
+        stages: list[nn.Module] = []
+        for filters in IMPALA_FILTERS:
+            stages += [
+                nn.Conv2d(channels, filters, 3, padding=1),
+                nn.MaxPool2d(3, stride=2, padding=1),
+                ResidualBlock(filters, activation),
+                ResidualBlock(filters, activation),
+            ]
+            channels, height, width = filters, (height + 1) // 2, (width + 1) // 2
+        convolutions = nn.Sequential(*stages, activation(), nn.Flatten())
+        super().__init__(convolutions, channels * height * width, hidden_sizes, activation)
+
+
+class ResidualBlock(nn.Module):
+    """Adds to what it gets, `[B, C, H, W]`, two 3x3 convolutions of it, each after an activation."""
+
+    def __init__(self, channels: int, activation: type[nn.Module]) -> None:
+        """Build it for `channels` channels."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            activation(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            activation(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return `[B, C, H, W]` of `[B, C, H, W]`."""
+        changed: Tensor = self.layers(images)
+        return images + changed
+
+
+#: Networks for images by the names that configurations give them.
+IMAGE_NETWORKS: dict[str, type[NatureCNN] | type[ImpalaCNN]] = {"nature_cnn": NatureCNN, "impala_cnn": ImpalaCNN}
+
+#: The hidden layers that follow where none are given.
+DEFAULT_HIDDEN_SIZES = {"mlp": (256, 256), "nature_cnn": (512,), "impala_cnn": (256,)}
+
+
 def build_body(
     observation_shape: Sequence[int],
     hidden_sizes: Sequence[int] | None,
@@ -71,9 +154,9 @@ def build_body(
     """Return a body, and how many features it gives.
 
     Args:
-        observation_shape: (features,) for `network="mlp"`, (C, H, W) for `network="nature_cnn"`.
-        hidden_sizes: of the linear layers; None for [256, 256] (mlp) or [512] (nature_cnn).
-        network: "mlp", a perceptron for vectors, or "nature_cnn", `NatureCNN` for images.
+        observation_shape: (features,) for `network="mlp"`, (C, H, W) for those of images.
+        hidden_sizes: of the linear layers; None for [256, 256] (mlp), [512] (nature_cnn) or [256] (impala_cnn).
+        network: "mlp", a perceptron for vectors, or for images "nature_cnn", `NatureCNN`, or "impala_cnn", `ImpalaCNN`.
         activation: stands after each layer.
         who: describes the agent whose body it is.
 
@@ -83,14 +166,13 @@ def build_body(
     """
     default_sizes = _default_hidden_sizes(network, who)
     sizes = list(default_sizes if hidden_sizes is None else hidden_sizes)
-    if network == "nature_cnn":
-        body = NatureCNN(observation_shape, sizes, activation)
-        height, width = _size_after_convolutions(observation_shape)
-        return body, sizes[-1] if sizes else NATURE_CONVOLUTIONS[-1][0] * height * width
+    if network in IMAGE_NETWORKS:
+        body = IMAGE_NETWORKS[network](observation_shape, sizes, activation)
+        return body, body.n_features
     if len(observation_shape) != 1:
         raise UnsupportedSpaceError(
             f"network 'mlp' is for vectors, not for observations of shape {list(observation_shape)}. "
-            "'nature_cnn' is for images."
+            "'nature_cnn' is for images, and so is 'impala_cnn'."
         )
     inputs = observation_shape[0]
     return build_mlp([inputs, *sizes], activation, activation), sizes[-1] if sizes else inputs
@@ -98,26 +180,25 @@ def build_body(
 
 def _default_hidden_sizes(network: str, who: str) -> tuple[int, ...]:
     if network not in DEFAULT_HIDDEN_SIZES:
-        known = " or ".join(repr(one) for one in DEFAULT_HIDDEN_SIZES)
+        *known, last = (repr(one) for one in DEFAULT_HIDDEN_SIZES)
         raise CompositionError(
-            f"{who} knows the networks {known}, {network!r} was given.{did_you_mean(network, DEFAULT_HIDDEN_SIZES)}"
+            f"{who} knows the networks {', '.join(known)} and {last}, {network!r} was given."
+            f"{did_you_mean(network, DEFAULT_HIDDEN_SIZES)}"
         )
     return DEFAULT_HIDDEN_SIZES[network]
 
 
-def _size_after_convolutions(image_shape: Sequence[int]) -> tuple[int, int]:
-    """Return height and width of what the last convolution gives."""
+def _checked_images(image_shape: Sequence[int], network: str) -> tuple[int, int, int]:
+    """Return channels, height and width."""
     if len(image_shape) != 3:
         raise UnsupportedSpaceError(
-            f"network 'nature_cnn' is for images of shape (channels, height, width), not {tuple(image_shape)}. "
+            f"network {network!r} is for images of shape (channels, height, width), not {tuple(image_shape)}. "
             f"'mlp' is for vectors.{images_with_channels_last(image_shape)}"
         )
-    height, width = image_shape[1:]
-    for _, kernel, stride in NATURE_CONVOLUTIONS:
-        height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
-    if height < 1 or width < 1:
+    if shape_has_channels_last(image_shape):
         raise UnsupportedSpaceError(
-            f"network 'nature_cnn' needs images of at least 36 x 36 pixels, channels first, not {tuple(image_shape)}."
+            f"network {network!r} is for images with channels first, not {tuple(image_shape)}."
             f"{images_with_channels_last(image_shape)}"
         )
-    return height, width
+    channels, height, width = image_shape
+    return channels, height, width

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.bodies import build_body
+from workspace_rl.agents.bodies import IMAGE_NETWORKS, build_body
 from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
 from workspace_rl.basics.arguments import checked
@@ -61,10 +61,12 @@ class DiscreteQAgent(Agent):
         """Put body and head together.
 
         Args:
-            observation_shape: (features,) for `network="mlp"`, (C, H, W) for `network="nature_cnn"`.
-            hidden_sizes: of the body's linear layers; None for [256, 256] (mlp) or [512] (nature_cnn).
+            observation_shape: (features,) for `network="mlp"`, (C, H, W) for those of images.
+            hidden_sizes: of the body's linear layers; None for [256, 256] (mlp), [512] (nature_cnn) or [256]
+                (impala_cnn).
             n_actions: the number of choices.
-            network: "mlp", a perceptron for vectors, or "nature_cnn", `NatureCNN` for images.
+            network: "mlp", a perceptron for vectors, or for images "nature_cnn", `NatureCNN`, or "impala_cnn",
+                `ImpalaCNN`.
             dueling: whether the head is a `DuelingHead` instead of a perceptron.
             head_hidden_sizes: hidden layers of the head, of each stream if it is dueling. The networks of Wang et al.
                 for images are `network="nature_cnn", hidden_sizes=[], head_hidden_sizes=[512], dueling=True`.
@@ -81,7 +83,7 @@ class DiscreteQAgent(Agent):
         super().__init__(name)
         self.with_prefix("q/")
         self.observation_variable = observation_variable
-        images = network == "nature_cnn"
+        images = network in IMAGE_NETWORKS
         self.body, features = build_body(observation_shape, hidden_sizes, network, activation, self.description())
         self.one_hot = None if images else one_hot(observation_choices, observation_shape[0], self.description())
         self._takes_images = images

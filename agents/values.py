@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.bodies import build_body
+from workspace_rl.agents.bodies import IMAGE_NETWORKS, build_body
 from workspace_rl.agents.networks import first_weight, full_precision, orthogonal
 from workspace_rl.agents.observations import network_input, one_hot
 from workspace_rl.agents.perceptron_agent import ObservationOptions, PerceptronAgent
@@ -61,11 +61,12 @@ class FeaturesAgent(Agent):
         """Build the network, with orthogonal weights of gain sqrt 2.
 
         Args:
-            observation_shape: (features,) for `network="mlp"`, (C, H, W) for `network="nature_cnn"`.
-            hidden_sizes: of the linear layers, the last of which is the number of features; None for [256, 256] (mlp)
-                or [512] (nature_cnn).
-            network: "mlp", a perceptron for vectors, or "nature_cnn", `NatureCNN` for images.
-            activation: stands after each layer; None for `Tanh` (mlp) or `ReLU` (nature_cnn).
+            observation_shape: (features,) for `network="mlp"`, (C, H, W) for those of images.
+            hidden_sizes: of the linear layers, the last of which is the number of features; None for [256, 256] (mlp),
+                [512] (nature_cnn) or [256] (impala_cnn).
+            network: "mlp", a perceptron for vectors, or for images "nature_cnn", `NatureCNN`, or "impala_cnn",
+                `ImpalaCNN`.
+            activation: stands after each layer; None for `Tanh` (mlp) or `ReLU` (those of images).
             observation_variable: what is read.
             observation_choices: for observations that are choices (`GymAgent.observation_choices`), which "mlp" is then
                 given one-hot.
@@ -79,7 +80,7 @@ class FeaturesAgent(Agent):
         """
         super().__init__(name)
         self.observation_variable, self.features_variable = observation_variable, features_variable
-        self._takes_images = network == "nature_cnn"
+        self._takes_images = network in IMAGE_NETWORKS
         if activation is None:
             activation = nn.ReLU if self._takes_images else nn.Tanh
         body, n_features = build_body(observation_shape, hidden_sizes, network, activation, self.description())

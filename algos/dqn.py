@@ -52,9 +52,11 @@ TARGET_UPDATE_INTERVAL = 250
 class DQNArchitecture:
     """The network."""
 
-    network: str = option("mlp", "the body: for vectors, or for images", choices=("mlp", "nature_cnn"))
+    network: str = option("mlp", "the body: for vectors, or for images", choices=("mlp", "nature_cnn", "impala_cnn"))
     hidden_size: list[int] | None = option(
-        None, "units of the body's linear layers; [256, 256] (mlp) or [512] (nature_cnn) unless given", least=1
+        None,
+        "units of the body's linear layers; [256, 256] (mlp), [512] (nature_cnn), [256] (impala_cnn) unless given",
+        least=1,
     )
     dueling: bool = option(False, "separate streams for value and advantage")
     head_hidden_size: list[int] = option(lambda: [], "units of the head's hidden layers, in each stream", least=1)
@@ -182,7 +184,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             stored = [observed.variable if one == "env/env_obs" else one for one in self.stored_variables]
             self.stored_variables = [*stored, mask]
         self.q_agent = DiscreteQAgent(
-            list(observed.space.shape or ()) if sizes.network == "nature_cnn" else [observed.size],
+            list(observed.space.shape or ()) if sizes.network != "mlp" else [observed.size],
             sizes.hidden_size,
             self.train_env.action_size,
             network=sizes.network,

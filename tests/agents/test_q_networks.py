@@ -144,7 +144,9 @@ def test_a_frozen_body_stays_as_it_is():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(CompositionError, match="knows the networks 'mlp' or 'nature_cnn', 'nature' was given"):
+    with pytest.raises(
+        CompositionError, match="knows the networks 'mlp', 'nature_cnn' and 'impala_cnn', 'nature' was given"
+    ):
         DiscreteQAgent([3], [8], 2, network="nature")
     with pytest.raises(UnsupportedSpaceError, match=r"'mlp' is for vectors, not for observations of shape \[4, 84"):
         DiscreteQAgent(IMAGES, [8], 2)

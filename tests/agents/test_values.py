@@ -37,6 +37,10 @@ AGENTS = {
         lambda: torch.randint(4, (3, 5)),
     ),
     "features of pictures": (lambda: FeaturesAgent(IMAGES, [16], network="nature_cnn"), lambda: pictures(3, 5)),
+    "features of pictures, residual": (
+        lambda: FeaturesAgent(IMAGES, [16], network="impala_cnn"),
+        lambda: pictures(3, 5),
+    ),
 }
 
 
@@ -99,7 +103,9 @@ def test_policy_and_value_learn_the_features_that_they_share(kind):
 def test_what_does_not_fit_is_refused():
     with pytest.raises(CompositionError, match=r"nothing to learn with hidden_sizes=\[\]: give the size of a layer"):
         FeaturesAgent([3], [])
-    with pytest.raises(CompositionError, match="knows the networks 'mlp' or 'nature_cnn', 'cnn' was given"):
+    with pytest.raises(
+        CompositionError, match="knows the networks 'mlp', 'nature_cnn' and 'impala_cnn', 'cnn' was given"
+    ):
         FeaturesAgent([3], [8], network="cnn")
     with pytest.raises(UnsupportedSpaceError, match="'nature_cnn' is for images"):
         FeaturesAgent([2, 3], [8])

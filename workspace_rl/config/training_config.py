@@ -98,9 +98,11 @@ class OffPolicyConfig(TrainingConfig):
 class OnPolicyArchitecture:
     """The networks of a policy that draws its actions, and of the value beside it."""
 
-    network: str = option("mlp", "the body: for vectors, or for images", choices=("mlp", "nature_cnn"))
+    network: str = option("mlp", "the body: for vectors, or for images", choices=("mlp", "nature_cnn", "impala_cnn"))
     hidden_size: list[int] | None = option(
-        None, "units of each body's linear layers; [64, 64] (mlp) or [512] (nature_cnn) unless given", least=1
+        None,
+        "units of each body's linear layers; [64, 64] (mlp), [512] (nature_cnn), [256] (impala_cnn) unless given",
+        least=1,
     )
     activation: str = option("tanh", "between layers (of mlp)", choices=("tanh", "relu"))
     shared: bool = option(False, "one body for policy and value")

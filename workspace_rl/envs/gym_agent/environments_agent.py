@@ -21,6 +21,7 @@ from workspace_rl.envs.gym_agent.making import Maker
 from workspace_rl.envs.rendering import pictures
 from workspace_rl.envs.spaces.observations import space_leaves
 from workspace_rl.envs.spaces.observed import Observed, observed
+from workspace_rl.envs.spaces.parts import Part, observation_parts
 from workspace_rl.envs.spaces.sizes import (
     action_choices,
     action_kind,
@@ -82,6 +83,16 @@ class EnvironmentsAgent(Agent):
             UnsupportedSpaceError: more than one part, or none, is left beside the mask.
         """
         return observed(self.observation_space, f"{self.output_prefix}env_obs", mask_variable)
+
+    def observation_parts(self, mask_variable: str | None = None) -> list[Part]:
+        """Return what is to be known of each part of the observation, a mask left out: one where it has no parts.
+
+        Encoders are built with them.
+
+        Raises:
+            UnsupportedSpaceError: networks do not read a part, or nothing is left beside the mask.
+        """
+        return observation_parts(self.observation_space, f"{self.output_prefix}env_obs", mask_variable)
 
     @property
     def action_size(self) -> int:
