@@ -14,8 +14,7 @@ from workspace_rl.basics.arguments import checked
 from workspace_rl.composition import Agents
 from workspace_rl.config import TrainingConfig
 from workspace_rl.envs.gym_agent import GymAgent
-from workspace_rl.envs.spaces.images import is_image
-from workspace_rl.envs.spaces.observed import Observed
+from workspace_rl.envs.spaces.parts import Part
 from workspace_rl.errors import UnsupportedSpaceError, VariableMismatchError
 from workspace_rl.experience.returns import decayed_sums
 from workspace_rl.learning.statistics import Moments, Statistics
@@ -207,10 +206,13 @@ class Normalizers(NamedTuple):
     Without these options nothing is normalised, and nothing done.
     """
 
-    observations: ObservationNormalizer | None = None
+    #: One `ObservationNormalizer`, or one for each part that is normalised.
+    observations: ObservationNormalizer | Agents | None = None
     rewards: RewardNormalizer | None = None
     #: What agents that read observations are told of them besides the size.
     reads: Mapping[str, Any] = {}
+    #: The variable that is written instead of each that is normalised.
+    written: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, parameters: TrainingConfig, env_agent: GymAgent, device: torch.device | str = "cpu") -> Self:
@@ -226,10 +228,15 @@ class Normalizers(NamedTuple):
         mask = getattr(parameters, "action_mask", None)  # of algorithms for choices
         if not parameters.normalize_observations:
             return cls(None, rewards, encoding_of(env_agent, mask))
-        observed = env_agent.observed(mask)
-        shape = _shape_of_numbers(observed, env_agent.label)
-        observations = ObservationNormalizer(shape, clip, observation_variable=observed.variable).to(device)
-        return cls(observations, rewards, {"observation_variable": observations.output_variable})
+        parts = env_agent.observation_parts(mask)
+        each = _of_numbers(parts, clip, env_agent)
+        written = {one.observation_variable: one.output_variable for one in each}
+        reads = {"observation_variable": each[0].output_variable} if len(parts) == 1 else {}
+        return cls((each[0] if len(each) == 1 else Agents(*each)).to(device), rewards, reads, written)
+
+    def parts(self, parts: Sequence[Part]) -> list[Part]:
+        """Return the parts of an observation as they are after this: some of them are read from other variables."""
+        return [Part({**part, "variable": self.written.get(part["variable"], part["variable"])}) for part in parts]
 
     def before(self, agent: Agent) -> Agent:
         """Return `agent`, which reads observations, behind what normalises them."""
@@ -249,18 +256,31 @@ class Normalizers(NamedTuple):
         return batch
 
 
-def _shape_of_numbers(observed: Observed, label: str) -> tuple[int, ...]:
-    """Return the shape of observations that are arrays of numbers."""
-    space = observed.space
-    if observed.choices is not None:
-        what = "choices, which networks are given as zeros and ones"
-    elif is_image(space):
-        what = "pictures, which networks scale by themselves"
-    elif space.shape is None:
-        what = "of several parts"
-    else:
-        return tuple(space.shape)
+def _of_numbers(parts: Sequence[Part], clip: float, env_agent: GymAgent) -> list[ObservationNormalizer]:
+    """Return what normalises each part that is numbers.
+
+    Raises:
+        UnsupportedSpaceError: none is.
+    """
+    whole = f"{env_agent.output_prefix}env_obs"
+    numbers = [part for part in parts if part["kind"] == "numbers"]
+    if numbers:
+        return [
+            ObservationNormalizer(
+                part["shape"],
+                clip,
+                observation_variable=part["variable"],
+                output_variable="normalized_obs" + (part["variable"].removeprefix(whole) if len(parts) > 1 else ""),
+            )
+            for part in numbers
+        ]
+    kinds = {part["kind"] for part in parts}
+    what = {
+        "picture": "pictures, which networks scale by themselves",
+        "choices": "choices, which networks are given as zeros and ones",
+    }
     raise UnsupportedSpaceError(
         f"algorithm.normalize_observations: observations that are arrays of numbers expected, but those of "
-        f"{label} are {what} ({space}). Set it to false."
+        f"{env_agent.label} are {', and '.join(text for kind, text in what.items() if kind in kinds)} "
+        f"({env_agent.observation_space}). Set it to false."
     )

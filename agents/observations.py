@@ -92,8 +92,10 @@ def network_input(
 def encoding_of(env_agent: GymAgent, mask_variable: str | None = None) -> dict[str, Any]:
     """Return what agents that read the observations of `env_agent` are told of them besides the size.
 
-    Where these are a mask, `mask_variable`, and one other part, they read that part.
+    Where these are a mask, `mask_variable`, and one other part, they read that part. Several parts are for encoders.
     """
+    if len(set(env_agent.observation_names) - {mask_variable}) != 1:
+        return {}
     observed = env_agent.observed(mask_variable)
     variable = {} if observed.variable == "env/env_obs" else {"observation_variable": observed.variable}
     return variable if observed.choices is None else {"observation_choices": observed.choices, **variable}

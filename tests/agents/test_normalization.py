@@ -1,11 +1,15 @@
 import copy
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
-from workspace_rl import Workspace
-from workspace_rl.agents import Normalizers, ObservationNormalizer, RewardNormalizer
-from workspace_rl.errors import VariableMismatchError
+from tests.toys import SpaceEnv
+from workspace_rl import GymAgent, Workspace
+from workspace_rl.agents import EncoderAgent, Normalizers, ObservationNormalizer, RewardNormalizer
+from workspace_rl.config import TrainingConfig
+from workspace_rl.errors import UnsupportedSpaceError, VariableMismatchError
 from workspace_rl.learning.statistics import Moments
 
 FALSE, TRUE = False, True
@@ -142,3 +146,44 @@ def test_moments_travel_as_plain_data_with_all_their_digits():
     moments = Moments.of(torch.randn(7, 3) / 3)
     again = Moments.from_plain(moments.as_plain())
     assert again.n == 7 and torch.equal(again.mean, moments.mean) and torch.equal(again.squares, moments.squares)
+
+
+PARTS = {
+    "camera": gym.spaces.Box(0, 255, (1, 36, 36), np.uint8),
+    "goal": gym.spaces.Discrete(3),
+    "joints": gym.spaces.Box(-1, 1, (2, 2)),
+    "load": gym.spaces.Box(0, 9, (), np.int32),
+}
+
+
+def test_each_part_that_is_numbers_has_statistics_of_its_own():
+    env_agent = GymAgent(lambda: SpaceEnv(gym.spaces.Dict(PARTS)), 4, seed=1)
+    normalizers = Normalizers.of(TrainingConfig(normalize_observations=True), env_agent)
+    batch = Workspace()
+    for t in range(20):
+        env_agent(batch, t=t)
+        batch.set("action", t, torch.zeros(4, dtype=torch.int64))
+    each = next(iter(normalizers.observations.children()))
+    assert [one.observation_variable for one in each] == ["env/env_obs/joints", "env/env_obs/load"]
+    for one in each:
+        moments, _ = one.moments(batch)
+        one.merge(moments)
+    seen = normalizers(batch)
+    for key in ("joints", "load"):
+        values = seen.get_full(f"normalized_obs/{key}").flatten(0, 1)
+        assert values.dtype == torch.float32 and values.shape == (80, *PARTS[key].shape)
+        torch.testing.assert_close(values.mean(0), torch.zeros(PARTS[key].shape), atol=1e-5, rtol=0)
+        torch.testing.assert_close(values.var(0, unbiased=False), torch.ones(PARTS[key].shape))
+    parts = normalizers.parts(env_agent.observation_parts())
+    assert [part["variable"] for part in parts] == [
+        "env/env_obs/camera", "env/env_obs/goal", "normalized_obs/joints", "normalized_obs/load",
+    ]  # fmt: skip
+    EncoderAgent(parts)(seen)
+    torch.testing.assert_close(seen.get_full("features")[..., -1], seen.get_full("normalized_obs/load"))
+
+
+def test_where_no_part_is_numbers_nothing_is_normalised():
+    space = gym.spaces.Dict({key: PARTS[key] for key in ("camera", "goal")})
+    parameters = TrainingConfig(normalize_observations=True)
+    with pytest.raises(UnsupportedSpaceError, match="are pictures, which .*, and choices, which .*Set it to false"):
+        Normalizers.of(parameters, GymAgent(lambda: SpaceEnv(space)))

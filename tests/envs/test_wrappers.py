@@ -432,6 +432,7 @@ def test_sac_is_not_for_choices_and_says_who_is(tiny_sac):
         (gym.spaces.Discrete(3), 3),
         (gym.spaces.Discrete(3, start=1), 0),
         (gym.spaces.MultiDiscrete([2, 3]), np.array([0, 3])),
+        (gym.spaces.Dict(a=gym.spaces.Box(-1, 1, (2,)), b=gym.spaces.Discrete(3)), {"a": np.zeros(2, "f"), "b": 3}),
     ],
 )
 def test_a_choice_that_is_none_is_refused(space, wrong, vectorization):

@@ -24,6 +24,7 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
         "CartPole-v1",
         "CartPoleSwingUp-v1",
         "TMaze-v0",
+        "Searchlight-v0",
         "Pendulum-v1",
         "Acrobot-v1",
         "MountainCar-v0",

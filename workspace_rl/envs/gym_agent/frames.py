@@ -11,7 +11,7 @@ import torch
 
 from workspace_rl.envs.contract.infos import InfoKey
 from workspace_rl.envs.gym_agent.episodes import Episodes, Frame
-from workspace_rl.envs.spaces.observations import check_choices, observation_leaves
+from workspace_rl.envs.spaces.observations import check_choices, observation_leaves, space_leaves
 from workspace_rl.envs.spaces.sizes import observation_choices
 
 
@@ -35,7 +35,8 @@ class Frames:
             UnsupportedSpaceError: a leaf of the space is of a kind that has no arrays.
         """
         self._leaves = observation_leaves(space, "env_obs")
-        self._choices = None if observation_choices(space) is None else space
+        leaves = space_leaves(space, "env_obs").items()
+        self._choices = {name: leaf for name, (leaf, _) in leaves if observation_choices(leaf) is not None}
         self._copy, self._device, self._info_keys = copy, device, tuple(info_keys)
 
     @property
@@ -61,8 +62,8 @@ class Frames:
         frame: Frame = {}
         for name, leaf in self._leaves.items():
             array = leaf(observation)
-            if self._choices is not None:
-                check_choices(array, self._choices)
+            if name in self._choices:
+                check_choices(array, self._choices[name], name)
             frame[name] = torch.from_numpy(array.copy() if self._copy else array)
         frame["terminated"] = torch.from_numpy(terminated)
         frame["truncated"] = torch.from_numpy(truncated)

@@ -3,6 +3,7 @@
 - `cartpole_swingup`: CartPoleSwingUp-v1.
 - `minitaur`: MinitaurBulletEnv-v0.
 - `t_maze`: TMaze-v0.
+- `searchlight`: Searchlight-v0.
 - `atari`: the standard preprocessing of Atari games.
 - `quiet`: silence what simulators print.
 """
@@ -20,5 +21,6 @@ gym.register(
     max_episode_steps=1000,
     reward_threshold=15,
 )
-# Without a limit of gymnasium's: the environment's own grows with its corridor.
+# Without a limit of gymnasium's: they have their own.
 gym.register("TMaze-v0", entry_point="workspace_rl.envs.simulators.t_maze:TMazeEnv")
+gym.register("Searchlight-v0", entry_point="workspace_rl.envs.simulators.searchlight:SearchlightEnv")

@@ -53,8 +53,8 @@ def _as_array(space: gym.Space[Any], pick: Callable[[Any], Any]) -> Callable[[An
     return lambda observation: np.asarray(pick(observation))
 
 
-def check_choices(array: np.ndarray, space: gym.Space[Any]) -> None:
-    """Raise an `EnvironmentContractError` if an observation `[B, ...]` of choices holds one that the space has not.
+def check_choices(array: np.ndarray, space: gym.Space[Any], name: str) -> None:
+    """Raise an `EnvironmentContractError` if choices `[B, ...]`, called `name`, hold one that their space has not.
 
     Networks would be given zeros for it, without a word.
     """
@@ -65,8 +65,8 @@ def check_choices(array: np.ndarray, space: gym.Space[Any]) -> None:
     if wrong.any():
         place = tuple(int(one) for one in np.argwhere(wrong)[0])
         error = EnvironmentContractError(
-            f"its observation holds the choice {array[place]}, which {space} does not have. Correct the environment's "
-            "observation_space, or its observation."
+            f"its observation {name!r} holds the choice {array[place]}, which {space} does not have. Correct the "
+            "environment's observation_space, or its observation."
         )
         error.index = place[0]
         raise error

@@ -40,14 +40,15 @@ def observed(space: gym.Space[Any], variable: str, mask_variable: str | None) ->
         space: of one environment's observation.
         variable: the name of the whole.
         mask_variable: which actions are allowed. Where that is a part of the observation, the other part is read.
+            Where there is one part only, this is read.
 
     Raises:
         UnsupportedSpaceError: the mask is a part, and not one, but none or several are left.
     """
     leaves = {name: leaf for name, (leaf, _) in space_leaves(space, variable).items()}
-    if mask_variable not in leaves:
+    masked = leaves.pop(mask_variable, None) is not None if mask_variable is not None else False
+    if not masked and len(leaves) > 1:
         return Observed(variable, space)
-    del leaves[mask_variable]
     if len(leaves) != 1:
         raise UnsupportedSpaceError(
             f"the observation space {space} holds {', '.join(map(repr, leaves)) or 'nothing'} beside the mask "
