@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from workspace_rl.access import given_read, given_write
 from workspace_rl.errors import NoWorkspaceError, WorkspaceError
+from workspace_rl.variables.state_before import BEFORE
 from workspace_rl.workspace import Workspace
 
 
@@ -236,7 +237,7 @@ def state_variables(module: nn.Module) -> list[str]:
 
 def before(name: str) -> str:
     """Return the variable with what a state variable was before the first step of a piece of time, `[1, B, ...]`."""
-    return f"{name}/before"
+    return name + BEFORE
 
 
 def is_agent(candidate: object) -> TypeGuard[Agent]:

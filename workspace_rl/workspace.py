@@ -12,7 +12,8 @@ from workspace_rl.access import given_read, given_write, missing_step, not_a_ten
 from workspace_rl.drawing.workspace_table import as_html, as_text
 from workspace_rl.errors import NoWorkspaceError, VariableMismatchError
 from workspace_rl.variables.named_variables import NamedVariables
-from workspace_rl.variables.slicing import batch_elements, side_by_side, transitions, windows
+from workspace_rl.variables.slicing import Slice, batch_elements, side_by_side, transitions, windows
+from workspace_rl.variables.state_before import before_each_step, before_step, state_of
 from workspace_rl.variables.variable import Variable
 
 if TYPE_CHECKING:  # matplotlib is optional, and slow
@@ -29,6 +30,8 @@ class Workspace(NamedVariables):
       read is a snapshot, cached until the next write.
     - Gradients flow through time, since tensors stay in the graph they were computed in.
     - Reading one step that nobody wrote is an error; a full read pads such gaps with zeros.
+    - Beside a state (see `Agent.state_variables`) may stand what it was before step 0: `<state>/before`,
+      `[1, B, ...]`. Where time is cut, the piece has what the state was before its own first step.
     """
 
     # ---- one step -------------------------------------------------------------------------------------------------
@@ -119,10 +122,11 @@ class Workspace(NamedVariables):
         """
         copied: dict[str, Variable] = {}
         for name in self._variables if var_names is None else var_names:
-            size = self._variable(name).time_size()
+            state = state_of(self._variables, name)
+            size = (state or self._variable(name)).time_size()
             if not 0 <= n <= size:
                 raise VariableMismatchError(f"cannot copy the last {n} steps of variable {name!r}: it has {size}.")
-            copied[name] = self._variable(name).with_copied_steps(size - n, 0, n)
+            copied[name] = self._copied(name, size - n, 0, n)
         self._variables.update(copied)
 
     def copy_time(self, from_time: int, to_time: int, n_steps: int, var_names: Sequence[str] | None = None) -> None:
@@ -134,17 +138,26 @@ class Workspace(NamedVariables):
             UnwrittenStepError: nobody has written one of the steps, or they run over the end to the beginning.
         """
         names = list(self._variables) if var_names is None else var_names
-        copied = {
-            name: self._variable(name).with_copied_steps(from_time, to_time, n_steps) for name in dict.fromkeys(names)
-        }
+        copied = {name: self._copied(name, from_time, to_time, n_steps) for name in dict.fromkeys(names)}
         self._variables.update(copied)  # all, or none
+
+    def _copied(self, name: str, from_time: int, to_time: int, n_steps: int) -> Variable:
+        variable, state = self._variable(name), state_of(self._variables, name)
+        if state is None:
+            return variable.with_copied_steps(from_time, to_time, n_steps)
+        if to_time or not n_steps:  # what stands at step 0 stays
+            return variable
+        first = from_time if from_time >= 0 else from_time + state.time_size()
+        return before_step(self._variables, name, first) or variable
 
     def subtime(self, start: int, stop: int | None = None) -> Self:
         """Return a workspace with the steps `start` to `stop` (exclusive), sharing the tensors, as slices do."""
         part = type(self)()
         for name, variable in self._variables.items():
-            first, last, _ = slice(start, stop).indices(variable.time_size())
-            part._variables[name] = variable.window(first, max(first, last))
+            state = state_of(self._variables, name)
+            first, last, _ = slice(start, stop).indices((state or variable).time_size())
+            before = None if state is None else before_step(self._variables, name, first)
+            part._variables[name] = before or variable.window(first, max(first, last))
         return part
 
     def select_subtime(self, t: Tensor, window_size: int) -> Self:
@@ -159,7 +172,7 @@ class Workspace(NamedVariables):
             UnwrittenStepError: a window begins before step 0, or a variable ends before one of the windows does (looked
                 for where `t` is on the CPU; a GPU is not waited for).
         """
-        return self._map(windows(self._variables, t, window_size))
+        return self._cut(windows(self._over_time(), t, window_size))
 
     def get_time_truncated(self, name: str, from_time: int, to_time: int) -> Tensor:
         """Return the steps `from_time` to `to_time` (exclusive) of variable `name`, `[T, B, ...]`."""
@@ -188,7 +201,16 @@ class Workspace(NamedVariables):
                 f"variable {filter_key!r} must say where episodes end by one value for each step"
                 f"{' and environment' * batch_dimensions}, {list(done.shape)} found."
             )
-        return self._map(transitions(batch_dimensions, done))
+        return self._cut(transitions(batch_dimensions, done))
+
+    def _cut(self, function: Slice) -> Self:
+        """Return what a function of whole variables makes of them, pieces of time that begin at other steps."""
+        cut = type(self)()
+        for name, variable in self._variables.items():
+            earlier = before_each_step(self._variables, name)
+            value = function(variable.get_full()) if earlier is None else function(earlier)[:1]
+            cut.set_full(name, value, writer=variable.writer)
+        return cut
 
     # ---- batch ----------------------------------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ class MemoryAgent(Agent):
         """Return the state before the first step, `[B, ...]`."""
         workspace, state = self.running_workspace(), {}
         for part, name in zip(self._state_shapes, map(before, self.state_variables), strict=True):
-            if name in workspace:
+            if name in workspace.variables:  # as in BBRL's own workspace
                 state[part] = workspace.get(name, 0)
             else:
                 shape = (n_envs, *self._state_shapes[part])

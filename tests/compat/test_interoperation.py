@@ -8,8 +8,9 @@ import stable_baselines3
 import torch
 
 import workspace_rl
-from tests.compat.conftest import REAL, content
+from tests.compat.conftest import OURS, REAL, content
 from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace
+from workspace_rl.agents import DeterministicActor, GRUAgent
 from workspace_rl.errors import CompositionError
 from workspace_rl.evaluation.evaluation import evaluate
 
@@ -140,3 +141,32 @@ def test_what_is_no_agent_is_still_refused():
         Agents(torch.nn.Linear(1, 1))
     with pytest.raises(CompositionError, match="instance"):
         TemporalAgent(TheirPolicy)
+
+
+@pytest.mark.parametrize("package", [REAL, OURS])
+def test_memory_goes_on_in_loops_and_workspaces_of_bbrl(package):
+    torch.manual_seed(0)
+    policy = Agents(GRUAgent(3, 8), DeterministicActor(8, [8], 1, observation_variable="memory"))
+    pieces, workspace, whole = [], package.Workspace(), Workspace()
+    with torch.no_grad():
+        agent = TemporalAgent(Agents(GymAgent("Pendulum-v1", 2, seed=1), policy))
+        agent(workspace, t=0, n_steps=4)
+        for _ in range(3):
+            pieces.append(workspace.get_full("memory/hidden")[1:].clone())
+            workspace.copy_n_last_steps(1)
+            agent(workspace, t=1, n_steps=3)
+        TemporalAgent(Agents(GymAgent("Pendulum-v1", 2, seed=1), policy))(whole, t=0, n_steps=10)
+    assert torch.equal(torch.cat(pieces), whole["memory/hidden"][1:])
+
+
+def test_pieces_of_bbrls_time_have_the_state_before_them():
+    workspace = OURS.Workspace()
+    for t in range(4):
+        workspace.set("state", t, torch.full((2,), float(t)))
+    workspace.set_full("state/before", torch.full((1, 2), -1.0))
+    for start in range(4):
+        pieces = [workspace.subtime(start, 4), workspace.get_time_truncated_workspace(start, 4)]
+        assert [one["state/before"].tolist() for one in pieces] == [[[start - 1.0] * 2]] * 2
+    assert workspace.get_transitions(no_final_state=True)["state/before"].tolist() == [[-1, -1, 0, 0, 1, 1]]
+    workspace.copy_n_last_steps(1)
+    assert workspace["state/before"].tolist() == [[2, 2]] and workspace["state"][0].tolist() == [3, 3]

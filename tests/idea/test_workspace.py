@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from workspace_rl import Workspace
+from tests.toys import CountingEnv, SummingAgent
+from workspace_rl import Agents, GymAgent, TemporalAgent, Workspace
 from workspace_rl.errors import (
     NotATensorError,
     NoWorkspaceError,
@@ -256,3 +257,89 @@ def test_transitions_of_different_batch_sizes_are_refused():
 def test_what_are_no_workspaces_is_not_joined(wrong):
     with pytest.raises(NoWorkspaceError, match="joins a list of workspaces"):
         Workspace.cat_batch(wrong)
+
+
+def with_state(n_steps=4):
+    """Return steps of two environments: the state is what is seen, summed up; before step 0 it is -1 and -2."""
+    workspace = Workspace()
+    workspace["x"] = torch.arange(2.0 * n_steps).reshape(n_steps, 2)
+    workspace["env/done"] = torch.zeros(n_steps, 2, dtype=torch.bool)
+    workspace["sum"] = workspace["x"].cumsum(0) + torch.tensor([-1.0, -2.0])
+    workspace.set("sum/before", 0, torch.tensor([-1.0, -2.0]))
+    return workspace
+
+
+def test_what_a_state_was_before_is_no_step():
+    workspace = with_state()
+    assert workspace.time_size() == 4 and workspace.time_size("sum/before") == 1 and workspace.batch_size() == 2
+    workspace["x/before"] = torch.zeros(4, 2)  # a variable like any other
+    workspace["y/before"] = torch.zeros(1, 2)
+    with pytest.raises(VariableMismatchError, match="'y/before': 1"):
+        workspace.time_size()
+
+
+def follow(piece):
+    """Check that the state of a piece of time follows from what it was before the piece."""
+    assert torch.equal(piece["sum"][0], piece.get("sum/before", 0) + piece["x"][0])
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, -2])
+def test_where_time_is_cut_the_state_before_is_that_before_the_cut(start):
+    workspace = with_state()
+    piece = workspace.subtime(start)
+    follow(piece)
+    assert piece.time_size("sum/before") == 1 and piece.time_size() == len(range(4)[start:])
+    follow(piece.subtime(0, 1))
+    assert workspace.get("sum/before", 0).tolist() == [-1, -2]
+    assert workspace.subtime(4).time_size() == 0
+
+
+def test_windows_of_each_environment_have_the_state_before_them():
+    piece = with_state().select_subtime(torch.tensor([0, 2]), 2)
+    assert piece["sum"].shape == (2, 2) and piece["sum/before"].shape == (1, 2)
+    follow(piece)
+
+
+def test_transitions_have_the_state_before_their_first_step():
+    workspace = with_state()
+    workspace.set("env/done", 1, torch.tensor([True, False]))
+    found = workspace.get_transitions()
+    assert found["sum"].shape == (2, 5) and found["sum/before"].shape == (1, 5)
+    follow(found)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_the_state_before_the_last_steps_is_copied_with_them(n):
+    workspace = with_state()
+    workspace.copy_n_last_steps(n)
+    follow(workspace)
+    other = with_state()
+    other.copy_time(-n, 0, n)
+    assert torch.equal(other["sum/before"], workspace["sum/before"])
+    other.copy_time(0, 2, 1)  # what follows later steps says nothing of the first
+    assert torch.equal(other["sum/before"], workspace["sum/before"])
+
+
+def test_parts_of_the_batch_keep_the_state_before():
+    workspace = with_state()
+    both = Workspace.cat_batch([workspace.select_batch(torch.tensor([index])) for index in (1, 0)])
+    assert both["sum/before"].tolist() == [[-2, -1]]
+    follow(both)
+    assert workspace.to("cpu")["sum/before"].shape == (1, 2)
+    begun = with_state()
+    begun.remove_variable("sum/before")
+    with pytest.raises(VariableMismatchError, match="workspace 1 lacks variable 'sum/before'"):
+        Workspace.cat_batch([workspace, begun])
+
+
+def test_memory_goes_on_in_a_loop_by_hand():
+    env_agent = GymAgent(lambda: CountingEnv(5), n_envs=2)
+    agent, whole, workspace, sums = TemporalAgent(Agents(env_agent, SummingAgent())), Workspace(), Workspace(), []
+    for piece in range(4):
+        if piece:
+            workspace.copy_n_last_steps(1)
+        agent(workspace, t=min(piece, 1), n_steps=4 if piece else 5)
+        sums.append(workspace["sum"][min(piece, 1) :])
+    TemporalAgent(Agents(GymAgent(lambda: CountingEnv(5), n_envs=2), SummingAgent()))(whole, t=0, n_steps=17)
+    assert torch.equal(torch.cat(sums), whole["sum"])
+    assert torch.cat(sums)[:, 0, 0].tolist() == [0, 1, 3, 6, 10, 15] * 2 + [0, 1, 3, 6, 10]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workspace_rl.access import not_a_tensor, unknown_variable
 from workspace_rl.errors import VariableMismatchError
+from workspace_rl.variables.state_before import state_of
 from workspace_rl.variables.variable import Variable
 
 
@@ -106,12 +107,14 @@ class NamedVariables:
     def time_size(self, name: str | None = None) -> int:
         """Return T of one variable, or the T that all variables share (0 for an empty workspace).
 
+        What a state was before the first step, the variable `<state>/before`, is no step.
+
         Raises:
             VariableMismatchError: no name is given and the variables' lengths differ.
         """
         if name is not None:
             return self._variable(name).time_size()
-        return self._shared_size("steps", {n: v.time_size() for n, v in self._variables.items()})
+        return self._shared_size("steps", {name: one.time_size() for name, one in self._over_time().items()})
 
     def batch_size(self, name: str | None = None) -> int:
         """Return B of one variable, or the B that all variables share (0 for an empty workspace).
@@ -143,6 +146,10 @@ class NamedVariables:
         if variable is None:
             raise unknown_variable(name, t, self._variables)
         return variable
+
+    def _over_time(self) -> dict[str, Variable]:
+        """Return the variables without those that hold what a state was before the first step."""
+        return {name: one for name, one in self._variables.items() if state_of(self._variables, name) is None}
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
         mapped = type(self)()

@@ -44,21 +44,24 @@ class Workspace(library.Workspace):
 
         BBRL does it once for each of them, which shows where the two ranges overlap.
         """
-        sizes = {name: self.time_size(name) for name in self if var_names is None or name in var_names}
+        sizes = {n: one.time_size() for n, one in self._over_time().items() if var_names is None or n in var_names}
         size = self._shared_size("steps", sizes)
         for _ in range(len(sizes) if 2 * n > size else 1):
             self.copy_time(size - n, 0, n)
 
     def copy_time(self, from_time: int, to_time: int, n_steps: int, var_names: Sequence[str] | None = None) -> None:
         """Copy steps; of sliced variables one after the other."""
-        for name, variable in self._variables.items():
+        over_time = self._over_time()
+        before = {name: self._copied(name, from_time, to_time, n_steps) for name in self if name not in over_time}
+        for name, variable in over_time.items():
             if var_names is None or name in var_names:
-                variable.copy_time(from_time, to_time, n_steps)
+                variable.copy_time(from_time, to_time, n_steps)  # type: ignore[attr-defined]
+        self._variables.update(before)  # type: ignore[arg-type]
 
     def get_transitions(self, no_final_state: bool = False, filter_key: str = "env/done") -> Self:
         """Return all pairs of successive steps, `[2, N, ...]`, but those whose first step has `filter_key`."""
         if no_final_state:  # also of variables that differ in length
-            return self._map(
+            return self._cut(
                 lambda value: torch.stack([part.reshape(-1, *value.shape[2:]) for part in (value[:-1], value[1:])])
             )
         if self.time_size() == 1:
@@ -73,12 +76,12 @@ class Workspace(library.Workspace):
 
     def get_time_truncated_workspace(self, from_time: int, to_time: int) -> Self:
         """Return a workspace with some steps of every variable."""
-        return self._map(lambda value: value[from_time:to_time])
+        return self._cut(lambda value: value[from_time:to_time])
 
     def subtime(self, start: int, stop: int | None = None) -> Self:
         """Return a workspace with the steps `start` to `stop`; all variables must have the same number of steps."""
         self.time_size()
-        return self._map(lambda value: value[start:stop])
+        return self._cut(lambda value: value[start:stop])
 
     def sample_subworkspace(self, n_times: int, n_batch_elements: int, n_timesteps: int) -> library.Workspace:
         """Return `n_times` windows of `n_timesteps` steps of `n_batch_elements` batch elements, side by side."""
