@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toys import ConstantAgent, CountingEnv, PayingEnv
+from tests.toys import ConstantAgent, CountingEnv, PayingEnv, SummingAgent
 from workspace_rl import Agent, Agents, Collector, Evaluation, GymAgent, RandomState, episode_seeds, evaluate
 from workspace_rl.errors import CompositionError
 from workspace_rl.films.video import record_video
@@ -36,6 +36,18 @@ def test_scores_do_not_depend_on_how_many_are_played_together():
         evaluate(GymAgent("Pendulum-v1", n, auto_reset=False), ConstantAgent(0.3), seeds).returns for n in (1, 2, 5)
     ]
     assert scores[0] == scores[1] == scores[2] and len(set(scores[0])) == 5
+
+
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_memory_begins_anew_in_each_episode_and_lasts_as_long_as_that(n_envs):
+    envs = [CountingEnv(length) for length in (70, 66)[:n_envs]]  # longer than a chunk
+    left = iter(envs)
+    evaluate(GymAgent(lambda: next(left), n_envs, auto_reset=False), SummingAgent(1e-4), [1, 2, 3])
+    for env in envs:
+        sums = [1e-4 * k * (k + 1) / 2 for k in range(env.length)]
+        played = np.concatenate(env.actions).tolist()
+        rounds = len(played) // env.length
+        assert played == pytest.approx(sums * rounds) and rounds == math.ceil(3 / n_envs)
 
 
 def test_it_disturbs_nobody_and_nobody_disturbs_it():

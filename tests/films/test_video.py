@@ -7,7 +7,7 @@ import pytest
 import torch
 from moviepy import VideoFileClip
 
-from tests.toys import ConstantAgent, CountingEnv
+from tests.toys import ConstantAgent, CountingEnv, SummingAgent
 from workspace_rl import GymAgent, make_env, record_video
 from workspace_rl.algos import SAC
 from workspace_rl.errors import CompositionError, RenderingError, RunFolderError
@@ -32,6 +32,13 @@ def test_every_frame_of_every_episode_is_filmed(tmp_path):
     assert len(levels) == 12  # the initial picture and one a step, twice
     assert levels == pytest.approx([20 * k for k in (0, 1, 2, 3, 4, 5)] * 2, abs=6)
     assert [one.name for one in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_a_policy_with_memory_is_filmed_as_it_is_scored(tmp_path):
+    env = CountingEnv(3, render_mode="rgb_array")
+    env_agent = GymAgent(lambda: env, auto_reset=False)
+    record_video(env_agent, SummingAgent(), tmp_path / "film.mp4", seeds=[1, 2])
+    assert np.concatenate(env.actions).tolist() == pytest.approx([0.0, 0.01, 0.03] * 2)
 
 
 def test_environments_without_pictures_are_named(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.toys import SummingAgent
 from workspace_rl import Agent, Agents
 from workspace_rl.agents import ContinuousQAgent, DeterministicActor, DiscreteQAgent, GreedyAgent, SquashedGaussianActor
 from workspace_rl.errors import (
@@ -478,6 +479,22 @@ def test_actions_that_do_not_fit_a_critic():
         critic_map(Judge(), SPACE, **draw, action=[np.nan])
     with pytest.raises(CompositionError, match="give action or policy, not both"):
         critic_map(critic, SPACE, **draw, action=0, policy=critic)
+
+
+def test_what_has_memory_is_asked_at_the_beginning_of_an_episode():
+    class Value(SummingAgent):
+        def forward(self, t, **kwargs):
+            super().forward(t, **kwargs)
+            self.set(("q", t), self.get(("sum", t))[:, 1])
+
+    policy = policy_map(SummingAgent(0.5), SPACE, resolution=4)
+    assert np.allclose(pixels(policy)[0], centres(-1, 3, 4) / 2)
+    assert policy.get_suptitle() == "Policy at the beginning of an episode"
+    critic = critic_map(Value(), SPACE, value_variable="q", resolution=4)
+    assert np.allclose(pixels(critic)[:, 0], centres(0, 10, 4))
+    assert critic.get_suptitle() == "Critic at the beginning of an episode"
+    other = critic_map(Formula(lambda o: o[:, 0], "q"), SPACE, value_variable="q", resolution=4)
+    assert other.get_suptitle() == "Critic"
 
 
 def test_without_matplotlib_the_way_to_install_it_is_told(monkeypatch):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toys import ConstantAgent, CountingEnv
+from tests.toys import ConstantAgent, CountingEnv, SummingAgent
 from workspace_rl import Agent, GymAgent
 from workspace_rl.algos import DQN, SAC
 from workspace_rl.config.make_env_agent import make_env_agent
@@ -74,6 +74,13 @@ def test_agents_of_algorithms_can_be_judged_and_drawn(tiny_sac, tmp_path):
     values = episode_values(cartpole, dqn.eval_policy, value_variable="q/q_values", discount_factor=0.99)
     (axes,) = value_plot(values).axes
     assert [line.get_label() for line in axes.get_lines()] == ["critic: Q(s, a)", "observed"]
+
+
+def test_memory_goes_on_within_the_episode_that_is_judged():
+    values = episode_values(
+        env(length=4), SummingAgent(), Writes(lambda o, a: 100 * a), value_variable="q", discount_factor=1
+    )
+    assert values.q_values.tolist() == pytest.approx([0, 1, 3, 6])
 
 
 def test_what_cannot_be_judged_is_told():

@@ -14,7 +14,7 @@ from torch import Tensor
 from workspace_rl.drawing.figures import new_figure
 from workspace_rl.drawing.scales import Scale, discrete_scale, plain_scale, signed_scale
 from workspace_rl.errors import CompositionError, ConfigError
-from workspace_rl.plots.running import Runnable, as_numpy, read_rows, run_agents
+from workspace_rl.plots.running import Runnable, as_numpy, read_rows, remember, run_agents
 from workspace_rl.plots.section import Ranges, Section
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ def policy_map(
 
         policy_map(actor, env_agent.observation_space, axes=(0, 2), stochastic=False)
 
-    The policy runs once, in evaluation mode, without gradients and with random numbers of its own. The figure that is
-    returned does not belong to pyplot; see `save_figure` and `show_figure`.
+    The policy runs once, in evaluation mode, without gradients and with random numbers of its own. One with memory is
+    asked at the beginning of an episode, as the title then says. The figure that is returned does not belong to pyplot;
+    see `save_figure` and `show_figure`.
 
     Args:
         policy: reads `observation_variable` (`[B, observation_size]`), writes `action_variable` (`[B]` or `[B, A]`).
@@ -79,7 +80,11 @@ def policy_map(
     actions = read_rows(workspace, action_variable, policy)
     values, label = _component(actions, action_index, action_variable)
     scale = signed_scale(values) if actions.is_floating_point() else discrete_scale(values, n_actions)
-    return _draw(figure, section, values, scale, label, title or "Policy")
+    return _draw(figure, section, values, scale, label, title or _title("Policy", policy))
+
+
+def _title(what: str, *agents: Runnable | None) -> str:
+    return what + remember([one for one in agents if one is not None]) * " at the beginning of an episode"
 
 
 def _component(actions: Tensor, index: int, variable: str) -> tuple[np.ndarray, str]:
@@ -149,7 +154,7 @@ def critic_map(
     section = Section(observation_space, axes, ranges, fixed, names, resolution)
     given = {observation_variable: section.observations()}
     values, label = _values(critic, policy, action, given, (value_variable, action_variable), kwargs)
-    return _draw(figure, section, values, plain_scale(values), label, title or "Critic")
+    return _draw(figure, section, values, plain_scale(values), label, title or _title("Critic", critic, policy))
 
 
 def _values(

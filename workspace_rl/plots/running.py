@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from workspace_rl.agent import state_variables
 from workspace_rl.basics.seeding import RandomState
 from workspace_rl.errors import UnknownVariableError, VariableMismatchError, did_you_mean
 from workspace_rl.inspection.copies.twins import acting_copies
@@ -23,13 +24,24 @@ class Runnable(Protocol):
         """Read and write variables of `workspace`."""
 
 
+def remember(agents: Sequence[Runnable]) -> bool:
+    """Return whether one of them has memory: what it says is then what it says at the beginning of an episode."""
+    return any(state_variables(agent) for agent in agents if isinstance(agent, nn.Module))
+
+
 def run_agents(agents: Sequence[Runnable], given: Mapping[str, Tensor], kwargs: Mapping[str, Any]) -> Workspace:
-    """Run copies of `agents` in order at t=0 of a new workspace with the variables `given`, and return it."""
+    """Run copies of `agents` in order at t=0 of a new workspace with the variables `given`, and return it.
+
+    Where one has memory, all observations are the first ones of episodes: `env/timestep` is 0.
+    """
     modules = [agent for agent in agents if isinstance(agent, nn.Module)]
     parameter = next((parameter for module in modules for parameter in module.parameters()), None)
     workspace = Workspace()
     for name, value in given.items():
         workspace.set_full(name, value if parameter is None else value.to(parameter.device))
+    if remember(agents):
+        first = next(iter(workspace.variables.values()))
+        workspace.set("env/timestep", 0, torch.zeros(first.batch_size(), dtype=torch.int64, device=first.device))
     with RandomState(0), torch.no_grad(), acting_copies(agents) as copies, evaluation_mode(*copies):
         for agent in copies:
             agent(workspace, t=0, **kwargs)
