@@ -41,7 +41,7 @@ class Recurrent(Agent):
 def test_agents_with_state_are_traced_and_keep_it(env):
     agent = Recurrent()
     problems = check(TemporalAgent(Agents(env, agent)))
-    assert not problems and not problems.notes
+    assert [one.kind for one in problems] == ["hidden memory"] and not problems.notes
     assert agent.state is None and agent.norm.num_batches_tracked == 0
 
 

@@ -36,9 +36,12 @@ def n_envs(environment: Any) -> int:
 
 def resets_itself(environment: Any) -> bool:
     """Return whether an environment agent has several environments that begin anew, each at its own time."""
-    return n_envs(environment) > 1 and bool(
-        getattr(environment, "auto_reset", "AutoReset" in type(environment).__name__)
-    )
+    return n_envs(environment) > 1 and begins_anew(environment)
+
+
+def begins_anew(environment: Any) -> bool:
+    """Return whether the environments of an agent begin another episode where one has ended."""
+    return bool(getattr(environment, "auto_reset", "AutoReset" in type(environment).__name__))
 
 
 def stand_in(module: nn.Module) -> None:

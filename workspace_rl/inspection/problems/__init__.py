@@ -7,6 +7,7 @@
 - `written`: values that are written twice, or never.
 - `losses`: targets, masks, gradients, broadcasts, optimisers.
 - `rollouts`: advantages along the batch, and ratios without a gradient.
+- `memories`: where memory is kept, read and forgotten.
 - `running`: loops, exploration, changes in place.
 - `problem`: one problem, and the list that users get.
 """

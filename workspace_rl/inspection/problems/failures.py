@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from workspace_rl.errors import (
@@ -13,8 +13,11 @@ from workspace_rl.errors import (
     did_you_mean,
 )
 from workspace_rl.inspection.problems.problem import Problem
-from workspace_rl.inspection.recording.accesses import Call
+from workspace_rl.inspection.recording.accesses import Access, Call
 from workspace_rl.inspection.tracing.trace import Failure, Trace
+
+#: How memory begins.
+BEGINNING = "Begin with zeros where there is no step before, and in all environments where 'env/timestep' is 0 at t."
 
 
 def failures(traced: Trace) -> Iterator[Problem]:
@@ -59,6 +62,15 @@ def _missing(traced: Trace, failure: Failure, later: Call | None) -> Problem:
     if later is not None:
         return Problem("order", f"{what} before {later} writes it. Put {later.name!r} before {call.name!r}.", True)
     accesses = [one for one in traced.recorder.accesses if one.call.part == call.part]
+    if step is not None and step < 0 and call.t == 0:
+        return Problem("before the first step", f"{what}: at t = 0 there is no step before. {BEGINNING}", True)
+    if _is_own(failure, accesses):
+        return Problem(
+            "state at t",
+            f"{what}, before it has written it there: memory is what it wrote at the step before. Read {variable!r} at "
+            f"t - 1, and write it at t. {BEGINNING}",
+            True,
+        )
     writers = [one for one in accesses if one.writes and one.variable == variable]
     steps = sorted({one.step for one in writers if one.step is not None})
     if writers and step is not None:
@@ -70,15 +82,30 @@ def _missing(traced: Trace, failure: Failure, later: Call | None) -> Problem:
             "that is meant.",
             True,
         )
-    known = dict.fromkeys(one.variable for one in accesses)
-    hint = did_you_mean(variable, [one for one in known if one != variable])
+    hint = _hint(variable, accesses)
     if call.part.startswith("update") and traced.stored:
         way_out = f"Run the agent that writes it, or store it: {traced.stored_by} has {', '.join(traced.stored)}."
         if traced.adder:
             way_out += f" If {traced.adder} adds it to batches, name it in its attribute `added`."
     else:
         way_out = "Add the agent that writes it before, or name it in inputs= if it comes from outside."
+        if not hint and step == call.t is not None and not call.environment:
+            way_out += f" If it is the memory of {call.name!r} itself, read it at t - 1."
     return Problem("never written", f"{what}, which nobody writes.{hint} {way_out}", True)
+
+
+def _is_own(failure: Failure, accesses: Sequence[Access]) -> bool:
+    """Return whether what an agent misses is what it writes itself at the same step."""
+    error: Any = failure.error
+    call = failure.call
+    if error.step is None or error.step != call.t or call.part.startswith("update"):
+        return False
+    writers = {one.call.name for one in accesses if one.writes and one.variable == error.variable}
+    return writers == {call.name} or (not writers and call.remembers and not _hint(error.variable, accesses))
+
+
+def _hint(variable: str, accesses: Sequence[Access]) -> str:
+    return did_you_mean(variable, [one for one in {each.variable: None for each in accesses} if one != variable])
 
 
 def _other_failure(failure: Failure) -> Problem:

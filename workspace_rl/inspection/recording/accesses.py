@@ -46,6 +46,8 @@ class Call:
     environment: bool = False
     #: Whether these are several, and each is reset by itself when its episode ends.
     resets: bool = False
+    #: Whether it is known to remember: it has a recurrent network, or names state variables.
+    remembers: bool = False
     #: Why it could not be traced to its end, if so.
     untraced: str = ""
 

@@ -11,6 +11,7 @@ from workspace_rl.agent import is_agent
 from workspace_rl.composition import TemporalAgent
 from workspace_rl.errors import WorkspaceError
 from workspace_rl.inspection.copies.environments import is_environment, resets_itself
+from workspace_rl.inspection.memories.acting import is_memory
 from workspace_rl.inspection.recording.accesses import Call
 from workspace_rl.inspection.tracing.layouts import STEPS
 from workspace_rl.inspection.tracing.trace import Failure, Stop, Trace
@@ -70,11 +71,11 @@ class AgentTracer:
     def _watched(self, agent: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
         name = self._unique_name(agent)
         environment = is_environment(agent)
-        resets = environment and resets_itself(agent)
+        resets, remembers = environment and resets_itself(agent), is_memory(agent)
 
         def run(*args: Any, **kwargs: Any) -> None:
             t = kwargs.get("t", args[0] if args else None)
-            call = Call(name, type(agent).__name__, self.recorder.part, t, environment, resets)
+            call = Call(name, type(agent).__name__, self.recorder.part, t, environment, resets, remembers)
             if _runs_over_time(agent):
                 kwargs = dict(zip(("t", "n_steps", "stop_variable"), args, strict=False)) | kwargs
                 args = ()

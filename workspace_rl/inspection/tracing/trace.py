@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workspace_rl.inspection.memories.faults import Fault
 from workspace_rl.inspection.origins.ratios import Ratio
 from workspace_rl.inspection.origins.rows import Crossing
 from workspace_rl.inspection.origins.trainings import Owners, Training
@@ -70,6 +71,8 @@ class Trace:
     explores: str = ""
     #: The buffers that policies change by what they observe, by agent.
     gathers: dict[str, list[str]] = field(default_factory=dict)
+    #: What is wrong with what policies remember.
+    memories: list[Fault] = field(default_factory=list)
     #: The layouts of what an update is given.
     batch: Layouts = field(default_factory=dict)
     #: What could not be traced and why, one sentence each.

@@ -13,10 +13,14 @@ import torch
 from workspace_rl.agent import is_agent
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceError
+from workspace_rl.inspection.copies.environments import begins_anew, is_environment
 from workspace_rl.inspection.copies.fake_tensors import Guard
 from workspace_rl.inspection.copies.harmless import harmless
 from workspace_rl.inspection.copies.twins import Twins
 from workspace_rl.inspection.copies.untraceable import OutOfReachError, UntraceableError
+from workspace_rl.inspection.memories.candidates import candidates
+from workspace_rl.inspection.memories.faults import Fault
+from workspace_rl.inspection.memories.trying import memory_faults
 from workspace_rl.inspection.recording.accesses import GIVEN, REPLAYED
 from workspace_rl.inspection.topology.of_run import topology_of
 from workspace_rl.inspection.tracing.agents import AgentTracer
@@ -54,6 +58,7 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
             traced.gathers |= gathered_statistics(policy, target.train_env)
     doubtful = [one for one in traced.failures if one.untraceable or not isinstance(one.error, WorkspaceError)]
     if not doubtful:
+        traced.memories = _memories(target, inputs, kwargs, traced)
         return traced
     # Fake tensors cannot do everything that real ones can: what fails with both is wrong.
     reaches = any(isinstance(one.error, OutOfReachError | NoWorkspaceError) for one in doubtful)
@@ -66,7 +71,27 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
         if (call.name, call.t, call.part) not in confirmed:
             failure.untraceable = True
             call.untraced = call.untraced or reason(failure.error)
+    if all(one.untraceable for one in traced.failures):
+        traced.memories = _memories(target, inputs, kwargs, traced, again)
     return traced
+
+
+def _memories(target: Any, inputs: Inputs, kwargs: dict[str, Any], *traces: Trace) -> list[Fault]:
+    """Return what is wrong with the memories of an agent, or of the policies of an algorithm."""
+    accesses = [one for each in traces for one in each.recorder.accesses]
+    if "evaluating" in traces[0].parts:
+        environment, policies = target.train_env, [(target.policy, {"step": 0}), (target.eval_policy, {})]
+    elif is_agent(target):
+        within = (one for one in [inputs, *target.modules()] if is_environment(one))
+        environment = next(within, None)
+        policies = [(target, {name: one for name, one in kwargs.items() if name not in ("t", "n_steps")})]
+    else:
+        environment, policies = None, []
+    if environment is None or "stop_variable" in kwargs or not begins_anew(environment):
+        return []
+    choice = str(getattr(environment, "input_name", None) or getattr(environment, "input", "action"))
+    known = candidates(accesses)
+    return [one for policy, given in policies for one in memory_faults(policy, environment, known, choice, given)]
 
 
 class _Tracer:
