@@ -30,7 +30,7 @@ from workspace_rl.agents.distributions import squashed_gaussian_log_prob
 from workspace_rl.agents.encoders import Encoder, EncoderAgent, make_encoder
 from workspace_rl.agents.entropy import FixedEntropyCoefficient, LearnedEntropyCoefficient
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
-from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, make_memory
+from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, TransformerAgent, make_memory
 from workspace_rl.agents.networks import EnsembleMLP, build_mlp
 from workspace_rl.agents.normalization import Normalizers, ObservationNormalizer, RewardNormalizer
 from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead
@@ -73,6 +73,7 @@ __all__ = [
     "RandomAgent",
     "RewardNormalizer",
     "SquashedGaussianActor",
+    "TransformerAgent",
     "ValueAgent",
     "build_actor_critic",
     "build_mlp",

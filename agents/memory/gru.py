@@ -7,15 +7,35 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from workspace_rl.agents.memory.memory_agent import MemoryAgent, MemoryOptions, State
-from workspace_rl.agents.memory.recurrent import RecurrentLayer, recurrent_layers
+from workspace_rl.agents.memory.gru_loop import run_gru
+from workspace_rl.agents.memory.memory_agent import MemoryOptions
+from workspace_rl.agents.memory.recurrent import RecurrentAgent, RecurrentLayer
 from workspace_rl.basics.arguments import checked
 
 
-class GRUAgent(MemoryAgent):
+class GRULayer(RecurrentLayer):
+    """One layer of gated recurrent units; the weights' rows are those of r, z and n, as in `torch.nn.GRU`."""
+
+    n_products = 3
+    parts = ("hidden",)
+
+    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor]:
+        """Return the state after one step, `[B, size]`."""
+        inputs_seen, inputs_kept, inputs_new = self.product_of_inputs(inputs).chunk(3, -1)
+        state_seen, state_kept, state_new = self.product_of_state(hidden).chunk(3, -1)
+        seen, kept = (inputs_seen + state_seen).sigmoid_(), (inputs_kept + state_kept).sigmoid_()
+        candidate = torch.addcmul(inputs_new, seen, state_new).tanh_()
+        return (torch.lerp(candidate, hidden, kept),)
+
+    def sequence(self, inputs: Tensor, begins: Tensor, hidden: Tensor) -> tuple[Tensor]:
+        """Return the state after each step, `[T, B, size]`."""
+        return (run_gru(self.product_of_inputs(inputs), begins, hidden, *self.weights_of_state()),)
+
+
+class GRUAgent(RecurrentAgent):
     """Gated recurrent units, Cho et al. 2014 (arXiv:1406.1078), in the form of `torch.nn.GRU`.
 
-        r, z = sigmoid(W x + U h)            how much of the state is seen, and how much of it stays
+        r, z = sigmoid(W x + U h + b)        how much of the state is seen, and how much of it stays
         n = tanh(W_n x + r * (U_n h + b_n))
         h' = (1 - z) * n + z * h
 
@@ -27,36 +47,4 @@ class GRUAgent(MemoryAgent):
     @checked(least={"input_size": 1, "size": 1, "n_layers": 1})
     def __init__(self, input_size: int, size: int = 64, n_layers: int = 1, **options: Unpack[MemoryOptions]) -> None:
         """Build `n_layers` layers of `size` units each; for the options see `MemoryAgent`."""
-        shape = [size] if n_layers == 1 else [n_layers, size]
-        super().__init__(input_size, size, {"hidden": shape}, **options)
-        self.layers = recurrent_layers(GRULayer, input_size, size, n_layers)
-
-    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the features `[B, size]` of inputs `[B, input_size]`, and the state after them."""
-        hidden = state["hidden"]
-        if len(self.layers) == 1:
-            after = self.layers[0].step(inputs, hidden)
-            return after, {"hidden": after}
-        each = []
-        for layer, own in zip(self.layers, hidden.unbind(1), strict=True):
-            inputs = layer.step(inputs, own)
-            each.append(inputs)
-        return inputs, {"hidden": torch.stack(each, 1)}
-
-
-class GRULayer(RecurrentLayer):
-    """One layer."""
-
-    n_gates = 3
-
-    def step(self, inputs: Tensor, hidden: Tensor) -> Tensor:
-        """Return the state after one step, `[B, size]`."""
-        return self.advance(self.of_inputs(inputs), hidden)
-
-    def advance(self, of_inputs: Tensor, hidden: Tensor) -> Tensor:
-        """Return the state after one step, given the product of the inputs, `[B, 3 * size]`."""
-        gates, new = of_inputs.split([2 * self.size, self.size], -1)
-        gates_of_state, new_of_state = self.of_state(hidden).split([2 * self.size, self.size], -1)
-        seen, kept = torch.sigmoid(gates + gates_of_state).chunk(2, -1)
-        candidate = torch.tanh(new + seen * new_of_state)
-        return candidate + kept * (hidden - candidate)
+        super().__init__(GRULayer, input_size, size, n_layers, **options)

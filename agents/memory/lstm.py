@@ -7,16 +7,42 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from workspace_rl.agents.memory.memory_agent import MemoryAgent, MemoryOptions, State
-from workspace_rl.agents.memory.recurrent import RecurrentLayer, recurrent_layers
+from workspace_rl.agents.memory.lstm_loop import run_lstm
+from workspace_rl.agents.memory.memory_agent import MemoryOptions
+from workspace_rl.agents.memory.recurrent import RecurrentAgent, RecurrentLayer
 from workspace_rl.basics.arguments import checked
 
 
-class LSTMAgent(MemoryAgent):
+class LSTMLayer(RecurrentLayer):
+    """One layer of long short-term memory; the weights' rows are those of o, i, f and g."""
+
+    n_products = 4
+    parts = ("hidden", "cell")
+
+    def __init__(self, inputs: int, size: int) -> None:
+        """Build a layer of `size` units, whose forget gate is open at first (Jozefowicz et al. 2015)."""
+        super().__init__(inputs, size)
+        with torch.no_grad():
+            self.of_inputs.bias[2 * size : 3 * size] = 1
+
+    def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the state after one step, twice `[B, size]`."""
+        products = self.product_of_inputs(inputs) + self.product_of_state(hidden)
+        gates, new = products.split([3 * self.size, self.size], -1)
+        shown, taken, kept = gates.sigmoid().chunk(3, -1)
+        cell = torch.addcmul(kept * cell, taken, new.tanh())
+        return shown * torch.tanh(cell), cell
+
+    def sequence(self, inputs: Tensor, begins: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the state after each step, twice `[T, B, size]`."""
+        return run_lstm(self.product_of_inputs(inputs), begins, hidden, cell, *self.weights_of_state())
+
+
+class LSTMAgent(RecurrentAgent):
     """Long short-term memory, Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
 
-        i, f, o = sigmoid(W x + U h)         what is taken in, what stays, what is shown
-        g = tanh(W_g x + U_g h)
+        o, i, f = sigmoid(W x + U h + b)     what is shown, what is taken in, what stays
+        g = tanh(W_g x + U_g h + b_g)
         c' = f * c + i * g
         h' = o * tanh(c')
 
@@ -27,41 +53,5 @@ class LSTMAgent(MemoryAgent):
 
     @checked(least={"input_size": 1, "size": 1, "n_layers": 1})
     def __init__(self, input_size: int, size: int = 64, n_layers: int = 1, **options: Unpack[MemoryOptions]) -> None:
-        """Build `n_layers` layers of `size` units each; for the options see `MemoryAgent`.
-
-        The forget gate's bias is 1 at first, so that much stays (Jozefowicz et al. 2015).
-        """
-        shape = [size] if n_layers == 1 else [n_layers, size]
-        super().__init__(input_size, size, {"hidden": shape, "cell": shape}, **options)
-        self.layers = recurrent_layers(LSTMLayer, input_size, size, n_layers)
-        with torch.no_grad():
-            for layer in self.layers:
-                layer.of_inputs.bias[size : 2 * size] = 1
-
-    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the features `[B, size]` of inputs `[B, input_size]`, and the state after them."""
-        if len(self.layers) == 1:
-            hidden, cell = self.layers[0].step(inputs, state["hidden"], state["cell"])
-            return hidden, {"hidden": hidden, "cell": cell}
-        each = []
-        for layer, hidden, cell in zip(self.layers, state["hidden"].unbind(1), state["cell"].unbind(1), strict=True):
-            each.append(layer.step(inputs, hidden, cell))
-            inputs = each[-1][0]
-        hiddens, cells = zip(*each, strict=True)
-        return inputs, {"hidden": torch.stack(hiddens, 1), "cell": torch.stack(cells, 1)}
-
-
-class LSTMLayer(RecurrentLayer):
-    """One layer."""
-
-    n_gates = 4
-
-    def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the state after one step, twice `[B, size]`."""
-        return self.advance(self.of_inputs(inputs), hidden, cell)
-
-    def advance(self, of_inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the state after one step, given the product of the inputs, `[B, 4 * size]`."""
-        taken, kept, new, shown = (of_inputs + self.of_state(hidden)).chunk(4, -1)
-        cell = torch.sigmoid(kept) * cell + torch.sigmoid(taken) * torch.tanh(new)
-        return torch.sigmoid(shown) * torch.tanh(cell), cell
+        """Build `n_layers` layers of `size` units each; for the options see `MemoryAgent`."""
+        super().__init__(LSTMLayer, input_size, size, n_layers, **options)
