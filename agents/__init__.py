@@ -18,6 +18,8 @@
 - `networks`: the networks that agents are made of.
 - `observations`: what networks are given of observations that are no numbers.
 - `memory`: agents that carry a state from step to step.
+- `front`: what stands between environments and a network: encoders and memories.
+- `fronts`: those of off-policy algorithms, with copies before target networks.
 - `normalization`: observations and rewards brought to the same size by running statistics.
 """
 
@@ -30,6 +32,8 @@ from workspace_rl.agents.distributions import squashed_gaussian_log_prob
 from workspace_rl.agents.encoders import Encoder, EncoderAgent, make_encoder
 from workspace_rl.agents.entropy import FixedEntropyCoefficient, LearnedEntropyCoefficient
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
+from workspace_rl.agents.front import Front, build_front
+from workspace_rl.agents.fronts import Fronts
 from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, TransformerAgent, make_memory
 from workspace_rl.agents.networks import EnsembleMLP, build_mlp
 from workspace_rl.agents.normalization import Normalizers, ObservationNormalizer, RewardNormalizer
@@ -56,6 +60,8 @@ __all__ = [
     "EpsilonGreedyAgent",
     "FeaturesAgent",
     "FixedEntropyCoefficient",
+    "Front",
+    "Fronts",
     "GRUAgent",
     "GaussianActor",
     "GaussianNoiseAgent",
@@ -76,6 +82,7 @@ __all__ = [
     "TransformerAgent",
     "ValueAgent",
     "build_actor_critic",
+    "build_front",
     "build_mlp",
     "make_actor",
     "make_encoder",

@@ -101,7 +101,8 @@ class EnsembleMLP(nn.Module):
     """N perceptrons with one output each, evaluated together: `[B, inputs]` to `[B, N]`.
 
     The first layers of all members are one wide product over the shared input, and the last ones a sum; only the
-    layers between are N products. Members are initialised independently, as `torch.nn.Linear` does.
+    layers between are N products. Members are initialised independently, as `torch.nn.Linear` does. Each member may
+    also be given inputs of its own, a list of N.
     """
 
     @checked(least={"inputs": 1, "hidden_sizes": 1, "n_members": 1})
@@ -127,9 +128,14 @@ class EnsembleMLP(nn.Module):
         self.last_bias = nn.Parameter(torch.empty(n_members).uniform_(-bound, bound))
         self.activation = activation()
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the members' outputs, `[B, N]`, for inputs `[B, inputs]`."""
-        hidden = list(self.activation(self.first(inputs)).chunk(self.n_members, dim=-1))
+    def forward(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
+        """Return the members' outputs, `[B, N]`, for inputs `[B, inputs]`, of all or of each."""
+        if isinstance(inputs, Tensor):
+            hidden = list(self.activation(self.first(inputs)).chunk(self.n_members, dim=-1))
+        else:
+            weights, biases = self.first.weight.chunk(self.n_members), self.first.bias.chunk(self.n_members)
+            each = zip(inputs, weights, biases, strict=True)
+            hidden = [self.activation(functional.linear(one, weight, bias)) for one, weight, bias in each]
         for layers in self.middle:
             hidden = [self.activation(layer(one)) for layer, one in zip(layers, hidden, strict=True)]  # type: ignore[call-overload]
         return (torch.stack(hidden, dim=-2) * self.last_weight).sum(-1) + self.last_bias

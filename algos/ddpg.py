@@ -29,11 +29,11 @@ from workspace_rl.agent import Agent
 from workspace_rl.agents.actors import DeterministicActor
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
+from workspace_rl.agents.fronts import Fronts
 from workspace_rl.agents.normalization import Normalizers
 from workspace_rl.composition import Agents
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
-from workspace_rl.experience import n_step_transitions
-from workspace_rl.learning import minimise, setup_optimizer, soft_update
+from workspace_rl.learning import batch_mean, minimise, setup_optimizer, soft_update
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -74,12 +74,12 @@ def critic_loss(workspace: Workspace) -> Tensor:
     next_value = workspace.get("target-critic/q_values", 1).amin(-1)
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
     errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
-    return errors.square().mean(0).sum()
+    return batch_mean(errors.square(), workspace).sum()
 
 
 def actor_loss(workspace: Workspace) -> Tensor:
     """Return the actor's loss (equation 6): reads `critic/q_values` (`[B, N]`) at 0, of which the first counts."""
-    return -workspace.get("critic/q_values", 0)[:, 0].mean()
+    return -batch_mean(workspace.get("critic/q_values", 0)[:, 0], workspace)
 
 
 # ---- the algorithm ------------------------------------------------------------------------------------------------
@@ -94,39 +94,46 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
 
     def build(self) -> None:
         """Create actor, critic, and their targets."""
-        observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
+        action_size = self.train_env.action_size
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
         self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
-        reads = self.normalizers.reads
+        self.fronts = Fronts.of_actor_critic(
+            self.train_env, sizes, self.normalizers, n_critics=self.n_critics, target_actor=True, device=self.device
+        )
 
-        self.actor = DeterministicActor(observation_size, sizes.actor_hidden_size, action_size, name="actor", **reads)
+        front = self.fronts.online["actor"]
+        self.actor = DeterministicActor(front.size, sizes.actor_hidden_size, action_size, name="actor", **front.reads)
+        front = self.fronts.online["critic"]
         self.critic = ContinuousQAgent(
-            observation_size, sizes.critic_hidden_size, action_size, self.n_critics, name="critic", **reads
+            front.size, sizes.critic_hidden_size, action_size, self.n_critics, name="critic", **front.reads
         )
         self.actor.to(self.device)
         self.critic.to(self.device)
         self.target_actor = copy.deepcopy(self.actor).set_name("target-actor").requires_grad_(False)
         self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
         self.target_critic.requires_grad_(False)
+        self.target_actor.observation_variable = self.fronts.targets["actor"].variable
+        self.target_critic.observation_variable = self.fronts.targets["critic"].variable
 
-        self.actor_optimizer = setup_optimizer(config.actor_optimizer, self.actor)
-        self.critic_optimizer = setup_optimizer(config.critic_optimizer, self.critic)
+        learned_with = self.fronts.learned_with
+        self.actor_optimizer = setup_optimizer(config.actor_optimizer, self.actor, *learned_with("actor"))
+        self.critic_optimizer = setup_optimizer(config.critic_optimizer, self.critic, *learned_with("critic"))
 
         noise: Agent
         if parameters.noise_kind == "gaussian":
             noise = GaussianNoiseAgent(parameters.exploration_noise)
         else:
             noise = OrnsteinUhlenbeckNoiseAgent(sigma=parameters.exploration_noise)
-        self.policy = self.normalizers.before(Agents(self.actor, noise))
+        self.policy = self.normalizers.before(self.fronts.acting(Agents(self.actor, noise)))
         self.random_policy = RandomAgent(self.train_env.action_space)
-        self.eval_policy = self.normalizers.before(self.actor)
+        self.eval_policy = self.normalizers.before(self.fronts.evaluated(self.actor))
         #: The agent whose actions the target critics judge.
         self.target_policy: Agent = self.target_actor
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Take one step on each loss, and move the targets."""
-        transitions = n_step_transitions(self.normalizers(batch), self.config.algorithm.discount_factor)
+        transitions = self.transitions(batch)
         metrics = self.update_critic(transitions) | self.update_actor(transitions)
         self.update_targets()
         return metrics
@@ -141,7 +148,7 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
         self.critic(workspace, t=0)
         loss = critic_loss(workspace)
         norm = minimise(loss, self.critic_optimizer, self.config.algorithm.max_grad_norm)
-        q_value = workspace.get("critic/q_values", 0).mean()
+        q_value = batch_mean(workspace.get("critic/q_values", 0), workspace, dim=None)
         return {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
 
     def update_actor(self, transitions: Workspace) -> dict[str, Tensor]:
@@ -158,3 +165,4 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
         """Move the target networks towards actor and critics."""
         soft_update(self.target_actor, self.actor, self.config.algorithm.tau_target)
         soft_update(self.target_critic, self.critic, self.config.algorithm.tau_target)
+        self.fronts.soft_update(self.config.algorithm.tau_target)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, GreedyAgent, Normalizers, RandomAgent
+from workspace_rl.agents import DiscreteQAgent, EpsilonGreedyAgent, Fronts, GreedyAgent, Normalizers, RandomAgent
 from workspace_rl.composition import Agents
 from workspace_rl.config import (
     EncoderConfig,
@@ -36,8 +36,7 @@ from workspace_rl.config import (
     option,
 )
 from workspace_rl.errors import ConfigError, PolicyFileError
-from workspace_rl.experience import n_step_transitions
-from workspace_rl.learning import copy_parameters, minimise, setup_optimizer, soft_update
+from workspace_rl.learning import batch_mean, copy_parameters, minimise, setup_optimizer, soft_update
 from workspace_rl.policies import load_policy
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
@@ -106,7 +105,7 @@ class DQNConfig(RunConfig):
 
 # ---- losses -------------------------------------------------------------------------------------------------------
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"huber": functional.huber_loss, "squared": functional.mse_loss}
+LOSSES: dict[str, Callable[..., Tensor]] = {"huber": functional.huber_loss, "squared": functional.mse_loss}
 
 
 def critic_target(workspace: Workspace) -> Tensor:
@@ -125,20 +124,12 @@ def critic_loss(workspace: Workspace, loss: str = "huber") -> Tensor:
     Reads `q/q_values` (`[B, n_actions]`) and `action` (`[B]`) at 0, and what `critic_target` reads at 1.
     """
     q_value = value_of_action(workspace.get("q/q_values", 0), workspace.get("action", 0))
-    return LOSSES[loss](q_value, critic_target(workspace))
+    return batch_mean(LOSSES[loss](q_value, critic_target(workspace), reduction="none"), workspace)
 
 
 def value_of_action(q_values: Tensor, action: Tensor) -> Tensor:
     """Return the values (`[B]`) that `q_values` (`[B, n_actions]`) give to `action` (`[B]`, int64)."""
     return q_values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-
-
-def clip_rewards(window: Workspace, limit: float | None) -> Workspace:
-    """Return `window` with each of its rewards clipped to [-limit, limit]; None for no limit."""
-    clipped = Workspace(window)
-    if limit is not None:
-        clipped.set_full("env/reward", window.get_full("env/reward").clamp(-limit, limit))
-    return clipped
 
 
 # ---- transfer -----------------------------------------------------------------------------------------------------
@@ -179,19 +170,19 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
 
         self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
         mask = parameters.action_mask
-        observed = self.train_env.observed(mask)
         if mask is not None:
-            stored = [observed.variable if one == "env/env_obs" else one for one in self.stored_variables]
-            self.stored_variables = [*stored, mask]
+            self.stored_variables = [*self.stored_variables, mask]
+        self.fronts = Fronts.of_q(self.train_env, sizes, self.normalizers, mask_variable=mask, device=self.device)
+        front = self.fronts.online["q"]
         self.q_agent = DiscreteQAgent(
-            list(observed.space.shape or ()) if sizes.network != "mlp" else [observed.size],
+            front.shape,
             sizes.hidden_size,
             self.train_env.action_size,
             network=sizes.network,
             dueling=sizes.dueling,
             head_hidden_sizes=sizes.head_hidden_size,
             name="q",
-            **self.normalizers.reads,
+            **front.reads,
         ).to(self.device)
         if sizes.freeze_features and sizes.features_from is None:
             raise ConfigError(
@@ -202,8 +193,9 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             load_features(self.q_agent, sizes.features_from)
         self.q_agent.body.requires_grad_(not sizes.freeze_features)
         self.target_q_agent = copy.deepcopy(self.q_agent).with_prefix("target-q/").set_name("target-q")
+        self.target_q_agent.observation_variable = self.fronts.targets["q"].variable
         self.target_q_agent.requires_grad_(False)
-        self.optimizer = setup_optimizer(self.config.optimizer, self.q_agent)
+        self.optimizer = setup_optimizer(self.config.optimizer, self.q_agent, *self.fronts.learned_with("q"))
 
         # What chooses the action that a target bootstraps from, and judges it.
         if parameters.double:
@@ -215,9 +207,10 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         self.explorer = EpsilonGreedyAgent(
             parameters.epsilon_start, parameters.epsilon_end, parameters.epsilon_steps, mask_variable=mask
         )
-        self.policy = self.normalizers.before(Agents(self.q_agent, self.explorer))
+        self.policy = self.normalizers.before(self.fronts.acting(Agents(self.q_agent, self.explorer)))
         self.random_policy = RandomAgent(self.train_env.action_space, mask_variable=mask)
-        self.eval_policy = self.normalizers.before(Agents(self.q_agent, GreedyAgent(mask_variable=mask)))
+        greedy_policy = Agents(self.q_agent, GreedyAgent(mask_variable=mask))
+        self.eval_policy = self.normalizers.before(self.fronts.evaluated(greedy_policy))
 
     def schedules(self, step: int) -> dict[str, float]:
         """Return epsilon."""
@@ -232,9 +225,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
     def update(self, batch: Workspace, *, copy_target: bool) -> dict[str, Tensor]:
         """Take one step on the loss; the target network follows slowly, or, if `copy_target`, becomes a copy."""
         parameters = self.config.algorithm
-        # With n-step returns, each of the window's rewards is clipped, not their sum.
-        window = clip_rewards(self.normalizers(batch), parameters.reward_clip)
-        workspace = n_step_transitions(window, parameters.discount_factor)
+        workspace = self.transitions(batch, reward_clip=parameters.reward_clip)
         with torch.no_grad():
             self.target_policy(workspace, t=1)
         self.q_agent(workspace, t=0)
@@ -242,11 +233,13 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
         norm = minimise(loss, self.optimizer, parameters.max_grad_norm)
         if copy_target:
             copy_parameters(self.target_q_agent, self.q_agent)
+            self.fronts.copy_to_targets()
         elif parameters.tau_target is not None:
             soft_update(self.target_q_agent, self.q_agent, parameters.tau_target)
+            self.fronts.soft_update(parameters.tau_target)
         metrics = {
             "loss/critic": loss,
-            "q_value/mean": workspace.get("q/q_values", 0).mean(),
+            "q_value/mean": batch_mean(workspace.get("q/q_values", 0), workspace, dim=None),
             "gradient_norm/critic": norm,
         }
         return {name: value.detach() for name, value in metrics.items()}

@@ -23,6 +23,7 @@ from torch import Tensor
 from workspace_rl.agents import (
     ContinuousQAgent,
     FixedEntropyCoefficient,
+    Fronts,
     LearnedEntropyCoefficient,
     Normalizers,
     RandomAgent,
@@ -30,8 +31,7 @@ from workspace_rl.agents import (
 )
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
-from workspace_rl.experience import n_step_transitions
-from workspace_rl.learning import minimise, setup_optimizer, soft_update
+from workspace_rl.learning import batch_mean, minimise, setup_optimizer, soft_update
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -73,18 +73,18 @@ def critic_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
     next_value = next_value - entropy_coef * workspace.get("action_logprobs", 1)
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
     errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
-    return errors.square().mean(0).sum()
+    return batch_mean(errors.square(), workspace).sum()
 
 
 def actor_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
     """Return the actor's loss (equation 9): reads `action_logprobs` (`[B]`) and `critic/q_values` (`[B, N]`) at 0."""
     q_value = workspace.get("critic/q_values", 0).amin(-1)
-    return (entropy_coef * workspace.get("action_logprobs", 0) - q_value).mean()
+    return batch_mean(entropy_coef * workspace.get("action_logprobs", 0) - q_value, workspace)
 
 
 def entropy_coef_loss(workspace: Workspace, entropy_coef: Tensor, target_entropy: float) -> Tensor:
     """Return the entropy coefficient's loss (equation 18): reads `action_logprobs` (`[B]`) at 0."""
-    return -(entropy_coef * (workspace.get("action_logprobs", 0).detach() + target_entropy)).mean()
+    return -batch_mean(entropy_coef * (workspace.get("action_logprobs", 0).detach() + target_entropy), workspace)
 
 
 # ---- the algorithm ------------------------------------------------------------------------------------------------
@@ -98,17 +98,20 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
 
     def build(self) -> None:
         """Create actor, critics, target critics and the entropy coefficient."""
-        observation_size, action_size = self.train_env.observation_size, self.train_env.action_size
+        action_size = self.train_env.action_size
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
         self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
-        reads = self.normalizers.reads
+        self.fronts = Fronts.of_actor_critic(self.train_env, sizes, self.normalizers, device=self.device)
 
+        front = self.fronts.online["actor"]
         self.actor = SquashedGaussianActor(
-            observation_size, sizes.actor_hidden_size, action_size, name="actor", **reads
+            front.size, sizes.actor_hidden_size, action_size, name="actor", **front.reads
         )
-        self.critic = ContinuousQAgent(observation_size, sizes.critic_hidden_size, action_size, name="critic", **reads)
+        front = self.fronts.online["critic"]
+        self.critic = ContinuousQAgent(front.size, sizes.critic_hidden_size, action_size, name="critic", **front.reads)
         self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
+        self.target_critic.observation_variable = self.fronts.targets["critic"].variable
         self.entropy_coef: FixedEntropyCoefficient | LearnedEntropyCoefficient
         if parameters.entropy_mode == "auto":
             target = -float(action_size) if parameters.target_entropy is None else parameters.target_entropy
@@ -119,19 +122,20 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             module.to(self.device)
         self.target_critic.requires_grad_(False)
 
-        self.actor_optimizer = setup_optimizer(config.actor_optimizer, self.actor)
-        self.critic_optimizer = setup_optimizer(config.critic_optimizer, self.critic)
+        learned_with = self.fronts.learned_with
+        self.actor_optimizer = setup_optimizer(config.actor_optimizer, self.actor, *learned_with("actor"))
+        self.critic_optimizer = setup_optimizer(config.critic_optimizer, self.critic, *learned_with("critic"))
         if isinstance(self.entropy_coef, LearnedEntropyCoefficient):
             self.entropy_coef_optimizer = setup_optimizer(config.entropy_coef_optimizer, self.entropy_coef)
 
-        self.policy = self.normalizers.before(KWAgentWrapper(self.actor, log_prob=False))
+        self.policy = self.normalizers.before(self.fronts.acting(KWAgentWrapper(self.actor, log_prob=False)))
         self.random_policy = RandomAgent(self.train_env.action_space)
-        self.eval_policy = self.normalizers.before(KWAgentWrapper(self.actor, stochastic=False))
+        self.eval_policy = self.normalizers.before(self.fronts.evaluated(KWAgentWrapper(self.actor, stochastic=False)))
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Take one step on each loss, and move the target critics."""
         parameters = self.config.algorithm
-        transitions = n_step_transitions(self.normalizers(batch), parameters.discount_factor)
+        transitions = self.transitions(batch)
         entropy_coef = self.entropy_coef().detach()
 
         # The critics judge the stored action at 0; the actor's own one stands at 1.
@@ -154,9 +158,9 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         metrics = {
             "loss/critic": critic,
             "loss/actor": actor,
-            "q_value/mean": q_values.mean(),
+            "q_value/mean": batch_mean(q_values, transitions, dim=None),
             "entropy/coefficient": entropy_coef,
-            "entropy/policy": -workspace.get("action_logprobs", 0).mean(),
+            "entropy/policy": -batch_mean(workspace.get("action_logprobs", 0), workspace),
             "gradient_norm/critic": critic_norm,
             "gradient_norm/actor": actor_norm,
         }
@@ -165,4 +169,5 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             minimise(coefficient, self.entropy_coef_optimizer)
             metrics["loss/entropy_coefficient"] = coefficient
         soft_update(self.target_critic, self.critic, parameters.tau_target)
+        self.fronts.soft_update(parameters.tau_target)
         return {name: value.detach() for name, value in metrics.items()}

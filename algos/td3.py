@@ -34,7 +34,6 @@ from workspace_rl.agents.exploration import GaussianNoiseAgent
 from workspace_rl.algos.ddpg import DDPG, DDPGConfig, DDPGParameters
 from workspace_rl.composition import Agents
 from workspace_rl.config import option
-from workspace_rl.experience import n_step_transitions
 from workspace_rl.workspace import Workspace
 
 # ---- parameters ---------------------------------------------------------------------------------------------------
@@ -81,7 +80,7 @@ class TD3(DDPG):
 
     def update(self, batch: Workspace, *, delayed: bool = True) -> dict[str, Tensor]:
         """Take one step on the critics' loss; if `delayed`, one on the actor's, and move the targets."""
-        transitions = n_step_transitions(self.normalizers(batch), self.config.algorithm.discount_factor)
+        transitions = self.transitions(batch)
         metrics = self.update_critic(transitions)
         if delayed:
             metrics |= self.update_actor(transitions)

@@ -12,10 +12,11 @@ from torch.nn import functional
 from workspace_rl import Agents, Workspace, load_policy, n_step_transitions, save_policy
 from workspace_rl.agents import DiscreteQAgent, GreedyAgent
 from workspace_rl.algos import ALGORITHMS, DQN
-from workspace_rl.algos.dqn import clip_rewards, critic_loss, critic_target
+from workspace_rl.algos.dqn import critic_loss, critic_target
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.config.sources import load_config
 from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError
+from workspace_rl.experience import clip_rewards
 from workspace_rl.runs.metrics_file import read_metrics
 
 OBS, ACTIONS, BATCH = 5, 3, 64

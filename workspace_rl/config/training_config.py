@@ -8,6 +8,9 @@ from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig
 from workspace_rl.config.schema import option
 from workspace_rl.errors import ConfigError
 
+#: What sequences are like unless configured: as long as gated memories learn well from, and a few frames before.
+SEQUENCE_LENGTH, BURN_IN = 32, 8
+
 
 @dataclass
 class TrainingConfig:
@@ -69,23 +72,82 @@ class MaskedActions:
 
 
 @dataclass
-class OffPolicyConfig(TrainingConfig):
+class SequenceConfig:
+    """What learning from sequences needs, as memories do: how long they are."""
+
+    sequence_length: int | None = option(
+        None, f"with a memory: transitions of a sequence; {SEQUENCE_LENGTH} unless given", least=1
+    )
+    burn_in: int | None = option(
+        None,
+        f"with a memory: frames before them that it runs over, without learning; {BURN_IN}, or as far as a transformer "
+        "looks back, unless given",
+        least=0,
+    )
+
+    @property
+    def memory(self) -> MemoryConfig:
+        """What the policy remembers: nothing, where `architecture` has no section `memory`."""
+        return getattr(getattr(self, "architecture", None), "memory", None) or MemoryConfig()
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is a memory, so that sequences are learned from."""
+        return self.memory.remembers
+
+    @property
+    def learned_steps(self) -> int:
+        """The transitions of a window that are learned from."""
+        if not self.remembers:
+            return 1
+        return SEQUENCE_LENGTH if self.sequence_length is None else self.sequence_length
+
+    @property
+    def frames_before(self) -> int:
+        """The frames of a window before those that are learned from."""
+        if not self.remembers:
+            return 0
+        if self.burn_in is not None:
+            return self.burn_in
+        memory = self.memory
+        return memory.n_layers * (memory.window - 1) if memory.kind == "transformer" else BURN_IN
+
+    def check_sequences(self, path: str) -> None:
+        """Raise a `ConfigError` if sequences are asked for, and there is no memory."""
+        for name in ("sequence_length", "burn_in"):
+            if getattr(self, name) is not None and not self.remembers:
+                raise ConfigError(
+                    f"{path}{name}: null expected without a memory, {getattr(self, name)} found: single transitions "
+                    f"are learned from. {path}architecture.memory.kind=gru gives the policy one."
+                )
+
+
+@dataclass
+class OffPolicyConfig(SequenceConfig, TrainingConfig):
     """What the loop of all off-policy algorithms needs: when and what they learn from a replay buffer."""
 
     buffer_size: int = option(1_000_000, "transitions the replay buffer holds", least=1)
-    batch_size: int = option(256, "transitions in one update", least=1)
+    batch_size: int = option(256, "transitions in one update, or sequences (with a memory)", least=1)
     n_step_return: int = option(1, "rewards summed before a target bootstraps", least=1)
     learning_starts: int = option(10_000, "steps before the first update", least=0)
     random_steps: int = option(0, "steps with uniformly random actions at the beginning", least=0)
     updates_per_collect: float = option(1, "updates after each collection (0.5: one after every other)", above=0)
 
+    @property
+    def window(self) -> int:
+        """The frames of a window that is sampled: 2 for a transition over one step."""
+        return self.frames_before + self.learned_steps + self.n_step_return
+
     def check(self, path: str) -> None:
         """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
         super().check(path)
-        if -(-self.buffer_size // self.n_envs) < self.n_step_return:
+        self.check_sequences(path)
+        steps = self.window - 1
+        if -(-self.buffer_size // self.n_envs) < steps:
+            parts = "burn_in + sequence_length + n_step_return - 1" if self.remembers else "n_step_return"
             raise ConfigError(
                 f"{path}buffer_size: {self.buffer_size} transitions of {self.n_envs} environments are too few for "
-                f"{path}n_step_return = {self.n_step_return}; at least {self.n_envs * self.n_step_return} expected."
+                f"{path}{parts} = {steps}; at least {self.n_envs * steps} expected."
             )
         if self.learning_starts >= self.run_length:
             raise ConfigError(

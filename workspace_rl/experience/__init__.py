@@ -11,6 +11,7 @@
 - `rate_limiter`: how much may be sampled of what was inserted: Reverb's `SampleToInsertRatio`.
 - `block_limiter`: the same for a learner that orders blocks and draws batches.
 - `returns`: targets and advantages over several steps.
+- `sequences`: windows as sequences, which memories run over.
 """
 
 from workspace_rl.experience.block_limiter import BlockLimiter
@@ -21,8 +22,9 @@ from workspace_rl.experience.fragment import Fragment
 from workspace_rl.experience.rate_limiter import RateLimiter
 from workspace_rl.experience.replay import Replay
 from workspace_rl.experience.replay_buffer import ReplayBuffer
-from workspace_rl.experience.returns import gae, n_step_transitions
+from workspace_rl.experience.returns import clip_rewards, gae, n_step_transitions
 from workspace_rl.experience.rollout import Rollout
+from workspace_rl.experience.sequences import counting_steps, run_over, steps_side_by_side
 
 __all__ = [
     "BlockLimiter",
@@ -35,6 +37,10 @@ __all__ = [
     "Replay",
     "ReplayBuffer",
     "Rollout",
+    "clip_rewards",
+    "counting_steps",
     "gae",
     "n_step_transitions",
+    "run_over",
+    "steps_side_by_side",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from workspace_rl.errors import ReplayBufferError
+from workspace_rl.agent import before
+from workspace_rl.errors import ReplayBufferError, UnknownVariableError
 from workspace_rl.experience.arrivals import Arrivals
 from workspace_rl.experience.block_limiter import BlockLimiter
 from workspace_rl.experience.experience import Experience
@@ -35,6 +37,7 @@ class Replay(Experience):
         learning_starts: int = 0,
         updates_per_fragment: float = 1.0,
         limiter: BlockLimiter | None = None,
+        state_variables: Sequence[str] = (),
     ) -> None:
         """Draw from `buffer`.
 
@@ -46,6 +49,8 @@ class Replay(Experience):
             updates_per_fragment: batches for each fragment; 0.5 is one after every other fragment.
             limiter: says when a batch may be drawn, instead of `learning_starts` and `updates_per_fragment`; the latter
                 is then about how many are drawn until what was collected meanwhile is put.
+            state_variables: those of the policy's memory, of which the buffer stores what they were before each frame,
+                `before(name)`. Fragments bring them, and what they were before a fragment (`Fragment.state`).
 
         Raises:
             ReplayBufferError: the buffer was made for several sources and shorter windows.
@@ -56,7 +61,9 @@ class Replay(Experience):
                 f"was made for {buffer.longest_window} at most: ReplayBuffer(..., longest_window={window}) is needed."
             )
         self.limiter = limiter
-        self.buffer, self.variables = buffer, buffer.variables
+        self.buffer, self.state_variables = buffer, list(state_variables)
+        told = [before(name) for name in state_variables]
+        self.variables = [name for name in buffer.variables if name not in told] + self.state_variables
         self.batch_size, self.window = batch_size, window
         self._learning_starts, self._updates_per_fragment = learning_starts, updates_per_fragment
         #: Batches that are due.
@@ -69,7 +76,7 @@ class Replay(Experience):
         if self._arrivals.came_before(fragment):
             return
         self.buffer.put(
-            fragment,
+            self._with_states_before(fragment) if self.state_variables else fragment,
             continues=self._arrivals.follows(fragment),
             source=fragment.collector,
             version=fragment.version,
@@ -77,6 +84,33 @@ class Replay(Experience):
         self._arrivals.note(fragment)
         if self.limiter is not None:
             self.limiter.stocked = self._holds_a_window
+
+    def _with_states_before(self, fragment: Fragment) -> Workspace:
+        """Return the frames of a fragment with what the policy's states were before each of them.
+
+        Raises:
+            UnknownVariableError: the fragment does not tell one of them.
+        """
+        frames = Workspace(fragment)
+        for name in self.state_variables:
+            if name not in fragment or not (fragment.begins_anew or name in fragment.state):
+                raise UnknownVariableError(
+                    f"the fragment does not tell the state {name!r} {'of' if name in fragment.state else 'before'} its "
+                    "frames, from which sequences are begun. The policy writes it, and a Collector brings it as "
+                    f"Fragment(..., state={{{name!r}: ...}}).",
+                    variable=name,
+                )
+            after = fragment.get_full(name)
+            first = fragment.state[name] if name in fragment.state else torch.zeros_like(after[0])
+            frames.set_full(before(name), torch.cat((first.unsqueeze(0), after[:-1])))
+        return frames
+
+    def as_batch(self, frames: Workspace) -> Workspace:
+        """Return frames without the states at each of them, of which a batch holds what they were before the first."""
+        batch = Workspace(frames)
+        for name in self.state_variables:
+            batch.variables.pop(name)
+        return batch
 
     @property
     def _holds_a_window(self) -> bool:

@@ -70,6 +70,14 @@ def n_step_transitions(
     return transitions
 
 
+def clip_rewards(window: Workspace, limit: float | None, *, reward_variable: str = "env/reward") -> Workspace:
+    """Return `window` with each of its rewards clipped to [-limit, limit]; None for no limit."""
+    clipped = Workspace(window)
+    if limit is not None:
+        clipped.set_full(reward_variable, window.get_full(reward_variable).clamp(-limit, limit))
+    return clipped
+
+
 def gae(
     reward: Tensor,
     value: Tensor,

@@ -18,9 +18,10 @@ from workspace_rl.learning.compiled.update import compile_update
 from workspace_rl.learning.gradient_steps import minimise
 from workspace_rl.learning.optimizers import setup_optimizer
 from workspace_rl.learning.target_networks import copy_parameters, soft_update
-from workspace_rl.learning.weighted import normalised, weighted_mean
+from workspace_rl.learning.weighted import batch_mean, normalised, weighted_mean
 
 __all__ = [
+    "batch_mean",
     "compile_update",
     "copy_parameters",
     "minimise",

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol
 
+from workspace_rl.agent import Agent, before
 from workspace_rl.algorithm.definition import Config
 from workspace_rl.config import OffPolicyConfig
 from workspace_rl.experience.replay import Replay
 from workspace_rl.experience.replay_buffer import ReplayBuffer
+from workspace_rl.experience.returns import clip_rewards, n_step_transitions
+from workspace_rl.experience.sequences import counting_steps, steps_side_by_side
 from workspace_rl.training.algorithm import Algorithm
+from workspace_rl.workspace import Workspace
+
+
+class FeaturesOfBatches(Protocol):
+    """What writes the features that networks read to a batch: `workspace_rl.agents.Fronts`."""
+
+    def encode(self, transitions: Workspace) -> None:
+        """Write those of transitions, `[2, B, ...]`."""
+
+    def run_over(self, window: Workspace, burn_in: int) -> Workspace:
+        """Return the frames of a window, `[T, B, ...]`, after the first `burn_in` ones, with their features."""
 
 
 class OffPolicyAlgorithm(Algorithm[Config]):
     """An algorithm that learns from a replay buffer.
 
-    `update` gets windows `[n_step_return + 1, batch_size, ...]` of the `stored_variables`.
+    `update` gets windows of the `stored_variables`, `[n_step_return + 1, batch_size, ...]`, and makes transitions of
+    them by `transitions`. With a memory they are `[burn_in + sequence_length + n_step_return, batch_size, ...]`, with
+    `env/timestep` and what the memory's state was before them.
     """
 
     policies: ClassVar[tuple[str, ...]] = ("policy", "random_policy", "eval_policy")
     parameters: OffPolicyConfig
     #: The variables that the replay buffer stores.
     stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
+    #: What normalises a batch, if anything does.
+    normalizers: Callable[[Workspace], Workspace] | None = None
+    #: What writes the features that networks read, if anything does.
+    fronts: FeaturesOfBatches | None = None
 
     @property
     def random_steps(self) -> int:
@@ -37,6 +57,36 @@ class OffPolicyAlgorithm(Algorithm[Config]):
         """Return how many windows a batch has, this rank's share."""
         return self.ranks.share(self.parameters.batch_size, "algorithm.batch_size")
 
+    def transitions(self, batch: Workspace, *, reward_clip: float | None = None) -> Workspace:
+        """Return the transitions of a batch, `[2, B, ...]`, which networks and losses read: s at 0, s' at 1.
+
+        Observations and rewards are normalised, features written, and rewards summed (see `n_step_transitions`), each
+        where that is configured. With a memory, the transitions of all steps of the sequences stand side by side, B is
+        `sequence_length * batch_size`, and `weight` (`[B]`, at 0) is 0 for those that do not count (see
+        `counting_steps`): losses take means by `batch_mean`. Gradients flow through the features at 0, back to the
+        first step of each sequence, and not into the frames before (`burn_in`).
+
+        Args:
+            batch: as `update` gets it; it stays as it is.
+            reward_clip: c, each reward is clipped to [-c, c], before they are summed; None for no limit.
+        """
+        parameters, fronts = self.parameters, self.fronts
+        window = batch if self.normalizers is None else self.normalizers(batch)
+        if reward_clip is not None:
+            window = clip_rewards(window, reward_clip)
+        if fronts is not None and parameters.remembers:
+            n_steps = parameters.learned_steps
+            weight = counting_steps(window)[parameters.frames_before :][:n_steps]
+            frames = fronts.run_over(window, parameters.frames_before)
+            window = steps_side_by_side(frames, n_steps, parameters.n_step_return)
+            transitions = n_step_transitions(window, parameters.discount_factor)
+            transitions.set("weight", 0, weight.flatten().to(transitions.get("discount", 1).dtype))
+            return transitions
+        transitions = n_step_transitions(window, parameters.discount_factor)
+        if fronts is not None:
+            fronts.encode(transitions)
+        return transitions
+
     def make_experience(self) -> Replay:
         """Return a replay buffer, from which `updates_per_collect` batches are drawn for each fragment.
 
@@ -45,11 +95,13 @@ class OffPolicyAlgorithm(Algorithm[Config]):
         """
         parameters, stacked, collectors = self.parameters, self.config.gym_env.stacked, self.config.collectors
         limiter = None if collectors is None or collectors.mode != "free" else collectors.limiter(parameters)
-        window = parameters.n_step_return + 1
+        window, states = parameters.window, self._stored_states()
+        befores = [before(name) for name in states]
         buffer = ReplayBuffer(
             -(-parameters.buffer_size // self.ranks.size),
-            self.stored_variables,
+            [*self._variables_of_frames(), *befores],
             stacked=stacked,
+            first_only=befores,
             device=self.device,
             longest_window=window,
             n_sources=1 if collectors is None else collectors.n,
@@ -63,7 +115,19 @@ class OffPolicyAlgorithm(Algorithm[Config]):
             learning_starts=parameters.learning_starts,
             updates_per_fragment=parameters.updates_per_collect * self.ranks.size,
             limiter=limiter,
+            state_variables=states,
         )
+
+    def _variables_of_frames(self) -> list[str]:
+        """Return the variables that are stored of each frame; those of all parts of an observation for the whole."""
+        parts = self.train_env.observation_names
+        names = [name for one in self.stored_variables for name in (parts if one == "env/env_obs" else [one])]
+        return [*names, "env/timestep"] if self.parameters.remembers else names
+
+    def _stored_states(self) -> list[str]:
+        """Return the states of memories in the policy that are small enough to be stored with each frame."""
+        agents = [one for one in self.policy.modules() if isinstance(one, Agent) and getattr(one, "stores_state", True)]
+        return list(dict.fromkeys(name for agent in agents for name in agent.state_variables))
 
     def planned_updates(self) -> int:
         """Return how many updates the run will do."""

@@ -4,6 +4,7 @@
 - `ring`: the memory, in which new rows are written over the oldest.
 - `episode_ends`: where episodes end, and finding the frames that end none.
 - `windows`: which windows may be drawn, and drawing them.
+- `reading`: frames out of the ring, as workspaces.
 - `blocks`: how frames of several sources share the ring.
 - `checks`: whether frames fit.
 - `frame_stacks`: how stacks of pictures are rebuilt from single ones.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from workspace_rl.experience.replay_buffer.blocks import Blocks, Tail, rows_for_
 from workspace_rl.experience.replay_buffer.checks import checked_frames
 from workspace_rl.experience.replay_buffer.episode_ends import EpisodeEnds
 from workspace_rl.experience.replay_buffer.frame_stacks import AGES, FrameStacks
+from workspace_rl.experience.replay_buffer.reading import frames_at, layouts
 from workspace_rl.experience.replay_buffer.ring import Ring
 from workspace_rl.experience.replay_buffer.saved_rows import read_rows, restore_rows
 from workspace_rl.experience.replay_buffer.weights_age import VERSIONS
@@ -54,6 +55,7 @@ class ReplayBuffer:
         *,
         done_variable: str = "env/done",
         stacked: Mapping[str, int] | None = None,
+        first_only: Collection[str] = (),
         device: torch.device | str = "cpu",
         longest_window: int = 2,
         n_sources: int = 1,
@@ -69,6 +71,8 @@ class ReplayBuffer:
             done_variable: the variable (`[B]`, bool) that ends an episode.
             stacked: the variables of which single pictures are stored, and how many make up a stack, for instance
                 `{"env/env_obs": 4}`.
+            first_only: the variables of which samples hold their first frame alone, `[1, batch_size, ...]`, such as the
+                state that a memory begins with.
             device: where the frames are stored.
             longest_window: the longest window that will be drawn, if there are several sources.
             n_sources: how many sources there will be; if there are more, it will hold fewer transitions.
@@ -81,6 +85,7 @@ class ReplayBuffer:
         self.capacity = capacity
         self.done_variable = done_variable
         self.variables = [name for name in dict.fromkeys(variables) if name != done_variable]
+        self.first_only = frozenset(first_only)
         self.device = torch_device(device)
         sizes = stacked or {}
         # The rows before a frame that its stack reaches back to.
@@ -165,7 +170,7 @@ class ReplayBuffer:
     def _tail(self, rows: range) -> Tail:
         """Return the frames of the newest `rows`."""
         ring, index = self._ring, self._blocks.places_of(rows)
-        frames, done = self._frames(index, len(rows), ring.batch_size), self._blocks.done_of(rows)
+        frames, done = frames_at(ring, self._stacks, index, (len(rows), ring.batch_size)), self._blocks.done_of(rows)
         frames.set_full(self.done_variable, done)
         versions = ring.notes[VERSIONS].index_select(0, index).view(done.shape) if self.keeps_versions else None
         return Tail(frames, done, versions)
@@ -266,7 +271,7 @@ class ReplayBuffer:
         return self.n_windows()
 
     def sample(self, batch_size: int, window: int = 2) -> Workspace:
-        """Draw `batch_size` windows, a contiguous workspace `[window, batch_size, ...]`.
+        """Draw `batch_size` windows, a contiguous workspace `[window, batch_size, ...]`; see `first_only`.
 
         Where an episode ends inside a longer window, the frames after its end belong to the next one: the done
         variable says so (see `n_step_transitions`).
@@ -282,20 +287,7 @@ class ReplayBuffer:
         index = self._windows.draw(batch_size, window)
         if self.keeps_versions:
             self.drawn_versions = self._ring.notes[VERSIONS].index_select(0, index[:batch_size])
-        return self._frames(index, window, batch_size)
-
-    def _frames(self, index: Tensor, n_steps: int, batch_size: int) -> Workspace:
-        """Return the frames at `index` (`[n_steps * batch_size]`) as `[n_steps, batch_size, ...]`."""
-        stacked = self._stacks.sizes
-        frames = Workspace()
-        for name, stored in self._ring.storage.items():
-            if name in stacked:
-                pictures = self._stacks.pictures(index, name)
-                value = stored.index_select(0, pictures.flatten()).unflatten(0, (n_steps, batch_size, -1))
-            else:
-                value = stored.index_select(0, index).view(n_steps, batch_size, *stored.shape[1:])
-            frames.set_full(name, value)
-        return frames
+        return frames_at(self._ring, self._stacks, index, (window, batch_size), self.first_only)
 
     def layout(self, batch_size: int, window: int = 2) -> dict[str, Tensor]:
         """Return tensors without values (on the "meta" device) that look like those of a sample; nothing is drawn.
@@ -303,16 +295,8 @@ class ReplayBuffer:
         Raises:
             ReplayBufferError: nothing has been put yet.
         """
-        storage, stacked = self._ring.storage, self._stacks.sizes
-        if not storage:
+        if not self._ring.storage:
             raise ReplayBufferError(
                 "the replay buffer is empty: put frames first, so that it knows what they look like."
             )
-        shapes = {
-            name: (*((stacked[name],) if name in stacked else ()), *stored.shape[1:])
-            for name, stored in storage.items()
-        }
-        return {
-            name: torch.empty((window, batch_size, *shape), dtype=storage[name].dtype, device="meta")
-            for name, shape in shapes.items()
-        }
+        return layouts(self._ring, self._stacks, batch_size, window, self.first_only)

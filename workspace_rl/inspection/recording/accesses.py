@@ -9,7 +9,15 @@ import torch
 #: Where a value comes from that no agent has computed in the traced program.
 REPLAYED, GIVEN = "replayed", "given"
 #: This library's functions that put what is stored into the form of transitions.
-PREPARING = ("n_step_transitions", "clip_rewards")
+PREPARING = (
+    "n_step_transitions",
+    "clip_rewards",
+    "OffPolicyAlgorithm.transitions",
+    "Fronts.run_over",
+    "run_over",
+    "counting_steps",
+    "steps_side_by_side",
+)
 
 
 @dataclass(frozen=True)
