@@ -411,7 +411,7 @@ gym.register("Camera-v0", Camera, max_episode_steps=9)
 def test_the_advice_about_pictures_leads_to_convolutions(network, shape, tiny_sac):
     tiny_sac["algorithm"] |= {"total_steps": 200, "architecture": {"network": network}}
     tiny_sac["gym_env"] = {"env_name": f"{__name__}:Camera-v0", "env_args": {"shape": list(shape)}}
-    with pytest.raises(UnsupportedSpaceError, match="network=nature_cnn, which read channels first") as raised:
+    with pytest.raises(UnsupportedSpaceError, match="network=nature_cnn, read channels first") as raised:
         DQN(tiny_sac)
     wrappers = re.search(r"gym_env.wrappers=\[.*?\] ", str(raised.value)).group().strip()
     algorithm = DQN(tiny_sac, [wrappers, "algorithm.architecture.network=nature_cnn"])

@@ -65,6 +65,28 @@ def _of_torch(name: str, *, exactly: bool = True) -> str | None:
     return None
 
 
+def require_leave(classname: str, where: str, allow: Sequence[str | type], trusted: Sequence[str] = TRUSTED) -> None:
+    """Raise a `ConfigError` unless the class that a run, maybe a stranger's, names may be imported and built.
+
+    Those of `trusted` packages may, those that the user allows by name, and those of modules that the program has
+    imported by itself.
+
+    Args:
+        classname: "module.Class".
+        where: what the run names it for, and where: "gym_env.wrappers[0]: the run wraps its environment by".
+        allow: classes, or names of classes and modules.
+        trusted: packages.
+    """
+    names = [one.replace(":", ".") if isinstance(one, str) else class_path(one) for one in allow]
+    module, _, name = classname.rpartition(".")
+    known = isinstance(getattr(sys.modules.get(module), name, None), type)
+    if not known and not any(f"{classname}.".startswith(f"{one}.") for one in (*trusted, *names)):
+        raise ConfigError(
+            f"{where} {classname!r}, a class that is not of {' or '.join(trusted)}. If you trust it, allow it by name, "
+            f"allow=[{classname!r}] (--allow {classname}), or import its module first."
+        )
+
+
 def is_trusted(found: type) -> bool:
     """Return whether a class may be named without the user's leave."""
     return any(class_path(found).startswith(f"{one}.") for one in TRUSTED)

@@ -20,6 +20,16 @@ class EncoderConfig:
     classname: str | None = option(None, "an encoder of your own instead: module:Class")
     arguments: dict[str, Any] = option(dict, "what it is built with besides the parts of the observation")
 
+    def check(self, path: str) -> None:
+        """Write a class's name as one; raise a `ConfigError` where there are arguments and no class."""
+        if self.classname is not None:
+            self.classname = self.classname.replace(":", ".")  # as wrappers are named
+        elif self.arguments:
+            raise ConfigError(
+                f"{path}arguments: none expected without {path}classname, {self.arguments} found. They are for a class "
+                "of your own; the library's encoder has options of its own."
+            )
+
 
 @dataclass
 class MemoryConfig:

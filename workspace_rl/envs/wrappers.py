@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import gymnasium as gym
 
-from workspace_rl.basics.classes import check_arguments, class_path, find_class
+from workspace_rl.basics.classes import check_arguments, class_path, find_class, require_leave
 from workspace_rl.envs.make_env import Wrapper
 from workspace_rl.errors import ConfigError, did_you_mean
 
@@ -106,17 +105,8 @@ def _wrapped(found: type[Any], arguments: Mapping[str, Any], name: str, env: gym
 def require_trusted(entries: Sequence[Mapping[str, Any]], allow: Sequence[str | type]) -> None:
     """Raise a `ConfigError` unless all these wrappers of a run, which may be a stranger's, may be imported and built.
 
-    Those of gymnasium and of this library may, those that the user allows by name, and those of modules that the
-    program has imported by itself.
+    Those of gymnasium and of this library may, and those that `require_leave` lets pass.
     """
-    names = [one.replace(":", ".") if isinstance(one, str) else class_path(one) for one in allow]
     for index, entry in enumerate(entries):
-        classname = entry["classname"]
-        module, _, name = classname.rpartition(".")
-        known = isinstance(getattr(sys.modules.get(module), name, None), type)
-        if not known and not any(f"{classname}.".startswith(f"{one}.") for one in (*TRUSTED, *names)):
-            raise ConfigError(
-                f"gym_env.wrappers[{index}]: the run wraps its environment by {classname!r}, a class that is not of "
-                f"{' or '.join(TRUSTED)}. If you trust it, allow it by name, allow=[{classname!r}] (--allow "
-                f"{classname}), or import its module first."
-            )
+        where = f"gym_env.wrappers[{index}]: the run wraps its environment by"
+        require_leave(entry["classname"], where, allow, TRUSTED)

@@ -14,7 +14,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.algorithm.names import AlgorithmClass, check_made_by, find_algorithm, resolve_run_config
 from workspace_rl.algorithm.own_algorithms import vouched_for
 from workspace_rl.basics.arguments import checked
-from workspace_rl.basics.classes import allowed_list
+from workspace_rl.basics.classes import allowed_list, require_leave
 from workspace_rl.basics.plain_data import whole_number
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import flatten
@@ -99,6 +99,12 @@ class Run(RunFolder):
                 )
         config = load_config(self.path / CONFIG)
         require_trusted(self.config.gym_env.wrappers, self._allow)
+        parameters: Any = getattr(self.config, "algorithm", None)
+        encoder = getattr(getattr(parameters, "architecture", None), "encoder", None)
+        if encoder is not None and encoder.classname is not None:
+            require_leave(
+                encoder.classname, "algorithm.architecture.encoder.classname: the run's encoder is", self._allow
+            )
         config.base_dir = str(self.path)
         # The folder may be somebody else's: it does not decide where on this machine files are written.
         OmegaConf.update(config, "logger.log_dir", None)

@@ -110,3 +110,11 @@ def test_pictures_with_channels_last_are_refused_with_the_way_out():
         space = gym.spaces.Dict(a=VECTOR, b=gym.spaces.Box(0, 255, shape, np.uint8))
         with pytest.raises(UnsupportedSpaceError, match=r"channels last.*env/env_obs/b.*wrappers"):
             needs_encoder(GymAgent(lambda space=space: SpaceEnv(space)))
+
+
+def test_arguments_are_for_a_class():
+    with pytest.raises(ConfigError, match=r"arguments: none expected without .*classname, \{'size': 3\} found"):
+        EncoderConfig(arguments={"size": 3}).check("architecture.encoder.")
+    config = EncoderConfig(classname="my_module:Own", arguments={"size": 3})
+    config.check("architecture.encoder.")
+    assert config.classname == "my_module.Own"

@@ -53,6 +53,6 @@ def images_with_channels_last(shape: Sequence[int], dtype: Any = np.uint8) -> st
         gray = "GrayscaleObservation, " if len(shape) == 3 else ""
         wrappers = f"gym_env.wrappers=[{gray}{{classname: FrameStackObservation, stack_size: 4}}] makes"
     return (
-        " From images DQN learns by convolutions, algorithm.architecture.network=nature_cnn, which read channels "
-        f"first: {wrappers} such of these, or gym_env.atari={{}} those of an Atari game."
+        " Convolutions, such as those of algorithm.architecture.network=nature_cnn, read channels first: "
+        f"{wrappers} such of these, or gym_env.atari={{}} those of an Atari game."
     )

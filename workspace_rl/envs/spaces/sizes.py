@@ -14,6 +14,9 @@ from workspace_rl.errors import UnsupportedSpaceError
 #: Networks get at most so many inputs of zeros and ones from observations that are choices.
 MOST_CHOICES = 100_000
 
+#: What makes features of observations that networks do not read.
+_ENCODER = "an encoder (workspace_rl.agents.make_encoder in a program)"
+
 #: A vector of numbers, one choice, several choices, several zeros and ones.
 ACTION_KINDS = ("continuous", "discrete", "multi-discrete", "multi-binary")
 
@@ -52,19 +55,19 @@ def observation_size(space: gym.Space[Any]) -> int:
         return int(space.shape[0])  # type: ignore[index]
     if is_image(space):
         raise UnsupportedSpaceError(
-            f"the observation space {space} is not a vector, but one of images. DQN learns from them by convolutions: "
-            f"algorithm.architecture.network=nature_cnn. Small ones of other algorithms become vectors by "
+            f"the observation space {space} is not a vector, but one of images. Convolutions read them: "
+            f"algorithm.architecture.network=nature_cnn, or {_ENCODER}. Small ones become vectors by "
             f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}."
         )
     if isinstance(space, gym.spaces.Box | gym.spaces.MultiBinary):
         raise UnsupportedSpaceError(
             f"the observation space {space} is not a vector, but of shape {list(space.shape)}. It becomes one by "
-            f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}."
+            f"gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}; or by {_ENCODER}."
             f"{images_with_channels_last(space.shape, space.dtype)}"
         )
     raise UnsupportedSpaceError(
         f"the observation space {space} has several parts, which these networks do not read. A vector is made of them "
-        f"by gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}."
+        f"by {_ENCODER}, or by gymnasium.wrappers.FlattenObservation: {BY_WRAPPERS}."
     )
 
 
