@@ -13,7 +13,7 @@ from workspace_rl.algos import DQN, PPO, SAC
 from workspace_rl.collectors.fleet import make_fleet
 
 
-def a_run(path, algorithm=SAC, *, total=480, normalize=False, **collectors):
+def a_run(path, algorithm=SAC, *, total=480, normalize=False, memory=False, **collectors):
     env, sizes = "Pendulum-v1", {"actor_hidden_size": [8], "critic_hidden_size": [8]}
     if algorithm is DQN:
         env, sizes = "CartPole-v1", {"hidden_size": [8]}
@@ -21,6 +21,8 @@ def a_run(path, algorithm=SAC, *, total=480, normalize=False, **collectors):
     if algorithm is PPO:
         sizes = {"hidden_size": [8]}
         options = {"n_epochs": 1, "batch_size": 4, "normalize_observations": True, "normalize_rewards": True}
+    if memory:
+        sizes["memory"] = {"kind": "gru", "size": 6}
     return algorithm({
         "gym_env": {"env_name": env},
         "algorithm": {
@@ -47,8 +49,9 @@ def outcome(path):
 @pytest.mark.parametrize("lag", [0, 1])
 @pytest.mark.parametrize("n", [1, 3])
 def test_equal_runs_are_equal_and_so_are_resumed_ones(n, lag, algorithm, tmp_path):
-    expected = trained(tmp_path / "one", algorithm, n=n, lag=lag, normalize=n > 1)
-    train_until(a_run(tmp_path / "two", algorithm, n=n, lag=lag, normalize=n > 1), 60)
+    options = {"n": n, "lag": lag, "normalize": n > 1, "memory": n > 1 and algorithm is PPO}
+    expected = trained(tmp_path / "one", algorithm, **options)
+    train_until(a_run(tmp_path / "two", algorithm, **options), 60)
     assert outcome(tmp_path / "two") != expected
     algorithm.restore(tmp_path / "two").train(progress=False)
     assert outcome(tmp_path / "two") == expected

@@ -34,8 +34,9 @@ def kill_one_and_stop(run, kill_at, stop_at):
 )
 def test_a_run_goes_on_elsewhere_and_loses_a_collector_without_a_difference(algorithm, lag, first, then, tmp_path):
     # Statistics, float64 buffers, go to the collectors with the weights.
-    expected = trained(tmp_path / "whole", algorithm, n=2, lag=lag, normalize=True)
-    run = a_run(tmp_path / "run", algorithm, n=2, lag=lag, where=first, normalize=True)
+    options = {"n": 2, "lag": lag, "normalize": True, "memory": algorithm is PPO}
+    expected = trained(tmp_path / "whole", algorithm, **options)
+    run = a_run(tmp_path / "run", algorithm, where=first, **options)
     kill_one_and_stop(run, 20 if first == "local" else -1, 60)
     if first == "local":
         with pytest.warns(UserWarning, match=r"collector 0 \(process \d+\) failed at its fragment .* by signal 9"):
