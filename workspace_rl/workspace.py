@@ -13,7 +13,7 @@ from workspace_rl.drawing.workspace_table import as_html, as_text
 from workspace_rl.errors import NoWorkspaceError, VariableMismatchError
 from workspace_rl.variables.named_variables import NamedVariables
 from workspace_rl.variables.slicing import Slice, batch_elements, side_by_side, transitions, windows
-from workspace_rl.variables.state_before import before_each_step, before_step, state_of
+from workspace_rl.variables.state_before import BEFORE, before_each_step, before_step, state_of
 from workspace_rl.variables.variable import Variable
 
 if TYPE_CHECKING:  # matplotlib is optional, and slow
@@ -148,16 +148,18 @@ class Workspace(NamedVariables):
         if to_time or not n_steps:  # what stands at step 0 stays
             return variable
         first = from_time if from_time >= 0 else from_time + state.time_size()
-        return before_step(self._variables, name, first) or variable
+        return before_step(state, variable, first)
 
     def subtime(self, start: int, stop: int | None = None) -> Self:
         """Return a workspace with the steps `start` to `stop` (exclusive), sharing the tensors, as slices do."""
         part = type(self)()
         for name, variable in self._variables.items():
-            state = state_of(self._variables, name)
-            first, last, _ = slice(start, stop).indices((state or variable).time_size())
-            before = None if state is None else before_step(self._variables, name, first)
-            part._variables[name] = before or variable.window(first, max(first, last))
+            if name.endswith(BEFORE) and (state := state_of(self._variables, name)) is not None:
+                first, *_ = slice(start, stop).indices(state.time_size())
+                part._variables[name] = before_step(state, variable, first)
+                continue
+            first, last, _ = slice(start, stop).indices(variable.time_size())
+            part._variables[name] = variable.window(first, max(first, last))
         return part
 
     def select_subtime(self, t: Tensor, window_size: int) -> Self:

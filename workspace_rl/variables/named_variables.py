@@ -10,7 +10,7 @@ from torch import Tensor
 
 from workspace_rl.access import not_a_tensor, unknown_variable
 from workspace_rl.errors import VariableMismatchError
-from workspace_rl.variables.state_before import state_of
+from workspace_rl.variables.state_before import BEFORE, state_of
 from workspace_rl.variables.variable import Variable
 
 
@@ -149,7 +149,8 @@ class NamedVariables:
 
     def _over_time(self) -> dict[str, Variable]:
         """Return the variables without those that hold what a state was before the first step."""
-        return {name: one for name, one in self._variables.items() if state_of(self._variables, name) is None}
+        every = self._variables
+        return {name: one for name, one in every.items() if not name.endswith(BEFORE) or state_of(every, name) is None}
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
         mapped = type(self)()

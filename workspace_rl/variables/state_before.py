@@ -20,22 +20,19 @@ def state_of(variables: Mapping[str, Variable], name: str) -> Variable | None:
     """Return the state whose value before step 0 variable `name` holds; None for all other variables."""
     if not name.endswith(BEFORE):
         return None
-    state, before = variables.get(name[: -len(BEFORE)]), variables[name]
-    if state is None or before.time_size() != 1 or before.shape != state.shape or before.dtype != state.dtype:
+    state, before = variables.get(name[: -len(BEFORE)]), variables.get(name)
+    if state is None or before is None or before.time_size() != 1:
         return None
-    return state
+    return state if before.shape == state.shape and before.dtype == state.dtype else None
 
 
-def before_step(variables: Mapping[str, Variable], name: str, step: int) -> Variable | None:
-    """Return what variable `name` is for a piece of time that begins at `step`; None if it belongs to no state."""
-    state = state_of(variables, name)
-    if state is None:
-        return None
+def before_step(state: Variable, before: Variable, step: int) -> Variable:
+    """Return what goes with a state in a piece of time that begins at `step`; `before` goes with all of it."""
     if not step:
-        return variables[name].copy()
-    before = state.window(step - 1, step)
-    before.name = name
-    return before
+        return before.copy()
+    piece = state.window(step - 1, step)
+    piece.name = before.name
+    return piece
 
 
 def before_each_step(variables: Mapping[str, Variable], name: str) -> Tensor | None:
