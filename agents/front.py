@@ -116,9 +116,7 @@ def build_front(
     agents: list[Agent] = []
     reads, named = normalizers.reads, (lambda what: f"{name}-{what}" if name else what)
     if needs_encoder(env_agent, architecture.encoder, mask_variable=mask_variable, network=network):
-        parts = env_agent.observation_parts(mask_variable)
-        if normalizers.observations is not None:
-            parts[0]["variable"] = normalizers.observations.output_variable
+        parts = normalizers.parts(env_agent.observation_parts(mask_variable))
         written = f"{features_variable}/encoded" if memory.remembers else features_variable
         encoder = make_encoder(parts, architecture.encoder, features_variable=written, name=named("encoder"))
         agents.append(encoder)

@@ -10,7 +10,8 @@ on rows (s, a) of a rollout takes a gradient step on the sum of
     value         c_v mean (V(s) - R)^2 / 2
     entropy       -c_e mean H(pi(.|s))
 
-(equation 9). Each rollout is learned from several times, in minibatches of shuffled rows.
+(equation 9). Each rollout is learned from several times, in minibatches of shuffled rows, or, with memory, of whole
+environments: gradients then go back through the steps of the rollout.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class PPOParameters(OnPolicyConfig):
     n_steps: int = option(2048, "steps of each environment in a rollout", least=1)
     n_envs: int = option(1, "environments stepped together", least=1)
     n_epochs: int = option(10, "how often each rollout is learned from", least=1)
-    batch_size: int | None = option(64, "rows in a minibatch; null: the whole rollout", least=1)
+    batch_size: int | None = option(
+        64, "rows in a minibatch; null: the whole rollout; with memory a multiple of n_steps", least=1
+    )
     gae_lambda: float = option(0.95, "how far advantages reach beyond one step", least=0, most=1)
     normalize_advantages: bool = option(True, "advantages of a minibatch are brought to mean 0 and deviation 1")
     max_grad_norm: float | None = option(

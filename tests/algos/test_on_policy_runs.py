@@ -124,10 +124,11 @@ def test_batches_that_do_not_divide_a_rollout_are_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nobody has stopped, and its configuration."""
+    """A run that nobody has stopped, of a policy with memory, and its configuration."""
     options = {"normalize_observations": True, "normalize_rewards": True, "anneal_learning_rate": True}
+    options["architecture"] = {"hidden_size": [16], "memory": {"kind": "gru", "size": 8}}
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    config = run_of(PPO, folder, total_steps=8000, checkpoint_interval=1000, **options)
+    config = run_of(PPO, folder, total_steps=5000, checkpoint_interval=1000, **options)
     PPO(config).train(progress=False)
     return config
 

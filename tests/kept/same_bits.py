@@ -4,8 +4,9 @@
     python -m tests.kept.same_bits compare --only "sac, eager"
     python -m tests.kept.same_bits record                         # after a change that is meant to change numbers
 
-`same_bits.json` holds what each run measured, the checksums of its weights, its optimisers, its random numbers and its
-replay buffer, and the machine: on another one, `compare` says in what it differs, and compares what holds there, too.
+`same_bits.json` holds what each run measured, the checksums of its weights, its optimisers, its random numbers and, if
+it has one, its replay buffer, and the machine: on another one, `compare` says in what it differs, and compares what
+holds there, too.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _SHARED: dict[str, Any] = {
 _NETWORKS = {"actor_hidden_size": [24, 16], "critic_hidden_size": [32, 16]}
 
 #: Between them: several environments, in one process and in several, episodes that terminate and that are cut off,
-#: replay buffers that are full, stacks of pictures, environments that are renewed at a checkpoint or closed for an
-#: evaluation.
+#: replay buffers that are full, rollouts, stacks of pictures, environments that are renewed at a checkpoint or closed
+#: for an evaluation.
 RUNS: dict[str, dict[str, Any]] = {
     "sac": {
         "gym_env": {"env_name": "Pendulum-v1"},
@@ -108,6 +109,15 @@ RUNS: dict[str, dict[str, Any]] = {
             "architecture": {"network": "nature_cnn", "hidden_size": [16]},
         },
     },
+    "ppo": {
+        "gym_env": {"env_name": "CartPole-v1", "max_episode_steps": 60},
+        "algorithm": {
+            "seed": 10, "total_steps": 1500, "n_envs": 3, "n_steps": 32, "batch_size": 24, "n_epochs": 3,
+            "normalize_observations": True, "normalize_rewards": True, "recompute_advantages": True,
+            "entropy_coef": 0.01, "anneal_learning_rate": True, "nb_evals": 3, "eval_interval": 600,
+            "checkpoint_interval": 700, "final_episodes": 3, "architecture": {"hidden_size": [16, 16]},
+        },
+    },
 }  # fmt: skip
 EAGER = {f"{name}, eager": (name, False) for name in RUNS}
 COMPILED = {f"{name}, compiled": (name, True) for name in ("sac", "td3", "ddpg", "dqn")}
@@ -131,7 +141,9 @@ def compare(title: str, folder: Path, record: dict[str, Any]) -> tuple[list[str]
     recorded, found = record["runs"][title], run(title, folder)
     if elsewhere:
         # Until a few updates have been made.
-        return rough_differences(recorded, found, 2 * RUNS[name]["algorithm"]["learning_starts"]), elsewhere
+        parameters = RUNS[name]["algorithm"]
+        starts = parameters.get("learning_starts", parameters["n_envs"] * parameters["n_steps"])
+        return rough_differences(recorded, found, 2 * starts), elsewhere
     return differences(recorded, found), elsewhere
 
 

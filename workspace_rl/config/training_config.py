@@ -167,7 +167,7 @@ class OnPolicyArchitecture:
         least=1,
     )
     activation: str = option("tanh", "between layers (of mlp)", choices=("tanh", "relu"))
-    shared: bool = option(False, "one body for policy and value")
+    shared: bool = option(False, "one body for policy and value, and one encoder and memory")
     log_std_init: float = option(0.0, "of continuous actions at the beginning, the deviation's natural logarithm")
     state_dependent_std: bool = option(False, "the deviation is a function of the observation")
     squash: bool = option(False, "continuous actions are squashed by tanh, instead of clipped by the environment")
@@ -180,7 +180,9 @@ class OnPolicyConfig(MaskedActions, TrainingConfig):
     """What all on-policy algorithms need. A rollout is one collection, n_steps steps of n_envs environments."""
 
     n_epochs: int = option(1, "how often each rollout is learned from", least=1)
-    batch_size: int | None = option(None, "rows in a minibatch; null: the whole rollout", least=1)
+    batch_size: int | None = option(
+        None, "rows in a minibatch; null: the whole rollout; with memory a multiple of n_steps", least=1
+    )
     gae_lambda: float = option(1.0, "how far advantages reach beyond one step", least=0, most=1)
     entropy_coef: float = option(0.0, "the weight of the policy's entropy, which is made greater", least=0)
     recompute_advantages: bool = option(False, "values are asked again, and advantages computed, before each epoch")
