@@ -112,6 +112,20 @@ _WORDS = {
 }
 
 
+def resets_that_count(traced: Trace) -> Iterator[Problem]:
+    """Yield losses over sequences in which pairs of frames count that only carry a reset."""
+    # Rewards that are summed over neighbouring rows get to others' resets, and are told as such.
+    for name in traced.counts_resets if not traced.crossings else ():
+        yield Problem(
+            "no mask",
+            f"the loss of {name!r} learns from pairs of frames that only carry a reset: its gradient depends on the "
+            "reward at the first frame of an episode, where windows go over the end of the one before. The pair of t "
+            "and t+1 is no transition where 'env/done' is true at t: multiply what belongs to it by ~done, divide by "
+            "the number of the others, and cut returns there (n_step_transitions and gae do so).",
+            False,
+        )
+
+
 def memory_mistakes(traced: Trace) -> Iterator[Problem]:
     """Yield what is wrong with the memories of agents that act."""
     for fault in dict.fromkeys(traced.memories):

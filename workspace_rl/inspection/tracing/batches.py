@@ -35,6 +35,8 @@ class ExampleBatch:
     frame_bytes: int
     #: `[T, B, ...]` of each variable.
     layouts: Layouts
+    #: Of the frames that it is made of.
+    frames: Layouts
     #: What collecting should write, and does not: without it there is no batch.
     missing: list[str]
     #: The class that may add variables to batches, where it is the user's own.
@@ -90,7 +92,7 @@ def example_batch(algorithm: Any, collected: Layouts, lend: Lend = example_frame
         for name, (shape, dtype) in getattr(experience, "added", {}).items()
     }
     adder = "" if is_trusted(type(experience)) else type(experience).__name__
-    return ExampleBatch(kind, batch_kind, stored_by, stored, window, frame_bytes, layouts, missing, adder)
+    return ExampleBatch(kind, batch_kind, stored_by, stored, window, frame_bytes, layouts, frames, missing, adder)
 
 
 def _zeros(layouts: Layouts) -> Workspace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from workspace_rl.inspection.memories.faults import Fault
 from workspace_rl.inspection.origins.ratios import Ratio
@@ -75,6 +76,14 @@ class Trace:
     memories: list[Fault] = field(default_factory=list)
     #: The layouts of what an update is given.
     batch: Layouts = field(default_factory=dict)
+    #: The layouts of the frames that it is made of.
+    frames: Layouts = field(default_factory=dict)
+    #: Whether the update's modules have recurrent networks.
+    recurrent: bool = False
+    #: What an update is given besides.
+    flags: dict[str, Any] = field(default_factory=dict)
+    #: The optimisers whose gradients depend on pairs of frames that only carry a reset.
+    counts_resets: list[str] = field(default_factory=list)
     #: What could not be traced and why, one sentence each.
     notes: list[str] = field(default_factory=list)
     #: The parts, in order.
@@ -91,6 +100,12 @@ class Trace:
     stored: list[str] = field(default_factory=list)
     #: Who sends what to whom, where somebody collects beside the learner.
     topology: Topology | None = None
+
+    @property
+    def remembers(self) -> bool:
+        """Whether an update is given, or runs, what is known to have a memory."""
+        given = any(name.endswith(("/timestep", "/before")) for name in self.batch)
+        return given or self.recurrent or any(one.remembers for one in self.recorder.calls)
 
     def begin(self, part: str) -> None:
         """Go on to the next part of the program."""

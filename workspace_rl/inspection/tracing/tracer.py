@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from workspace_rl.agent import is_agent
+from workspace_rl.basics.classes import is_trusted
 from workspace_rl.composition import Agents, TemporalAgent
 from workspace_rl.errors import CompositionError, NoWorkspaceError, WorkspaceError
 from workspace_rl.inspection.copies.environments import begins_anew, is_environment
@@ -18,6 +19,7 @@ from workspace_rl.inspection.copies.fake_tensors import Guard
 from workspace_rl.inspection.copies.harmless import harmless
 from workspace_rl.inspection.copies.twins import Twins
 from workspace_rl.inspection.copies.untraceable import OutOfReachError, UntraceableError
+from workspace_rl.inspection.memories.acting import is_memory
 from workspace_rl.inspection.memories.candidates import candidates
 from workspace_rl.inspection.memories.faults import Fault
 from workspace_rl.inspection.memories.trying import memory_faults
@@ -25,6 +27,7 @@ from workspace_rl.inspection.recording.accesses import GIVEN, REPLAYED
 from workspace_rl.inspection.topology.of_run import topology_of
 from workspace_rl.inspection.tracing.agents import AgentTracer
 from workspace_rl.inspection.tracing.batches import example_batch
+from workspace_rl.inspection.tracing.ends import learns_from_resets
 from workspace_rl.inspection.tracing.inputs import Inputs, input_layouts
 from workspace_rl.inspection.tracing.layouts import Layouts, layouts_of, workspace_of
 from workspace_rl.inspection.tracing.limits import reason
@@ -58,7 +61,7 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
             traced.gathers |= gathered_statistics(policy, target.train_env)
     doubtful = [one for one in traced.failures if one.untraceable or not isinstance(one.error, WorkspaceError)]
     if not doubtful:
-        traced.memories = _memories(target, inputs, kwargs, traced)
+        _try(target, inputs, kwargs, traced, traced)
         return traced
     # Fake tensors cannot do everything that real ones can: what fails with both is wrong.
     reaches = any(isinstance(one.error, OutOfReachError | NoWorkspaceError) for one in doubtful)
@@ -71,9 +74,20 @@ def trace(target: Any, inputs: Inputs = None, **kwargs: Any) -> Trace:
         if (call.name, call.t, call.part) not in confirmed:
             failure.untraceable = True
             call.untraced = call.untraced or reason(failure.error)
-    if all(one.untraceable for one in traced.failures):
-        traced.memories = _memories(target, inputs, kwargs, traced, again)
+    _try(target, inputs, kwargs, traced, again)
     return traced
+
+
+def _try(target: Any, inputs: Inputs, kwargs: dict[str, Any], traced: Trace, again: Trace) -> None:
+    """Try on made-up episodes what has no errors."""
+    if not all(one.untraceable for one in traced.failures):
+        return
+    traced.memories = _memories(target, inputs, kwargs, traced, again)
+    # What learns in this library is tried by its tests; of a function it is not known whether its batches are sequences,
+    # unless it remembers.
+    known = hasattr(target, "train_env") or traced.remembers
+    if known and not is_trusted(type(target)):
+        traced.counts_resets = learns_from_resets(target, traced.frames, traced.flags)
 
 
 def _memories(target: Any, inputs: Inputs, kwargs: dict[str, Any], *traces: Trace) -> list[Fault]:
@@ -159,14 +173,16 @@ class _Tracer:
         self.trace.begin("update")
         twin = self.twins.of(self.target)
         modules = self.twins.found(torch.nn.Module).values()
+        self.trace.recurrent = any(is_memory(one) for _, one in modules)
         for _, module in modules:
             self.agents.watch(module)
         self.updates.own(*modules)
         for name, optimizer in self.twins.found(torch.optim.Optimizer).values():
             self.updates.watch_optimizer(optimizer, name)
         batch = workspace_of(inputs, REPLAYED, self.trace.recorder)
-        self.trace.batch = inputs
+        self.trace.batch = self.trace.frames = inputs
         self.trace.window = max((batch.time_size(name) for name in batch), default=0)
+        self.trace.flags = kwargs
         self.updates.run(twin, batch, kwargs)
 
     # ---- an algorithm ---------------------------------------------------------------------------------------------
@@ -214,13 +230,14 @@ class _Tracer:
             missing = ", ".join(map(repr, example.missing))
             self.trace.notes.append(f"the update was not traced: collecting did not write {missing}, which is stored.")
             return
-        self.trace.batch = example.layouts
+        self.trace.batch, self.trace.frames = example.layouts, example.frames
         variants = {tuple(algorithm.update_flags(n).items()) for n in range(1, 17)}
         # The richest last: it is the one that is shown.
         for flags in sorted(variants):
             self.trace.begin("update" if len(variants) == 1 else f"update, {_listed(flags)}")
             batch = workspace_of(example.layouts, REPLAYED, self.trace.recorder)
-            self.updates.run(partial(_metrics_of, algorithm), batch, dict(flags))
+            self.trace.flags = dict(flags)
+            self.updates.run(partial(_metrics_of, algorithm), batch, self.trace.flags)
 
 
 def _name_of(target: Any) -> str:
