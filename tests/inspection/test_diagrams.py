@@ -7,7 +7,8 @@ import torch
 
 from tests.inspection.pieces import FAST, overlaps, texts
 from workspace_rl import Agent, Agents, TemporalAgent, diagram
-from workspace_rl.agents import ContinuousQAgent
+from workspace_rl.agents import ContinuousQAgent, SquashedGaussianActor
+from workspace_rl.agents.memory import GRUAgent, LSTMAgent
 from workspace_rl.algorithm.names import find_algorithm
 from workspace_rl.algos import PPO, SAC
 from workspace_rl.cli import main
@@ -124,3 +125,34 @@ def test_a_diagram_of_ppo_tells_what_is_made_of_a_rollout():
     assert "clipped_policy_loss" in title and "train actor and value, on minibatches of the rollout" in title
     whole = diagram(PPO({"gym_env": {"env_name": "CartPole-v1"}, "algorithm": ppo | {"batch_size": None}} | FAST)).svg()
     assert "Once for each rollout: prepare, advantages" in texts(whole) and "all steps" in texts(whole)
+
+
+def test_the_loop_through_time_is_shown(env):
+    memory = LSTMAgent(3, 8, name="remembers")
+    picture = diagram(
+        TemporalAgent(Agents(env, memory, SquashedGaussianActor(8, [8], 1, observation_variable="memory")))
+    )
+    (phase,) = picture.phases
+    labels = [(step.label, step.detail) for step in phase.steps]
+    (loop,) = phase.loops
+    assert (labels[loop.first], labels[loop.second]) == (("remembers", "at t"), ("remembers", "at t+1"))
+    assert loop.variables == ("memory/hidden", "memory/cell")
+    words = "remembers remembers memory/hidden and memory/cell from each step to the next"
+    assert words in str(picture) and words in texts(picture.svg()) and not overlaps(picture.svg())
+    assert {mark.kind for step in phase.steps for mark in step.marks if mark.value == ("memory/cell", 0)} == {"memory"}
+
+
+def test_a_memory_that_runs_over_all_of_time_goes_back_to_itself():
+    shape = (4, 5)
+    inputs = {"env/env_obs": torch.zeros(*shape, 3), "env/timestep": torch.zeros(shape, dtype=torch.int64)}
+    inputs["memory/hidden/before"] = torch.zeros(1, 5, 8)
+    memory = GRUAgent(3, 8, name="remembers")
+
+    def update(batch):
+        memory(batch)
+
+    picture = diagram(update, inputs=inputs)
+    (phase,) = picture.phases
+    assert [(one.first, one.second, one.variables) for one in phase.loops] == [(0, 0, ("memory/hidden",))]
+    assert ("memory/hidden/before", -1) in phase.values  # what it was before step 0
+    assert not overlaps(picture.svg())

@@ -8,6 +8,7 @@ import torch
 from tests.inspection.pieces import rows, texts
 from workspace_rl import Agent, Agents, GymAgent, ReplayBuffer, TemporalAgent, Workspace, check, describe, diagram
 from workspace_rl.agents import ContinuousQAgent, RandomAgent
+from workspace_rl.agents.memory import GRUAgent
 from workspace_rl.algos import SAC
 from workspace_rl.composition import KWAgentWrapper
 
@@ -84,3 +85,9 @@ def test_what_fails_or_cannot_be_traced_is_said_below_tables_and_pictures(env):
     picture = diagram(wilful)
     assert " ".join(texts(picture.svg())[-2:]).endswith(picture.notes[0])
     assert picture.notes == check(wilful).notes
+
+
+def test_state_is_told_from_what_others_have_written(env, policy):
+    composition = Agents(env, GRUAgent(3, 3, name="remembers"), KWAgentWrapper(policy, log_prob=True))
+    found = {row.source for row in describe(TemporalAgent(composition)).rows if row.variable == "memory/hidden"}
+    assert found == {"", "its own memory"}

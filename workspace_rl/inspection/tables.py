@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from workspace_rl.inspection.recording.accesses import Access
+from workspace_rl.inspection.recording.loops import memory_of
 from workspace_rl.inspection.tracing.inputs import Inputs
 from workspace_rl.inspection.tracing.tracer import trace
 from workspace_rl.inspection.wording import notes_of, shown_parts, step_name
@@ -94,13 +95,16 @@ def describe(target: Any, inputs: Inputs = None, **kwargs: Any) -> Description:
     shown = shown_parts(traced)
     accesses = [one for one in traced.recorder.accesses if one.call.part in shown]
     # Steps that are alike are one row; an update may do the same on several workspaces, which are several.
-    rows = list({(one.workspace, _row(one)): _row(one) for one in accesses}.values())
+    memory = memory_of(traced.recorder.accesses)
+    rows = list({(one.workspace, _row(one, memory)): _row(one, memory) for one in accesses}.values())
     return Description(traced.name, rows, notes_of(traced))
 
 
-def _row(access: Access) -> Row:
+def _row(access: Access, memory: Collection[tuple[str, str]]) -> Row:
     shape, _, dtype = access.layout.rpartition(" ")
     source = "" if access.writes or access.source is None else str(access.source)
+    if source and access.source.fresh and (access.call.name, access.variable) in memory:
+        source = "its own memory"
     return Row(
         access.call.part,
         access.call.name,

@@ -8,7 +8,7 @@ from tests.inspection.remembering import SIZE, Acts, Hides, Remembers, Remembers
 from tests.mistakes import expect
 from workspace_rl import Agent, Agents, GymAgent, TemporalAgent, check
 from workspace_rl.agents import GaussianNoiseAgent, SquashedGaussianActor
-from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent
+from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, TransformerAgent
 from workspace_rl.composition import CopyTAgent
 
 
@@ -172,6 +172,7 @@ class Stack(Agent):
         lambda: [Remembers(), SquashedGaussianActor(SIZE, [8], 1, observation_variable="features")],
         lambda: [GRUAgent(3, 8), Acts("memory", 8), GaussianNoiseAgent(0.1)],
         lambda: [LSTMAgent(3, 8, 2), Acts("memory", 8)],
+        lambda: [TransformerAgent(3, 8, n_heads=2, window=3), Acts("memory", 8)],
         lambda: [PreviousAction("previous"), Acts("inputs", 5)],
         lambda: [PreviousAction("previous"), GRUAgent(5, 8, observation_variable="inputs"), Acts("memory", 8)],
         lambda: [PreviousAction("previous"), Acts("inputs", 5), Traces("traces")],

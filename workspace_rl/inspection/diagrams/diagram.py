@@ -9,7 +9,7 @@ from typing import Any
 from workspace_rl.drawing.figures import save_figure
 from workspace_rl.drawing.svg import Drawing
 from workspace_rl.errors import RenderingError
-from workspace_rl.inspection.diagrams.phases import Phase, Step, phases_of
+from workspace_rl.inspection.diagrams.phases import Phase, Step, loops_in_words, phases_of
 from workspace_rl.inspection.diagrams.picture import draw
 from workspace_rl.inspection.topology.topology import Topology
 from workspace_rl.inspection.tracing.inputs import Inputs
@@ -42,6 +42,7 @@ class Diagram:
         for phase in self.phases:
             cells = [line for step in phase.steps for line in _cells(phase, step)]
             lines += ["", phase.title, *(f"  {line}" for line in aligned(cells))]
+            lines += [f"  {line}" for line in loops_in_words(phase)]
         return "\n".join([*lines, *([""] if self.notes else []), *self.notes])
 
     __repr__ = __str__

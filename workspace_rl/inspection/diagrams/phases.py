@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from workspace_rl.inspection.recording.accesses import GIVEN, Access, Call
+from workspace_rl.inspection.recording.loops import BEFORE, memory_of
 from workspace_rl.inspection.tracing.trace import Trace
 from workspace_rl.inspection.wording import shown_parts, step_name
 
@@ -34,6 +35,18 @@ class Step:
     is_function: bool = False
     #: What it does with values that it does not write.
     verb: str = "reads"
+    #: The name of the agent, if it is one.
+    agent: str = ""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What an agent writes at a step and reads at the next one."""
+
+    first: int
+    second: int
+    agent: str
+    variables: tuple[str, ...]
 
 
 @dataclass
@@ -42,6 +55,8 @@ class Phase:
 
     title: str
     steps: list[Step] = field(default_factory=list)
+    #: Loops through time: of two of `steps`, the first remembers for the second; they are one that runs over all steps.
+    loops: list[Loop] = field(default_factory=list)
     #: The values in the order of their columns, with shape and dtype.
     values: dict[Value, str] = field(default_factory=dict)
 
@@ -54,11 +69,13 @@ def phases_of(traced: Trace) -> list[Phase]:
     if traced.stored:
         used.add("env/done")
     phases: list[Phase] = []
+    memory = memory_of(traced.recorder.accesses)
     for part in parts:
         for group in _by_workspace([one for one in accesses if one.call.part == part]):
             phase = Phase(_title(traced, part, group))
             for call, own in groupby(group, key=lambda one: one.call):
-                _add_step(phase, traced, call, list(own), used)
+                _add_step(phase, traced, call, list(own), used, memory)
+            phase.loops = _loops(phase, memory)
             if part == "collecting" and traced.stored:
                 _add_storing(phase, traced)
             phase.values = dict(sorted(phase.values.items(), key=lambda one: _order(one[0][1])))
@@ -147,7 +164,14 @@ def _title(traced: Trace, part: str, group: Sequence[Access]) -> str:
     return f"Update{flags}: {which}{trains}, on {traced.batch_kind}"
 
 
-def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access], used: set[str]) -> None:
+def _add_step(
+    phase: Phase,
+    traced: Trace,
+    call: Call,
+    accesses: Sequence[Access],
+    used: set[str],
+    memory: Collection[tuple[str, str]],
+) -> None:
     marks: list[Mark] = []
     unread: dict[int | None, int] = {}
     for access in accesses:
@@ -155,9 +179,12 @@ def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access
         if access.writes and access.variable not in used and call.environment:
             unread[step] = unread.get(step, 0) + 1
             continue
-        value = (access.variable, step)
+        # What a state was before the first step stands at the step before that.
+        value = (access.variable, -1 if access.variable.endswith(BEFORE) and step == 0 else step)
         phase.values.setdefault(value, access.layout)
-        mark = Mark(value, access.writes, _kind(traced, access))
+        kind = _kind(traced, access)
+        remembered = kind == "fresh" and (call.name, access.variable) in memory
+        mark = Mark(value, access.writes, "memory" if remembered else kind)
         if mark not in marks:
             marks.append(mark)
     for step, count in unread.items():
@@ -170,7 +197,25 @@ def _add_step(phase: Phase, traced: Trace, call: Call, accesses: Sequence[Access
     if before is not None and before.label == label and before.detail == t and not call.environment:
         before.marks += [one for one in marks if one not in before.marks]
     else:
-        phase.steps.append(Step(label, t, marks, call.is_function))
+        phase.steps.append(Step(label, t, marks, call.is_function, agent=call.name))
+
+
+def _loops(phase: Phase, memory: Collection[tuple[str, str]]) -> list[Loop]:
+    """Return the loops through time among the rows of a phase."""
+    loops: list[Loop] = []
+    for second, step in enumerate(phase.steps):
+        own = [mark for mark in step.marks if (step.agent, mark.value[0]) in memory]
+        whole = tuple(mark.value[0] for mark in own if mark.writes and mark.value[1] is None)
+        if whole:
+            loops.append(Loop(second, second, step.label, whole))
+        read = {mark.value for mark in own if not mark.writes}
+        for first in range(second - 1, -1, -1):
+            before = phase.steps[first]
+            given = [mark.value for mark in before.marks if mark.writes and mark.value in read]
+            if before.agent == step.agent and given:
+                loops.append(Loop(first, second, step.label, tuple(name for name, _ in given)))
+                break
+    return loops
 
 
 def _label(call: Call) -> str:
@@ -194,3 +239,11 @@ def _add_storing(phase: Phase, traced: Trace) -> None:
     kinds = {mark.value: mark.kind for step in phase.steps for mark in step.marks if mark.writes}
     marks = [Mark((name, 0), False, kinds[name, 0]) for name in [*traced.stored, "env/done"] if (name, 0) in kinds]
     phase.steps.append(Step(traced.kept_in, "keeps the frame at t", marks, True, "stores"))
+
+
+def loops_in_words(phase: Phase) -> list[str]:
+    """Return one sentence for each agent that remembers."""
+    agents: dict[str, dict[str, None]] = {}
+    for loop in phase.loops:
+        agents.setdefault(loop.agent, {}).update(dict.fromkeys(loop.variables))
+    return [f"{agent} remembers {' and '.join(names)} from each step to the next" for agent, names in agents.items()]

@@ -7,7 +7,7 @@ from itertools import groupby
 from textwrap import wrap
 
 from workspace_rl.drawing.svg import Circle, Drawing, Line, Rectangle, Text, text_width
-from workspace_rl.inspection.diagrams.phases import Mark, Phase, Step, Value
+from workspace_rl.inspection.diagrams.phases import Mark, Phase, Step, Value, loops_in_words
 from workspace_rl.inspection.recording.accesses import GIVEN, REPLAYED
 from workspace_rl.inspection.topology.picture import draw_topology
 from workspace_rl.inspection.topology.topology import Topology
@@ -19,11 +19,14 @@ COLOURS = {
     "fresh": "#1a7f37",
     "environment": "#bc4c00",
     GIVEN: "#6e4fb3",
+    "memory": "#bf3989",
     "mixed": "#57606a",
 }
 FAINT, PALE, WARNING = "#6e7781", "#d0d7de", "#a40e26"
 #: Lengths in pixels. A column's line stands `INDENT` from its left side, and its texts to the right of it.
 BOX, ROW, HEADER, MARGIN, GAP, INDENT = 176, 38, 54, 20, 14, 16
+#: Room for arrows beside the boxes.
+LOOP = 20
 
 
 def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = (), topology: Topology | None = None) -> Drawing:
@@ -32,8 +35,8 @@ def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = (), topology
     widths = {id(phase): _column_width(phase) for phase in phases}
     drawing.width = max(
         [0.0]
-        + [2 * MARGIN + BOX + 26 + len(one.values) * widths[id(one)] for one in phases]
-        + [2 * MARGIN + text_width(one.title, 12.5, True) for one in phases]
+        + [2 * MARGIN + BOX + 26 + LOOP * bool(one.loops) + len(one.values) * widths[id(one)] for one in phases]
+        + [3 * MARGIN + text_width(one.title, 12.5, True) + text_width(_remembered(one), 11) for one in phases]
     )
     _draw_head(drawing, name, phases)
     y = 44.0 if topology is None else draw_topology(drawing, topology, 44.0) + GAP
@@ -44,6 +47,10 @@ def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = (), topology
         y += 18
     drawing.height = y
     return drawing
+
+
+def _remembered(phase: Phase) -> str:
+    return "; ".join(loops_in_words(phase))
 
 
 def _column_width(phase: Phase) -> float:
@@ -71,6 +78,7 @@ def _legend(phases: Sequence[Phase]) -> list[tuple[str, str]]:
         "fresh": "fresh: computed here",
         "environment": "from the environment",
         GIVEN: "given from outside",
+        "memory": "memory: goes on at the next step",
         "mixed": "not all steps alike",
     }
     return [(kind, word) for kind, word in words.items() if kind in kinds]
@@ -92,20 +100,34 @@ def _draw_head(drawing: Drawing, name: str, phases: Sequence[Phase]) -> None:
 
 
 def _draw_phase(drawing: Drawing, phase: Phase, top: float, width: float) -> float:
-    left = MARGIN + BOX + 20
+    first_box = MARGIN + (LOOP if phase.loops else 0)
+    left = first_box + BOX + 20
     first_row = top + 44 + HEADER
     bottom = first_row + ROW * len(phase.steps)
     drawing.add(
         Rectangle(MARGIN - 8, top, drawing.width - 2 * MARGIN + 16, bottom - top + 4, "#f6f8fa", PALE, 8),
         Text(MARGIN + 4, top + 19, phase.title, 12.5, bold=True),
+        Text(2 * MARGIN + text_width(phase.title, 12.5, True), top + 19, _remembered(phase), 11, COLOURS["memory"]),
     )
     columns = {value: left + width * index + INDENT for index, value in enumerate(phase.values)}
     rows = [first_row + ROW * (index + 0.5) for index in range(len(phase.steps))]
     _draw_times(drawing, columns, top + 26, bottom, width)
     _draw_rails(drawing, phase, columns, rows, first_row)
     for step, y in zip(phase.steps, rows, strict=True):
-        _draw_step(drawing, step, columns, y)
+        _draw_step(drawing, step, columns, first_box, y)
+    for loop in phase.loops:
+        _draw_loop(drawing, first_box, rows[loop.first], rows[loop.second])
     return bottom + 4
+
+
+def _draw_loop(drawing: Drawing, left: float, start: float, end: float) -> None:
+    """Draw an arrow from a box to one below it, or from one to itself, along their left sides."""
+    colour, x = COLOURS["memory"], left - LOOP + 6
+    start, end = (start + 6, end - 6) if end > start else (start + 8, end - 8)
+    drawing.add(Line(left, start, x, start, colour, 2), Line(x, start, x, end, colour, 2))
+    drawing.add(Line(x, end, left - 1, end, colour, 2))
+    for side in (-4, 4):
+        drawing.add(Line(left - 1, end, left - 7, end + side, colour, 2))
 
 
 def _draw_times(drawing: Drawing, columns: dict[Value, float], top: float, bottom: float, width: float) -> None:
@@ -149,18 +171,18 @@ def _draw_rails(drawing: Drawing, phase: Phase, columns: dict[Value, float], row
             start = y
 
 
-def _draw_step(drawing: Drawing, step: Step, columns: dict[Value, float], y: float) -> None:
+def _draw_step(drawing: Drawing, step: Step, columns: dict[Value, float], left: float, y: float) -> None:
     end = max((columns[mark.value] for mark in step.marks), default=0)
     if end:
-        drawing.add(Line(MARGIN + BOX, y, end, y, FAINT, 1))
+        drawing.add(Line(left + BOX, y, end, y, FAINT, 1))
     fill = "#fff8c5" if step.is_function else "#ddf4ff"
-    drawing.add(Rectangle(MARGIN, y - ROW / 2 + 3, BOX, ROW - 6, fill, FAINT, 16 if step.is_function else 5))
+    drawing.add(Rectangle(left, y - ROW / 2 + 3, BOX, ROW - 6, fill, FAINT, 16 if step.is_function else 5))
     label = step.label if len(step.label) <= 21 else step.label[:20] + "…"
     if step.detail:
-        drawing.add(Text(MARGIN + BOX / 2, y - 1, label, 12, bold=True, anchor="middle"))
-        drawing.add(Text(MARGIN + BOX / 2, y + 12, step.detail, 10, FAINT, anchor="middle"))
+        drawing.add(Text(left + BOX / 2, y - 1, label, 12, bold=True, anchor="middle"))
+        drawing.add(Text(left + BOX / 2, y + 12, step.detail, 10, FAINT, anchor="middle"))
     else:
-        drawing.add(Text(MARGIN + BOX / 2, y + 4, label, 12, bold=True, anchor="middle"))
+        drawing.add(Text(left + BOX / 2, y + 4, label, 12, bold=True, anchor="middle"))
     touched: dict[Value, list[Mark]] = {}
     for mark in step.marks:
         touched.setdefault(mark.value, []).append(mark)
@@ -174,4 +196,4 @@ def _draw_step(drawing: Drawing, step: Step, columns: dict[Value, float], y: flo
 
 
 def _word(kind: str) -> str:
-    return {REPLAYED: "replayed", "fresh": "fresh"}.get(kind, "")
+    return {REPLAYED: "replayed", "fresh": "fresh", "memory": "memory"}.get(kind, "")

@@ -19,58 +19,85 @@ from workspace_rl.workspace import Workspace
 #: The step from which on it runs again: some environments are in the middle of an episode there.
 START = 2
 
+#: What is written, `[T, B, ...]` by name, and how an agent runs over a workspace.
+Written = Mapping[str, Tensor]
+Way = Callable[[Any, Workspace, Mapping[str, Any]], None]
 
-def faults_again(agent: nn.Module, memories: Collection[str], run: Run, kwargs: Mapping[str, Any]) -> Iterator[Fault]:
+
+def faults_again(agent: nn.Module, memories: Sequence[str], run: Run, kwargs: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with an agent that runs again on what is stored, from step `START` on.
 
     It may begin with the state that it had, or with none. What it does at a step is right already.
     """
-    names = [*memories]
-    usual = {name: run.workspace.get_full(name)[START:] for name in names}
-    anew = _again(agent, _stored(run, names, None), names, kwargs, _step_by_step)
+    said, trial = described(agent), _Again(agent, memories, run, kwargs)
+    anew = trial.written(None, _step_by_step)
     if anew is None:
         return
-    stored = _again(agent, _stored(run, names, names), names, kwargs, _step_by_step)
-    if stored is not None and not _one_of(stored, (usual, anew)):
-        yield Fault(STORED, described(agent), tuple(names))
-    told = _again(agent, _stored(run, names, ()), names, kwargs, _step_by_step)
-    if told is not None and declares(agent, names[0]) and not _one_of(told, (usual,)):
-        yield Fault(UNREAD, described(agent), tuple(names))
+    if not trial.is_one_of(trial.written(memories, _step_by_step), trial.usual, anew):
+        yield Fault(STORED, said, tuple(memories))
+    if declares(agent, memories[0]) and not trial.is_one_of(trial.written((), _step_by_step), trial.usual):
+        yield Fault(UNREAD, said, tuple(memories))
     if not _runs_over_all(agent):
         return
-    for given in (None, names):
-        whole = _again(agent, _stored(run, names, given), names, kwargs, _at_once)
-        if whole is not None and not _one_of(whole, (usual, anew) if given else (anew,)):
-            yield Fault(WHOLE, described(agent), tuple(names), _where(whole, anew, run))
+    for given, right in ((None, (anew,)), (memories, (trial.usual, anew))):
+        whole = trial.written(given, _at_once)
+        if whole is not None and not trial.is_one_of(whole, *right):
+            yield Fault(WHOLE, said, tuple(memories), trial.where(whole, anew))
             return
 
 
-def _stored(run: Run, names: Collection[str], given: Collection[str] | None) -> Workspace:
-    """Return what was written from step `START` on: without the state, with that before it, or with all of it too."""
-    workspace = Workspace()
-    for name in run.workspace:
-        if name not in names or name in (given or ()):
-            workspace.set_full(name, run.workspace.get_full(name)[START:])
-    for name in names if given is not None else ():
-        workspace.set_full(before(name), run.workspace.get_full(name)[START - 1 : START])
-    return workspace
+class _Again:
+    """An agent that runs again."""
 
+    def __init__(self, agent: nn.Module, memories: Sequence[str], run: Run, kwargs: Mapping[str, Any]) -> None:
+        self.agent, self.memories, self.run, self.kwargs = agent, memories, run, kwargs
+        own = [name for name, one in run.workspace.variables.items() if one.writer == getattr(agent, "_name", None)]
+        #: What it writes besides its state.
+        self.others = [name for name in own if name not in memories]
+        #: What it has written before.
+        self.usual = {name: run.workspace.get_full(name)[START:] for name in (*memories, *self.others)}
 
-def _again(
-    agent: nn.Module,
-    workspace: Workspace,
-    names: Sequence[str],
-    kwargs: Mapping[str, Any],
-    way: Callable[[Any, Workspace, Mapping[str, Any]], None],
-) -> dict[str, Tensor] | None:
-    """Return what a copy of `agent` writes to its state variables, None if it cannot run so."""
-    with acting_copy(agent, kwargs) as (twin, _):
-        try:
-            way(twin, workspace, kwargs)
-            unwritten = workspace.variables[names[0]].peek(0) is None  # what is written ahead of time begins later
-            return {name: workspace.get_full(name)[unwritten:] for name in names}
-        except Exception:  # whatever it needs is not there
-            return None
+    def written(self, given: Collection[str] | None, way: Way) -> Written | None:
+        """Return what a copy writes where it runs in a `way`, None if it cannot.
+
+        The workspace has what was written from step `START` on; of the state nothing (None), what it was before, or
+        `given` variables besides.
+        """
+        workspace, source = Workspace(), self.run.workspace
+        for name in source:
+            if name not in self.memories or name in (given or ()):
+                workspace.set_full(name, source.get_full(name)[START:])
+        for name in self.memories if given is not None else ():
+            workspace.set_full(before(name), source.get_full(name)[START - 1 : START])
+        with acting_copy(self.agent, self.kwargs) as (twin, _):
+            try:
+                way(twin, workspace, self.kwargs)
+            except Exception:  # whatever it needs is not there
+                return None
+        # What is written ahead of time begins later.
+        firsts = {name: int(workspace.variables[name].peek(0) is None) for name in self.usual}
+        return {name: workspace.get_full(name)[first:] for name, first in firsts.items()}
+
+    def is_one_of(self, found: Written | None, *right: Written) -> bool:
+        """Return whether what each environment has got is that of one of several right runs, or there is nothing.
+
+        Parts of a state that count no more may differ, if nothing else does.
+        """
+        if found is None:
+            return True
+        shared = {name: min(map(len, (one[name] for one in (found, *right)))) for name in found}
+        rows = []
+        for one in right:
+            same = {name: _alike(found[name][-n:], one[name][-n:]).all(0) for name, n in shared.items()}
+            groups = [[same[name] for name in group] for group in (self.memories, self.others) if group]
+            rows.append(torch.stack([torch.stack(group).all(0) for group in groups]).any(0))
+        return bool(torch.stack(rows).any(0).all())
+
+    def where(self, whole: Written, right: Written) -> str:
+        """Return "reset" if they differ in later episodes alone."""
+        first = self.run.episodes.begins[START:].cumsum(0) == 0
+        same = all(bool(_alike(whole[name], right[name])[first].all()) for name in self.memories)
+        return "reset" if same else ""
 
 
 def _step_by_step(agent: Any, workspace: Workspace, kwargs: Mapping[str, Any]) -> None:
@@ -87,26 +114,9 @@ def _runs_over_all(agent: nn.Module) -> bool:
     return t is not None and t.default is None
 
 
-def _one_of(found: Mapping[str, Tensor], right: Sequence[Mapping[str, Tensor]]) -> bool:
-    """Return whether each environment's states, `[T, B, ...]`, are those of one of several right runs."""
-    shared = {name: min(map(len, (found[name], *(one[name] for one in right)))) for name in found}
-    fits = [
-        torch.stack([_alike(found[name][-n:], one[name][-n:]).all(0) for name, n in shared.items()]).all(0)
-        for one in right
-    ]
-    return bool(torch.stack(fits).any(0).all())
-
-
 def _alike(one: Tensor, other: Tensor) -> Tensor:
     """Return where states are the same but for rounding, `[T, B]`."""
     if one.shape != other.shape:
         return torch.zeros(other.shape[:2], dtype=torch.bool)
     same = torch.isclose(one, other, rtol=1e-3, atol=1e-4) if one.is_floating_point() else one == other
     return same.flatten(2).all(2) if same.ndim > 2 else same
-
-
-def _where(whole: Mapping[str, Tensor], right: Mapping[str, Tensor], run: Run) -> str:
-    """Return "reset" if they differ in later episodes alone."""
-    first = run.episodes.begins[START:].cumsum(0) == 0
-    same = all(bool(_alike(whole[name], right[name])[first].all()) for name in whole)
-    return "reset" if same else ""

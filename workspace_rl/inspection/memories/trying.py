@@ -78,7 +78,7 @@ class _Trial:
             if acts or declares(agent, name) or next(agent.parameters(), None) is not None:
                 found += faults_of(described(agent), name, one, self.run.episodes)
         if memories:
-            yield from found or faults_again(agent, memories, self.run, self.kwargs)
+            yield from found or faults_again(agent, [*memories], self.run, self.kwargs)
             return
         for name in names:
             own = name in known.present or (name in known.earlier and is_memory(agent))

@@ -207,7 +207,7 @@ class OriginWatch(TorchFunctionMode):
             chosen = range(*first.indices(size))
             relative = 1 if chosen and chosen[0] > 0 else 0 if len(chosen) < size else None
             if steps is None:
-                # Of a sequence, what stands at a step may come from all before it: networks judge the step all the same.
+                # In a sequence, what stands at a step may come from all before it; networks judge the step.
                 return known if relative is None else shifted(known, relative, whole=size <= 2)
             parts = [steps[one] for one in chosen]
             joined = join(parts, value.requires_grad) if parts else known

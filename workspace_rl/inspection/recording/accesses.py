@@ -56,6 +56,8 @@ class Call:
     resets: bool = False
     #: Whether it is known to remember: it has a recurrent network, or names state variables.
     remembers: bool = False
+    #: The state variables that it declares, without its prefix.
+    states: tuple[str, ...] = ()
     #: Why it could not be traced to its end, if so.
     untraced: str = ""
 

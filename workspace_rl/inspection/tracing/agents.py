@@ -72,10 +72,11 @@ class AgentTracer:
         name = self._unique_name(agent)
         environment = is_environment(agent)
         resets, remembers = environment and resets_itself(agent), is_memory(agent)
+        states = tuple(getattr(agent, "state_variables", None) or ())
 
         def run(*args: Any, **kwargs: Any) -> None:
             t = kwargs.get("t", args[0] if args else None)
-            call = Call(name, type(agent).__name__, self.recorder.part, t, environment, resets, remembers)
+            call = Call(name, type(agent).__name__, self.recorder.part, t, environment, resets, remembers, states)
             if _runs_over_time(agent):
                 kwargs = dict(zip(("t", "n_steps", "stop_variable"), args, strict=False)) | kwargs
                 args = ()

@@ -83,8 +83,7 @@ def _try(target: Any, inputs: Inputs, kwargs: dict[str, Any], traced: Trace, aga
     if not all(one.untraceable for one in traced.failures):
         return
     traced.memories = _memories(target, inputs, kwargs, traced, again)
-    # What learns in this library is tried by its tests; of a function it is not known whether its batches are sequences,
-    # unless it remembers.
+    # What learns in this library is tried by its tests; batches of a function are sequences where it remembers.
     known = hasattr(target, "train_env") or traced.remembers
     if known and not is_trusted(type(target)):
         traced.counts_resets = learns_from_resets(target, traced.frames, traced.flags)

@@ -1,0 +1,32 @@
+"""Loops through time: what agents write at a step and read at the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workspace_rl.agent import before
+from workspace_rl.inspection.recording.accesses import Access, Call
+
+#: How variables end that hold what a state was before the first step.
+BEFORE = before("")
+
+
+def memory_of(accesses: Sequence[Access]) -> set[tuple[str, str]]:
+    """Return what is memory, by agent and variable: what an agent declares, or reads at a step before that of its call.
+
+    That is only of what it writes itself; the actions before, for instance, are an input that others write.
+    """
+    agents = [one for one in accesses if not one.call.environment and not one.call.is_function]
+    written = {(one.call.name, one.variable) for one in agents if one.writes}
+    looked_back = {
+        (one.call.name, one.variable)
+        for one in agents
+        if not one.writes and one.step is not None and one.call.t is not None and one.step < one.call.t
+    }
+    return {one for one in written if one in looked_back} | {
+        (one.call.name, one.variable) for one in agents if one.writes and _declares(one.call, one.variable)
+    }
+
+
+def _declares(call: Call, variable: str) -> bool:
+    return any(variable.endswith(state) for state in call.states)
