@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from workspace_rl.inspection.recording.accesses import GIVEN, Access, Call
+from workspace_rl.inspection.recording.accesses import GIVEN, MOVING, Access, Call
 from workspace_rl.inspection.recording.loops import BEFORE, memory_of
 from workspace_rl.inspection.tracing.trace import Trace
 from workspace_rl.inspection.wording import shown_parts, step_name
@@ -69,10 +69,16 @@ def phases_of(traced: Trace) -> list[Phase]:
     if traced.stored:
         used.add("env/done")
     phases: list[Phase] = []
-    memory = memory_of(traced.recorder.accesses)
+    memory, burnt = memory_of(traced.recorder.accesses), set[str]()
     for part in parts:
         for group in _by_workspace([one for one in accesses if one.call.part == part]):
-            phase = Phase(_title(traced, part, group))
+            # What runs over windows does so over the frames of the burn-in first.
+            names = _runs_over(group)
+            burns_in = bool(traced.burn_in and names) and names not in burnt
+            burnt.add(names)
+            if burns_in:
+                group = [one for one in group if not one.call.is_function]
+            phase = Phase(_title(traced, part, group, burns_in))
             for call, own in groupby(group, key=lambda one: one.call):
                 _add_step(phase, traced, call, list(own), used, memory)
             phase.loops = _loops(phase, memory)
@@ -86,6 +92,9 @@ def phases_of(traced: Trace) -> list[Phase]:
 def _is_shown(traced: Trace, access: Access) -> bool:
     call = access.call
     in_update = call.part.startswith("update")
+    if call.is_function and call.name in MOVING:
+        # What a burn-in leaves to the frames after it, and nothing else.
+        return access.writes and access.variable.endswith(BEFORE)
     if call.is_function:
         own = [one for one in traced.recorder.accesses if one.call is call]
         read = {one.variable for one in own if not one.writes}
@@ -93,7 +102,7 @@ def _is_shown(traced: Trace, access: Access) -> bool:
         # Whole variables that are put in place again say nothing.
         if access.variable in moved and (access.step is None or not access.writes):
             return False
-        return access.writes or not _only_measures(traced, call)
+        return access.writes or not (_only_measures(traced, call) or call.name.endswith(".transitions"))
     steps = {one.call.t for one in traced.recorder.accesses if one.call.environment and one.call.part == call.part}
     # One step of the policy and the environment's answer tell it all, unless an agent looks back.
     first = min((one or 0 for one in steps), default=0)
@@ -144,7 +153,7 @@ def _by_workspace(accesses: Sequence[Access]) -> list[list[Access]]:
     return merged
 
 
-def _title(traced: Trace, part: str, group: Sequence[Access]) -> str:
+def _title(traced: Trace, part: str, group: Sequence[Access], burns_in: bool) -> str:
     if part == "running":
         return "Agents in the order in which they run"
     if part == "collecting":
@@ -152,6 +161,12 @@ def _title(traced: Trace, part: str, group: Sequence[Access]) -> str:
     if part == "preparing":
         functions = dict.fromkeys(_label(one.call) for one in group)
         return f"Once for each {traced.kept_in}: {', '.join(functions)}"
+    names = _runs_over(group)
+    if names:
+        n_frames = max((one.shape[0] for one in group if one.step is None and not one.call.is_function), default=0)
+        if burns_in:
+            return f"Update, burn-in: {names}, over the first {n_frames} frames of windows, without gradients"
+        return f"Update: {names}, over {n_frames} frames of windows"
     reads = [one for one in group if one.call.is_function and not one.writes and not one.call.prepares]
     losses = dict.fromkeys(one.call.name for one in reads)
     trainings = [one for one in traced.trainings if not losses.keys().isdisjoint(one.losses)]
@@ -162,6 +177,15 @@ def _title(traced: Trace, part: str, group: Sequence[Access]) -> str:
     which = ", ".join(losses) or "the agents"
     trains = f" {'train' if len(losses) > 1 else 'trains'} {' and '.join(trained)}" if losses and trained else ""
     return f"Update{flags}: {which}{trains}, on {traced.batch_kind}"
+
+
+def _runs_over(group: Sequence[Access]) -> str:
+    """Return the names of agents that run over windows, where a group does nothing else."""
+    if any(one.call.t is not None or (one.call.is_function and one.call.name not in MOVING) for one in group):
+        return ""
+    if not any(one.call.part.startswith("update") for one in group):
+        return ""
+    return " and ".join(dict.fromkeys(one.call.name for one in group if not one.call.is_function))
 
 
 def _add_step(
@@ -180,10 +204,13 @@ def _add_step(
             unread[step] = unread.get(step, 0) + 1
             continue
         # What a state was before the first step stands at the step before that.
-        value = (access.variable, -1 if access.variable.endswith(BEFORE) and step == 0 else step)
-        phase.values.setdefault(value, access.layout)
+        begins = access.variable.endswith(BEFORE) and not step
+        value = (access.variable, -1 if begins else step)
+        phase.values.setdefault(value, f"[{access.layout[4:]}" if begins and step is None else access.layout)
         kind = _kind(traced, access)
-        remembered = kind == "fresh" and (call.name, access.variable) in memory
+        left = any(one.value == value and one.writes for each in phase.steps for one in each.marks)
+        remembered = begins and (access.writes or left)
+        remembered = remembered or (kind == "fresh" and (call.name, access.variable) in memory)
         mark = Mark(value, access.writes, "memory" if remembered else kind)
         if mark not in marks:
             marks.append(mark)
@@ -219,8 +246,10 @@ def _loops(phase: Phase, memory: Collection[tuple[str, str]]) -> list[Loop]:
 
 
 def _label(call: Call) -> str:
-    # What is done to a rollout are methods that algorithms share.
-    return call.name.rpartition(".")[2] if call.part == "preparing" else call.name
+    # What is done to rollouts and batches are methods that algorithms share.
+    if call.name == "run_over":
+        return "burn-in"
+    return call.name.rpartition(".")[2] if call.part == "preparing" or call.prepares else call.name
 
 
 def _kind(traced: Trace, access: Access) -> str:

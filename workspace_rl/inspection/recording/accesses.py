@@ -8,16 +8,9 @@ import torch
 
 #: Where a value comes from that no agent has computed in the traced program.
 REPLAYED, GIVEN = "replayed", "given"
-#: This library's functions that put what is stored into the form of transitions.
-PREPARING = (
-    "n_step_transitions",
-    "clip_rewards",
-    "OffPolicyAlgorithm.transitions",
-    "Fronts.run_over",
-    "run_over",
-    "counting_steps",
-    "steps_side_by_side",
-)
+#: This library's functions that put what is stored into the form of transitions; and those that only move it there.
+PREPARING = ("n_step_transitions", "clip_rewards", "OffPolicyAlgorithm.transitions")
+MOVING = ("run_over", "Fronts.run_over", "counting_steps", "steps_side_by_side", "_take_features")
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,7 @@ class Call:
     @property
     def prepares(self) -> bool:
         """Whether it is one of this library's functions that put what is stored into the form of transitions."""
-        return self.is_function and self.name in PREPARING
+        return self.is_function and self.name in PREPARING + MOVING
 
     def __str__(self) -> str:
         """Return the name for messages."""

@@ -20,7 +20,7 @@ _OURS = (
     *(f"workspace_rl.{one}" for one in ("inspection", "agent", "composition", "learning.metrics", "learning.weighted")),
 )
 #: Modules that stand between a program and its workspaces; so do those of this room.
-_BETWEEN = ("contextlib", "workspace_rl.compat.assertions")
+_BETWEEN = ("contextlib", "workspace_rl.compat.assertions", "workspace_rl.learning.weighted")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workspace_rl.agent import before
-from workspace_rl.inspection.recording.accesses import Access, Call
+from workspace_rl.inspection.recording.accesses import Access
 
 #: How variables end that hold what a state was before the first step.
 BEFORE = before("")
@@ -23,10 +23,6 @@ def memory_of(accesses: Sequence[Access]) -> set[tuple[str, str]]:
         for one in agents
         if not one.writes and one.step is not None and one.call.t is not None and one.step < one.call.t
     }
-    return {one for one in written if one in looked_back} | {
-        (one.call.name, one.variable) for one in agents if one.writes and _declares(one.call, one.variable)
-    }
-
-
-def _declares(call: Call, variable: str) -> bool:
-    return any(variable.endswith(state) for state in call.states)
+    # Copies for targets write the same behind a prefix, and declare nothing.
+    states = tuple({state for one in agents for state in one.call.states})
+    return {one for one in written if one in looked_back or (states and one[1].endswith(states))}

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from workspace_rl.agent import state_variables
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.training_config import OffPolicyConfig
 from workspace_rl.inspection.topology.topology import Flow, Party, Topology, written_bytes
@@ -71,7 +72,8 @@ class _Draft:
         parameters, algorithm = self._parameters, self._algorithm
         size = parameters.n_steps * parameters.n_envs * frame_bytes
         of_fragment = f"{parameters.n_steps} x {parameters.n_envs} steps, {written_bytes(size)} each"
-        flows = [Flow(self._collectors, self._kept_in, "fragments", self._fragments_often(), of_fragment)]
+        what = "fragments, each with the state before it" if state_variables(algorithm.policy) else "fragments"
+        flows = [Flow(self._collectors, self._kept_in, what, self._fragments_often(), of_fragment)]
         if isinstance(parameters, OffPolicyConfig):
             rows = parameters.batch_size // self._n_ranks
             size = f"{rows} x {batch_frames} frames, {written_bytes(rows * batch_frames * frame_bytes)}"

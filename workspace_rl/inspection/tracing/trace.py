@@ -96,6 +96,8 @@ class Trace:
     adder: str = ""
     #: The number of frames of a batch, 0 where nothing is learned from.
     window: int = 0
+    #: How many of them memories run over without gradients.
+    burn_in: int = 0
     #: The variables that are kept to be learned from.
     stored: list[str] = field(default_factory=list)
     #: Who sends what to whom, where somebody collects beside the learner.

@@ -219,6 +219,7 @@ class _Tracer:
         self.trace.kept_in, self.trace.batch_kind = example.kind, example.batch_kind
         self.trace.stored_by, self.trace.stored, self.trace.window = example.stored_by, example.stored, example.window
         self.trace.adder = example.adder
+        self.trace.burn_in = getattr(getattr(algorithm, "parameters", None), "frames_before", 0)
         self.trace.topology = topology_of(self.target, example.kind, example.frame_bytes, example.window)
         for name, optimizer in algorithm.members(torch.optim.Optimizer).items():
             self.updates.watch_optimizer(optimizer, name)
