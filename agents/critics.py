@@ -58,13 +58,13 @@ class ContinuousQAgent(Agent):
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate the actions at step `t`."""
         variable = self.observation_variable
-        action = self.get(("action", t)).to(self.model.first.weight.dtype)
         if isinstance(variable, str):
-            inputs: Tensor | list[Tensor] = self._inputs(variable, t, action)
+            inputs: Tensor | list[Tensor] = self._inputs(variable, t)
         else:
-            inputs = [self._inputs(one, t, action) for one in variable]
+            inputs = [self._inputs(one, t) for one in variable]
         self.set((f"{self.prefix}q_values", t), full_precision(self.model(inputs)))
 
-    def _inputs(self, variable: str, t: int, action: Tensor) -> Tensor:
+    def _inputs(self, variable: str, t: int) -> Tensor:
         observation = network_input(self.get((variable, t)), self.one_hot, self, self.model.first.weight)
+        action = self.get(("action", t)).to(self.model.first.weight.dtype)
         return torch.cat((observation, action), dim=-1)

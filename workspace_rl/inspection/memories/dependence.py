@@ -22,10 +22,14 @@ class Run:
     """A policy's way through episodes."""
 
     episodes: Episodes
-    #: By step: the workspace as it is when the policy begins to act there.
-    starts: list[Workspace]
     #: All that was written.
     workspace: Workspace
+    #: By step: the workspace as it was when the policy began to act there.
+    _starts: list[Workspace]
+
+    def start(self, t: int) -> Workspace:
+        """Return a workspace as it was when the policy began to act at step `t`."""
+        return _copied(self._starts[t], t)
 
 
 @dataclass
@@ -59,9 +63,20 @@ def run_through(policy: Any, episodes: Episodes, kwargs: Mapping[str, Any]) -> R
     with acting_copy(policy, kwargs) as (_, act):
         for t in range(len(episodes.timestep)):
             episodes.write(workspace, t)
-            starts.append(Workspace(workspace))
+            starts.append(_copied(workspace, t))
             act(workspace, t)
-    return Run(episodes, starts, workspace)
+    return Run(episodes, workspace, starts)
+
+
+def _copied(workspace: Workspace, t: int) -> Workspace:
+    """Return a workspace in which what is read at step `t` may be changed in place."""
+    twin = Workspace(workspace)
+    for name, variable in workspace.variables.items():
+        for step in range(max(t - 1, 0), variable.time_size()):
+            value = variable.peek(step)
+            if value is not None:
+                twin.set(name, step, value.clone(), writer=variable.writer)
+    return twin
 
 
 def dependence_of(policy: Any, variable: str, run: Run, other: Run, kwargs: Mapping[str, Any]) -> Dependence:
@@ -93,13 +108,13 @@ def _with_other_past(run: Run, other: Run, variable: str, t: int, own: Tensor, p
 
     It was so at all earlier steps of the episodes before (`past`), or of the present one.
     """
-    workspace = Workspace(run.starts[t])
-    start = t - run.episodes.timestep[t]  # of each row's episode
+    workspace = run.start(t)
+    former, start = other.start(t), t - run.episodes.timestep[t]  # the last is that of each row's episode
     for step in range(workspace.time_size(variable) if variable in workspace else 0):
         # What was written ahead of time is what stands before the present step.
         at = min(step, t - 1)
         rows = own & ((at < start) if past else (at >= start))
-        value, replaced = (one.variables[variable].peek(step) for one in (workspace, other.starts[t]))
+        value, replaced = (one.variables[variable].peek(step) for one in (workspace, former))
         if value is None or replaced is None or not rows.any():
             continue
         if value.ndim and len(value) == len(rows):

@@ -43,7 +43,7 @@ class Episodes:
     def write(self, workspace: Workspace, t: int) -> None:
         """Write the frame of step `t`."""
         for name, value in self.values.items():
-            workspace.set(name, t, value[t])
+            workspace.set(name, t, value[t].clone())
 
 
 def made_up(environment: Any, n_rows: int, seed: int) -> Episodes:

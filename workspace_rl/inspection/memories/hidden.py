@@ -33,9 +33,9 @@ def hidden_memories(policy: Any, run: Run, other: Run, kwargs: Mapping[str, Any]
     for past in (run, other):
         with acting_copy(policy, kwargs) as (twin, act):
             for t in range(MEETING):
-                act(Workspace(past.starts[t]), t)
+                act(past.start(t), t)
             attributes.append(_attributes(twin))
-            workspace = Workspace(run.starts[MEETING])
+            workspace = run.start(MEETING)
             act(workspace, MEETING)
             written.append(workspace)
     if not _differ(*written):

@@ -59,7 +59,7 @@ class _Trial:
         keepers: dict[nn.Module, list[str]] = {}
         for name, variable in self.run.workspace.variables.items():
             writer = self._agent(variable.writer)
-            if writer is None or name == self.choice:
+            if writer is None or name == self.choice or name in self.run.episodes.values:
                 continue
             if name in known.earlier or name in known.present or declares(writer, name) or is_memory(writer):
                 keepers.setdefault(writer, []).append(name)

@@ -14,10 +14,11 @@ BEFORE = before("")
 def memory_of(accesses: Sequence[Access]) -> set[tuple[str, str]]:
     """Return what is memory, by agent and variable: what an agent declares, or reads at a step before that of its call.
 
-    That is only of what it writes itself; the actions before, for instance, are an input that others write.
+    That is only of what it writes itself, and for nobody but agents: actions that environments take are no memory.
     """
     agents = [one for one in accesses if not one.call.environment and not one.call.is_function]
-    written = {(one.call.name, one.variable) for one in agents if one.writes}
+    taken = {one.variable for one in accesses if one.call.environment and not one.writes}
+    written = {(one.call.name, one.variable) for one in agents if one.writes and one.variable not in taken}
     looked_back = {
         (one.call.name, one.variable)
         for one in agents
