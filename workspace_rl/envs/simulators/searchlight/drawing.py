@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Pixels along a side of the chart that is observed, and of the picture that is shown.
-CHART, SHOWN = 12, 192
+CHART, SHOWN = 8, 192
 
 SEA = (24, 44, 74)
 BEAM = (250, 236, 150)
