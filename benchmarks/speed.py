@@ -3,9 +3,9 @@
     python benchmarks/speed.py [GROUP ...] [--rounds N] [--sbx-python PATH]
     python benchmarks/speed.py profile update|step
 
-Groups: sac, dqn, ppo, train, collect, memory, first; all of them unless named. Contenders take turns on one core with
-one thread, in another order every round; what counts is the ratio of two in the same round. Processor time is measured
-(a machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its own, whose Python is
+Groups: sac, dqn, ppo, sequences, train, collect, memory, first; all of them unless named. Contenders take turns on one
+core with one thread, in another order every round; what counts is the ratio of two in the same round. Processor time is
+measured (a machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its own, whose Python is
 `--sbx-python`. Each kind of processor has its results in `benchmarks/results/speed/`, as JSON and as tables; groups
 that are not run again keep theirs. `benchmarks/results/speed.md` has the goals, the same for all kinds, side by side.
 `profile` prints where a compiled update, or a step of collection, spends its time.
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import speed_contenders as contenders
+import speed_memory
 import speed_on_policy as on_policy
 import torch
 from speed_contenders import SIZES, TRANSITIONS, Contender, Here, Worker, filled_buffer, ours_update, versions
@@ -209,6 +210,30 @@ def on_policy_training(rounds: int, sbx_python: str | None) -> tuple[list[Measur
     return measures, about
 
 
+def sequences(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
+    least, *_, most = speed_memory.LENGTHS
+    note = f"SAC, obs 4, act 1, {speed_memory.BATCH} sequences, a memory of {speed_memory.SIZE} that actor and critics "
+    note += f"share, networks {speed_memory.UNITS} behind it; no burn-in, precision 'highest'."
+    measures = []
+    for kind in speed_memory.KINDS:
+        entries: dict[str, tuple[Contender, float]] = {
+            f"{length} steps": (speed_memory.ours_update(kind, length), 1) for length in speed_memory.LENGTHS
+        }
+        # The time may grow with the number of steps; 6 % are noise.
+        goals = [] if kind == "transformer" else [(f"{most} steps", f"{least} steps", 1 / speed_memory.MOST_TIMES)]
+        title = f"update by the length of sequences, {kind}"
+        measures.append(race(title, "updates", entries, rounds, f"{least} steps", goals=goals, note=note))
+    found = {
+        f"{kind}, {length} steps": [speed_memory.first_update(kind, length)]
+        for kind in speed_memory.KINDS
+        for length in (least, most)
+    }
+    limits = [(f"{kind}, {most} steps", speed_memory.MOST_SECONDS) for kind in ("gru", "lstm")]
+    title = "first compiled update over sequences"
+    measures.append(values(title, "seconds", found, limits, "Fresh processes, by the clock; torch's cache is cold."))
+    return measures, {}
+
+
 def collecting(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
     measures, n_steps = [], 32
     for env, policy in (("CartPole-v1", "epsilon-greedy values"), ("Pendulum-v1", "a squashed Gaussian")):
@@ -279,6 +304,7 @@ GROUPS: dict[str, Callable[..., tuple[list[Measure], dict[str, Any]]]] = {
     "sac": sac_updates,
     "dqn": dqn_updates,
     "ppo": on_policy_training,
+    "sequences": sequences,
     "train": training,
     "collect": collecting,
     "memory": memory,
