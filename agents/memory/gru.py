@@ -19,17 +19,18 @@ class GRULayer(RecurrentLayer):
     n_products = 3
     parts = ("hidden",)
 
-    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor]:
+    def step(self, inputs: Tensor, *state: Tensor) -> tuple[Tensor]:
         """Return the state after one step, `[B, size]`."""
+        (hidden,) = state
         inputs_seen, inputs_kept, inputs_new = self.product_of_inputs(inputs).chunk(3, -1)
         state_seen, state_kept, state_new = self.product_of_state(hidden).chunk(3, -1)
         seen, kept = (inputs_seen + state_seen).sigmoid_(), (inputs_kept + state_kept).sigmoid_()
         candidate = torch.addcmul(inputs_new, seen, state_new).tanh_()
         return (torch.lerp(candidate, hidden, kept),)
 
-    def sequence(self, inputs: Tensor, begins: Tensor, hidden: Tensor) -> tuple[Tensor]:
+    def sequence(self, inputs: Tensor, begins: Tensor, *state: Tensor) -> tuple[Tensor]:
         """Return the state after each step, `[T, B, size]`."""
-        return (run_gru(self.product_of_inputs(inputs), begins, hidden, *self.weights_of_state()),)
+        return (run_gru(self.product_of_inputs(inputs), begins, *state, *self.weights_of_state()),)
 
 
 class GRUAgent(RecurrentAgent):

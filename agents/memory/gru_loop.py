@@ -27,7 +27,7 @@ def run_gru(of_inputs: Tensor, begins: Tensor, hidden: Tensor, weight: Tensor, b
         bias: `[3 * size]`.
     """
     size, zero = hidden.shape[-1], of_inputs.new_zeros(())
-    states = run_gru_like(of_inputs, begins, hidden, weight, bias)
+    states: Tensor = run_gru_like(of_inputs, begins, hidden, weight, bias)
     product, gates = torch.empty_like(of_inputs[0]), of_inputs.new_empty((len(hidden), 2 * size))
     before, candidate = torch.empty_like(hidden), torch.empty_like(hidden)
     product_of_gates, product_of_new = product.split([2 * size, size], -1)
@@ -63,7 +63,8 @@ def run_back(
         kept: `[T, B, size]`, the derivatives of each state by the one before it, but for those products.
         weight: `[3 * size, size]`.
     """
-    results = d_states, d_products, d_first = run_back_like(d_after, begins, factors, kept, weight)
+    results: tuple[Tensor, Tensor, Tensor] = run_back_like(d_after, begins, factors, kept, weight)
+    d_states, d_products, d_first = results
     d_first.zero_()
     goes_on = begins.logical_not().unsqueeze(-1).to(d_after.dtype)
     by_product = (*d_after.shape[:2], 3, -1)

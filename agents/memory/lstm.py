@@ -25,17 +25,21 @@ class LSTMLayer(RecurrentLayer):
         with torch.no_grad():
             self.of_inputs.bias[2 * size : 3 * size] = 1
 
-    def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, inputs: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the state after one step, twice `[B, size]`."""
+        hidden, cell = state
         products = self.product_of_inputs(inputs) + self.product_of_state(hidden)
         gates, new = products.split([3 * self.size, self.size], -1)
         shown, taken, kept = gates.sigmoid().chunk(3, -1)
         cell = torch.addcmul(kept * cell, taken, new.tanh())
         return shown * torch.tanh(cell), cell
 
-    def sequence(self, inputs: Tensor, begins: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    def sequence(self, inputs: Tensor, begins: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the state after each step, twice `[T, B, size]`."""
-        return run_lstm(self.product_of_inputs(inputs), begins, hidden, cell, *self.weights_of_state())
+        after: tuple[Tensor, Tensor] = run_lstm(
+            self.product_of_inputs(inputs), begins, *state, *self.weights_of_state()
+        )
+        return after
 
 
 class LSTMAgent(RecurrentAgent):

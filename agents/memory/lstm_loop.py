@@ -28,7 +28,7 @@ def run_lstm(
         bias: `[4 * size]`.
     """
     size, zero = hidden.shape[-1], of_inputs.new_zeros(())
-    results = run_lstm_like(of_inputs, begins, hidden, cell, weight, bias)
+    results: tuple[Tensor, Tensor] = run_lstm_like(of_inputs, begins, hidden, cell, weight, bias)
     products, shape = torch.empty_like(of_inputs[0]), torch.empty_like(hidden)
     before, cell_before = torch.empty_like(hidden), torch.empty_like(cell)
     gates, (shown, taken, kept, new) = products[:, : 3 * size], products.split(size, -1)
@@ -70,9 +70,8 @@ def run_back(
         kept: `[T, B, size]`, the derivatives of each cell by the one before it.
         weight: `[4 * size, size]`.
     """
-    results = d_products, d_first, d_first_cell = run_back_like(
-        d_after, d_cells, begins, factors, by_cell, kept, weight
-    )
+    results: tuple[Tensor, Tensor, Tensor] = run_back_like(d_after, d_cells, begins, factors, by_cell, kept, weight)
+    d_products, d_first, d_first_cell = results
     d_first.zero_()
     d_first_cell.zero_()
     d_state, d_cell, zero = torch.empty_like(d_first), torch.empty_like(d_first), d_first.new_zeros(())

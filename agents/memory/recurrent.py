@@ -73,6 +73,7 @@ class RecurrentAgent(MemoryAgent):
         """Build `n_layers` layers of a `kind`, of `size` units each; for the options see `MemoryAgent`."""
         shape = [size] if n_layers == 1 else [n_layers, size]
         super().__init__(input_size, size, dict.fromkeys(kind.parts, shape), **options)
+        self._parts = kind.parts
         self.layers = nn.ModuleList(kind(size if index else input_size, size) for index in range(n_layers))
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -84,12 +85,13 @@ class RecurrentAgent(MemoryAgent):
         return self._through(lambda layer, inputs, *own: layer.sequence(inputs, begins, *own), inputs, state)
 
     def _through(self, run: Callable[..., tuple[Tensor, ...]], inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        parts = self._parts
         layers: Any = self._modules["layers"]._modules.values()  # type: ignore[union-attr]
         if len(layers) == 1:
             (layer,) = layers
-            after = run(layer, inputs, *(state[part] for part in layer.parts))
-            return after[0], dict(zip(layer.parts, after, strict=True))
-        results, parts = [], self.layers[0].parts
+            after = run(layer, inputs, *(state[part] for part in parts))
+            return after[0], dict(zip(parts, after, strict=True))
+        results: list[tuple[Tensor, ...]] = []
         for layer, own in zip(layers, zip(*(state[part].unbind(1) for part in parts), strict=True), strict=True):
             results.append(run(layer, inputs, *own))
             inputs = results[-1][0]

@@ -132,37 +132,3 @@ def test_a_state_that_is_no_number_ends_with_its_episode(kind):
     assert workspace["memory"].isfinite().all()
     memory(workspace, t=0)
     assert workspace["memory"].isfinite().all()
-
-
-class Counter:
-    """A compiler that compiles nothing, and counts what stands in graphs."""
-
-    def __init__(self):
-        self.sizes = []
-
-    def __call__(self, graph, inputs):
-        self.sizes.append(len(graph.graph.nodes))
-        return graph.forward
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_update_is_one_graph_which_does_not_grow_with_time(kind):
-    memory = KINDS[kind][0](2, SIZE)
-
-    def loss_and_gradients(observation, timestep):
-        workspace = Workspace()
-        workspace.set_full("env/env_obs", observation)
-        workspace.set_full("env/timestep", timestep)
-        memory(workspace)
-        loss = workspace["memory"].square().mean()
-        return loss.detach(), torch.autograd.grad(loss, list(memory.parameters()))
-
-    counter = Counter()
-    for n_steps in (2, T):
-        workspace = episodes().subtime(0, n_steps)
-        given = (workspace["env/env_obs"], workspace["env/timestep"])
-        torch._dynamo.reset()
-        with torch._dynamo.config.patch(trace_autograd_ops=True):
-            compiled = torch.compile(loss_and_gradients, fullgraph=True, dynamic=False, backend=counter)
-            torch.testing.assert_close(compiled(*given), loss_and_gradients(*given))
-    assert len(counter.sizes) == 2 and counter.sizes[0] == counter.sizes[1]
