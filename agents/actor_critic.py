@@ -57,7 +57,8 @@ def build_actor_critic(env_agent: GymAgent, parameters: OnPolicyConfig, *, value
     sizes, normalizers = parameters.architecture, Normalizers.of(parameters, env_agent)
     activation = _ACTIVATIONS[sizes.activation]
     seen, reads = _features(env_agent, parameters, normalizers)
-    seen_by_value, value_reads = [], reads
+    seen_by_value: list[Agent] = []
+    value_reads = reads
     if value and not sizes.shared:
         seen_by_value, value_reads = _features(env_agent, parameters, normalizers, "value")
     actor = make_actor(
