@@ -79,7 +79,7 @@ def traced_only(monkeypatch):
         ("gru", False, {}),
         ("gru", True, {"architecture": {"shared": True}, "n_steps": 4, "batch_size": 8, "total_steps": 150}),
         ("lstm", False, {"normalize_observations": True, "recompute_advantages": True}),
-        pytest.param("transformer", False, {}, marks=pytest.mark.filterwarnings("ignore:.*features/inputs'")),
+        ("transformer", False, {}),
     ],
 )
 def test_nothing_has_changed_before_the_first_update(kind, compiled, options, traced_only, tmp_path):
