@@ -34,7 +34,7 @@ def kill_one_and_stop(run, kill_at, stop_at):
 )
 def test_a_run_goes_on_elsewhere_and_loses_a_collector_without_a_difference(algorithm, lag, first, then, tmp_path):
     # Statistics, float64 buffers, go to the collectors with the weights.
-    options = {"n": 2, "lag": lag, "normalize": True, "memory": algorithm is PPO}
+    options = {"n": 2, "lag": lag, "normalize": True, "memory": True}
     expected = trained(tmp_path / "whole", algorithm, **options)
     run = a_run(tmp_path / "run", algorithm, where=first, **options)
     kill_one_and_stop(run, 20 if first == "local" else -1, 60)

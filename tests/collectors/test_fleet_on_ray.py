@@ -56,9 +56,9 @@ def test_a_run_with_lag_1_goes_on_elsewhere(ray_nodes, tmp_path):
     assert outcome(tmp_path / "run") == expected
 
 
-def test_a_run_from_elsewhere_goes_on_here(ray_nodes, tmp_path):
-    expected = trained(tmp_path / "expected", n=2, lag=1)
-    train_until(a_run(tmp_path / "run", n=2, lag=1, where="local"), 60)
+def test_a_run_with_memory_goes_on_from_elsewhere(ray_nodes, tmp_path):
+    expected = trained(tmp_path / "expected", n=2, lag=1, memory=True)
+    train_until(a_run(tmp_path / "run", n=2, lag=1, memory=True, where="local"), 60)
     overrides = ["collectors.where=ray", f"collectors.address={ray_nodes.address}"]
     SAC.restore(tmp_path / "run", overrides).train(progress=False)
     assert outcome(tmp_path / "run") == expected

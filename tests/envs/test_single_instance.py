@@ -61,6 +61,9 @@ def parameters(tiny_sac):
 @pytest.mark.parametrize("nb_evals", [3, 0])
 def test_a_simulator_that_can_be_open_only_once_is_trained_in(nb_evals, parameters, tmp_path):
     parameters["algorithm"]["nb_evals"] = nb_evals
+    if nb_evals:  # memory begins anew where scoring has closed the environment of training
+        parameters["algorithm"] |= {"sequence_length": 4, "burn_in": 2}
+        parameters["algorithm"]["architecture"]["memory"] = {"kind": "gru", "size": 8}
     whole = SAC(parameters)
     assert not inspection.check(whole)
     if nb_evals:

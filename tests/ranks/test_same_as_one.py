@@ -5,6 +5,7 @@ import torch
 
 from tests.ranks.processes import on_ranks, values
 from workspace_rl import Workspace
+from workspace_rl.agent import before, state_variables
 from workspace_rl.agents.actors import LOG_STD_MAX, LOG_STD_MIN, SquashedGaussianActor, squashed_gaussian_log_prob
 from workspace_rl.algos import ALGORITHMS
 from workspace_rl.machine.interrupts import StopRequest
@@ -12,13 +13,14 @@ from workspace_rl.ranks import Alone, ranks_of_this_program
 
 ROWS, UPDATES = 32, 100
 ENVIRONMENTS = {"sac": "Pendulum-v1", "td3": "Pendulum-v1", "dqn": "CartPole-v1"}
+REMEMBERING = "sac with memory"
 
 
 class FedActor(SquashedGaussianActor):
     """The actor of SAC with noise that batches bring: the same for the same row, whoever learns from it."""
 
     def forward(self, t, log_prob=True, **kwargs):
-        features = self.body(self.get(("env/env_obs", t)))
+        features = self.body(self.get((self.observation_variable, t)))
         noise, log_std = self.get(("noise", t)), self.log_std(features).clamp(LOG_STD_MIN, LOG_STD_MAX)
         u = self.mean(features) + log_std.exp() * noise
         self.set(("action", t), torch.tanh(u))
@@ -27,13 +29,17 @@ class FedActor(SquashedGaussianActor):
 
 def config_of(name, compiled):
     networks = {"actor_hidden_size": [16], "critic_hidden_size": [16]}
+    sequences = {}
+    if name == REMEMBERING:
+        name, networks["memory"] = "sac", {"kind": "gru", "size": 4}
+        sequences = {"sequence_length": 3, "burn_in": 2}
     parameters = {
         "total_steps": 20_000,
         "n_envs": 1,
         "batch_size": ROWS,
         "max_grad_norm": 0.5,
         "architecture": {"hidden_size": [16]} if name == "dqn" else networks,
-    }
+    } | sequences
     if name == "td3":
         parameters["policy_noise"] = 0.0  # drawn within an update, so not the same for the same row
     return {"gym_env": {"env_name": ENVIRONMENTS[name]}, "algorithm": parameters, "compile": compiled}
@@ -42,23 +48,35 @@ def config_of(name, compiled):
 def batches(algorithm, rows):
     """Yield batches as a replay buffer gives them: of each batch, `rows`."""
     env, generator = algorithm.train_env, torch.Generator().manual_seed(5)
-    dtype = torch.get_default_dtype()
+    dtype, size = torch.get_default_dtype(), (algorithm.parameters.window, ROWS)
     for _ in range(UPDATES):
         batch = Workspace()
         kinds = {
-            "env/env_obs": torch.randn(2, ROWS, env.observation_size, generator=generator),
-            "env/reward": torch.randn(2, ROWS, generator=generator),
-            "action": torch.rand(2, ROWS, env.action_size, generator=generator) * 2 - 1,
-            "noise": torch.randn(2, ROWS, env.action_size, generator=generator),
+            "env/env_obs": torch.randn(*size, env.observation_size, generator=generator),
+            "env/reward": torch.randn(size, generator=generator),
+            "action": torch.rand(*size, env.action_size, generator=generator) * 2 - 1,
+            "noise": torch.randn(*size, env.action_size, generator=generator),
         }
         if env.action_kind == "discrete":
-            kinds["action"] = torch.randint(env.action_size, (2, ROWS), generator=generator)
+            kinds["action"] = torch.randint(env.action_size, size, generator=generator)
+        for name in state_variables(algorithm.policy):
+            kinds[before(name)] = torch.randn(1, ROWS, 4, generator=generator)
         for name, value in kinds.items():
             kinds[name] = value.to(dtype) if value.is_floating_point() else value
-        ends = torch.rand(2, ROWS, generator=generator) < 0.1
-        for name, value in (kinds | {"env/terminated": ends, "env/done": ends}).items():
+        # As many of one half as of the other: each averages over what counts.
+        ends = (torch.rand(size[0], ROWS // 2, generator=generator) < 0.1).repeat_interleave(2, 1)
+        kinds |= {"env/terminated": ends, "env/done": ends, "env/timestep": timesteps(ends)}
+        for name, value in kinds.items():
             batch.set_full(name, value[:, rows].contiguous())
         yield batch
+
+
+def timesteps(done):
+    """Return the steps of episodes that end where `done` (`[T, B]`) says so, the first ones at step 5."""
+    found = [torch.full_like(done[0], 5, dtype=torch.int64)]
+    for ended in done[:-1]:
+        found.append((found[-1] + 1) * ~ended)
+    return torch.stack(found)
 
 
 def learned(name, dtype, compiled, ranks, rows):
@@ -66,9 +84,9 @@ def learned(name, dtype, compiled, ranks, rows):
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        algorithm = ALGORITHMS[name](config_of(name, compiled))
+        algorithm = ALGORITHMS[name.partition(" ")[0]](config_of(name, compiled))
         algorithm.train_env.close()
-        if name == "sac":
+        if name.startswith("sac"):
             algorithm.actor.__class__ = FedActor
         with ranks, ranks.turns(StopRequest()):
             measured = [algorithm.learn(batch) for batch in batches(algorithm, rows)]
@@ -86,6 +104,7 @@ CASES = [
     ("sac", torch.float32, False),
     ("td3", torch.float64, False),
     ("dqn", torch.float64, False),
+    (REMEMBERING, torch.float64, False),
 ]
 
 

@@ -1,7 +1,7 @@
 """Runs with many collectors, one of which is killed at any moment, or the learner: they end as if nothing had been.
 
-Two of each; with `make robustness` 20, over SAC and DQN, one, two and four collectors, both lags. What they are
-compared with is collected in the learner's process.
+Two of each; with `make robustness` 20, over SAC with and without memory and DQN, one, two and four collectors, both
+lags. What they are compared with is collected in the learner's process.
 """
 
 import itertools
@@ -24,12 +24,14 @@ LENGTH = (
     "logger.log_interval=50",
 )
 
+MEMORY = "sac/cartpole_continuous algorithm.architecture.memory.kind=gru algorithm.architecture.memory.size=8"
+MEMORY += " algorithm.sequence_length=4 algorithm.burn_in=2 algorithm.updates_per_collect=1"
 #: (configuration, collectors, lag).
-FULL = list(itertools.product(("sac/cartpole_continuous", "dqn/cartpole"), (1, 2, 4), (0, 1)))
+FULL = list(itertools.product((MEMORY, "sac/cartpole_continuous", "dqn/cartpole"), (1, 2, 4), (0, 1)))
 CASES = (
     [(*FULL[number % len(FULL)], number) for number in range(20)]
     if settings.get_current_profile_name() == "full"
-    else [("sac/cartpole_continuous", 2, 0, 0), ("dqn/cartpole", 2, 1, 1)]
+    else [(MEMORY, 2, 0, 0), ("dqn/cartpole", 2, 1, 1)]
 )
 
 
@@ -54,7 +56,8 @@ def one_thread(monkeypatch):
 
 def options(config, n, lag, where, folder):
     collectors = (f"collectors.n={n}", f"collectors.lag={lag}", f"collectors.where={where}")
-    return (config, f"base_dir={folder}", *SMALL, *LENGTH, *collectors, "compile=false")
+    name, *more = config.split()
+    return (name, f"base_dir={folder}", *SMALL, *LENGTH, *more, *collectors, "compile=false")
 
 
 def processes_of(learner):

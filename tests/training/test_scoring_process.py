@@ -40,7 +40,9 @@ DQN_RUN = {
     "gym_env": {"env_name": "CartPole-v1", "max_episode_steps": 40},
     "algorithm": {
         **{name: value for name, value in SAC_RUN["algorithm"].items() if name != "architecture"},
-        "architecture": {"hidden_size": [16]},
+        "sequence_length": 4,
+        "burn_in": 2,
+        "architecture": {"hidden_size": [16], "memory": {"kind": "gru", "size": 8}},
     },
 }
 
@@ -84,7 +86,7 @@ def kept_policies(run):
 @pytest.mark.parametrize(
     ("algorithm", "config"),
     [(SAC, SAC_RUN), (DQN, DQN_RUN), (SAC, {**SAC_RUN, "compile": True})],
-    ids=["sac", "dqn", "sac compiled"],
+    ids=["sac", "dqn with memory", "sac compiled"],
 )
 def test_a_run_is_the_same_with_and_without(algorithm, config, tmp_path):
     results = [
