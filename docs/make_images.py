@@ -6,6 +6,9 @@ from moviepy import VideoFileClip
 from PIL import Image
 
 import workspace_rl
+from workspace_rl import Agents, GymAgent, TemporalAgent
+from workspace_rl.agents import DeterministicActor
+from workspace_rl.agents.memory import GRUAgent
 from workspace_rl.algos import SAC
 from workspace_rl.plots import learning_curves, save_figure
 
@@ -25,6 +28,14 @@ def film_strip(film: Path, path: Path) -> None:
     strip.quantize(64).save(path, optimize=True)
 
 
+def with_memory() -> TemporalAgent:
+    """Return environments, a memory, and an actor that reads what it remembers."""
+    env_agent = GymAgent("Pendulum-v1", 4)
+    memory = GRUAgent(env_agent.observation_size, 64, name="memory")
+    actor = DeterministicActor(64, [32], env_agent.action_size, observation_variable="memory", name="actor")
+    return TemporalAgent(Agents(env_agent, memory, actor))
+
+
 def main() -> None:
     """Make all pictures."""
     FOLDER.mkdir(exist_ok=True)
@@ -32,6 +43,7 @@ def main() -> None:
     film_strip(runs[0] / "best_agent.mp4", FOLDER / "film.png")
     save_figure(learning_curves({"sac": runs}, title="SAC on CartPoleContinuous-v1"), FOLDER / "learning-curve.png")
     workspace_rl.diagram(SAC(CONFIGURATION)).save(FOLDER / "composition.svg")
+    workspace_rl.diagram(with_memory()).save(FOLDER / "memory.svg")
 
 
 if __name__ == "__main__":

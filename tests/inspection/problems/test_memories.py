@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests.inspection.pieces import ADAM
 from tests.inspection.remembering import SIZE, Acts, Hides, Remembers, RemembersCell, RunsAgain, Wrong
 from tests.mistakes import expect
-from workspace_rl import Agent, Agents, GymAgent, TemporalAgent, check
+from workspace_rl import Agent, Agents, GymAgent, TemporalAgent, check, minimise, setup_optimizer
 from workspace_rl.agents import GaussianNoiseAgent, SquashedGaussianActor
 from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, TransformerAgent
 from workspace_rl.composition import CopyTAgent
@@ -129,6 +130,30 @@ def test_state_that_is_declared_has_to_go_on(env):
     agent.state_variables = ("h",)
     problems = look(env, agent, Acts())
     assert [one.kind for one in problems] == ["memory"] and "does not go on from 'h/before' at step 0" in str(problems)
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_40_a_stored_state_that_nobody_reads(forgets):
+    class Forgets(GRUAgent):
+        def _state_before(self, n_envs):
+            return {"hidden": torch.zeros(n_envs, 8)}
+
+    memory = (Forgets if forgets else GRUAgent)(3, 8, name="remembers")
+    optimizer = setup_optimizer(ADAM, memory)
+
+    def update(batch):
+        memory(batch)
+        weight = ~batch["env/done"][:-1]
+        return {"loss": minimise((batch["memory"][:-1].sum(-1) * weight).mean(), optimizer)}
+
+    shape = (4, 5)
+    inputs = {"env/env_obs": torch.zeros(*shape, 3), "env/timestep": torch.zeros(shape, dtype=torch.int64)}
+    inputs |= {"env/done": torch.zeros(shape, dtype=torch.bool), "memory/hidden/before": torch.zeros(1, 5, 8)}
+    problems = check(update, inputs=inputs)
+    if forgets:
+        expect(problems, 40, "memory", "agent 'remembers' (Forgets)", "'memory/hidden/before'")
+    else:
+        assert not problems and not problems.notes
 
 
 class PreviousAction(Agent):

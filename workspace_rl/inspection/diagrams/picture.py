@@ -26,7 +26,7 @@ FAINT, PALE, WARNING = "#6e7781", "#d0d7de", "#a40e26"
 #: Lengths in pixels. A column's line stands `INDENT` from its left side, and its texts to the right of it.
 BOX, ROW, HEADER, MARGIN, GAP, INDENT = 176, 38, 54, 20, 14, 16
 #: Room for arrows beside the boxes.
-LOOP = 20
+LOOP = 22
 
 
 def draw(name: str, phases: Sequence[Phase], notes: Sequence[str] = (), topology: Topology | None = None) -> Drawing:
@@ -115,14 +115,15 @@ def _draw_phase(drawing: Drawing, phase: Phase, top: float, width: float) -> flo
     _draw_rails(drawing, phase, columns, rows, first_row)
     for step, y in zip(phase.steps, rows, strict=True):
         _draw_step(drawing, step, columns, first_box, y)
+    agents = list(dict.fromkeys(loop.agent for loop in phase.loops))
     for loop in phase.loops:
-        _draw_loop(drawing, first_box, rows[loop.first], rows[loop.second])
+        _draw_loop(drawing, first_box, rows[loop.first], rows[loop.second], agents.index(loop.agent) % 3)
     return bottom + 4
 
 
-def _draw_loop(drawing: Drawing, left: float, start: float, end: float) -> None:
+def _draw_loop(drawing: Drawing, left: float, start: float, end: float, lane: int) -> None:
     """Draw an arrow from a box to one below it, or from one to itself, along their left sides."""
-    colour, x = COLOURS["memory"], left - LOOP + 6
+    colour, x = COLOURS["memory"], left - 8 - 5 * lane
     start, end = (start + 6, end - 6) if end > start else (start + 8, end - 8)
     drawing.add(Line(left, start, x, start, colour, 2), Line(x, start, x, end, colour, 2))
     drawing.add(Line(x, end, left - 1, end, colour, 2))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from workspace_rl.inspection.problems.failures import failures
 from workspace_rl.inspection.problems.losses import broadcasts, idle_optimizers, learning_mistakes
-from workspace_rl.inspection.problems.memories import memory_mistakes, resets_that_count
+from workspace_rl.inspection.problems.memories import memory_mistakes, resets_that_count, unread_states
 from workspace_rl.inspection.problems.problem import Problem
 from workspace_rl.inspection.problems.rollouts import rollout_mistakes
 from workspace_rl.inspection.problems.running import running_mistakes
@@ -27,6 +27,7 @@ def find_problems(traced: Trace) -> Iterator[Problem]:
     yield from rollout_mistakes(traced, policy_variables(traced))
     yield from running_mistakes(traced)
     yield from memory_mistakes(traced)
+    yield from unread_states(traced)
     yield from resets_that_count(traced)
     yield from idle_optimizers(traced)
     yield from broadcasts(traced)

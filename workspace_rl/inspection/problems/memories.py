@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from workspace_rl.agent import before
 from workspace_rl.inspection.memories import faults
 from workspace_rl.inspection.problems.problem import Problem
+from workspace_rl.inspection.recording.loops import BEFORE
 from workspace_rl.inspection.tracing.trace import Trace
 
 RESET = (
@@ -124,6 +125,24 @@ def resets_that_count(traced: Trace) -> Iterator[Problem]:
             "the number of the others, and cut returns there (n_step_transitions and gae do so).",
             False,
         )
+
+
+def unread_states(traced: Trace) -> Iterator[Problem]:
+    """Yield states that are stored and of which memories that run again in an update know nothing."""
+    accesses = [one for one in traced.recorder.accesses if one.call.part.startswith("update") and not one.call.prepares]
+    read = {one.variable for one in accesses if not one.writes}
+    writers = {one.variable: one.call for one in accesses if one.writes and not one.call.is_function}
+    for name in traced.batch:
+        state = name.removesuffix(BEFORE)
+        writer = next((call for written, call in writers.items() if written.endswith(state)), None)
+        if state != name and name not in read and writer is not None:
+            yield Problem(
+                "memory",
+                f"{writer} runs again on windows without what its state was before them: {name!r} is stored, and "
+                f"nobody reads it. Windows begin in the middle of episodes: read {name!r} at 0 where the workspace has "
+                "it, or do not store it and let a longer burn-in take its place.",
+                False,
+            )
 
 
 def memory_mistakes(traced: Trace) -> Iterator[Problem]:
