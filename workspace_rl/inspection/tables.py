@@ -103,7 +103,8 @@ def describe(target: Any, inputs: Inputs = None, **kwargs: Any) -> Description:
 def _row(access: Access, memory: Collection[tuple[str, str]]) -> Row:
     shape, _, dtype = access.layout.rpartition(" ")
     source = "" if access.writes or access.source is None else str(access.source)
-    if source and access.source.fresh and (access.call.name, access.variable) in memory:
+    fresh = access.source is not None and access.source.fresh and not access.writes
+    if fresh and (access.call.name, access.variable) in memory:
         source = "its own memory"
     return Row(
         access.call.part,
