@@ -11,7 +11,7 @@ What these rest on, each on those below it:
 
 - `tracing`: runs a program to see what it does.
 - `topology`: who sends what to whom, where a run has many collectors.
-- `memories`: tries what policies remember on made-up episodes.
+- `memories`: tries policies on made-up episodes: what they remember, draw, gather.
 - `origins`: follows values to the losses that optimisers minimise.
 - `recording`: notes who reads and writes what.
 - `copies`: lets a program run without consequences.

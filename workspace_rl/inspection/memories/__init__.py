@@ -1,4 +1,4 @@
-"""Policies that remember, tried on made-up episodes: what goes from one step to the next, and where it is forgotten.
+"""Policies tried on what is made up: what goes from one step to the next, where it is forgotten, what is random.
 
 - `episodes`: made-up frames of environments that end at different steps.
 - `acting`: copies of a policy that act on them.
@@ -8,4 +8,5 @@
 - `faults`: what is wrong with a memory, by these dependences.
 - `hidden`: what is remembered outside of the workspace.
 - `trying`: all of it, for one policy.
+- `trials`: whether policies draw their actions, and gather statistics.
 """

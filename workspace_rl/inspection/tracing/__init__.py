@@ -8,7 +8,6 @@
 - `batches`: what an algorithm's update is given.
 - `layouts`: shapes and dtypes of variables, and workspaces that look so.
 - `ends`: updates tried on batches in which episodes end.
-- `trials`: policies tried on made-up observations: whether they draw their actions, and gather statistics.
 - `broadcasting`: `[B]` that meets `[B, 1]`.
 - `limits`: where a trace is at its end.
 """

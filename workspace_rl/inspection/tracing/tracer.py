@@ -22,6 +22,7 @@ from workspace_rl.inspection.copies.untraceable import OutOfReachError, Untracea
 from workspace_rl.inspection.memories.acting import is_memory
 from workspace_rl.inspection.memories.candidates import candidates
 from workspace_rl.inspection.memories.faults import Fault
+from workspace_rl.inspection.memories.trials import gathered_statistics, random_choice
 from workspace_rl.inspection.memories.trying import memory_faults
 from workspace_rl.inspection.recording.accesses import GIVEN, REPLAYED
 from workspace_rl.inspection.topology.of_run import topology_of
@@ -32,7 +33,6 @@ from workspace_rl.inspection.tracing.inputs import Inputs, input_layouts
 from workspace_rl.inspection.tracing.layouts import Layouts, layouts_of, workspace_of
 from workspace_rl.inspection.tracing.limits import reason
 from workspace_rl.inspection.tracing.trace import Trace
-from workspace_rl.inspection.tracing.trials import gathered_statistics, random_choice
 from workspace_rl.inspection.tracing.updates import UpdateTracer
 from workspace_rl.learning.metrics import require_metrics
 from workspace_rl.workspace import Workspace
