@@ -13,7 +13,7 @@ from workspace_rl.agents.normalization import Normalizers
 from workspace_rl.composition import Agents
 from workspace_rl.config import ActorCriticArchitecture
 from workspace_rl.envs.gym_agent import GymAgent
-from workspace_rl.experience.sequences import run_over
+from workspace_rl.experience.sequences import after, run_over
 from workspace_rl.learning import copy_parameters, soft_update
 from workspace_rl.workspace import Workspace
 
@@ -151,13 +151,20 @@ class Fronts(NamedTuple):
         for name in window:
             value = window.get_full(name)
             if len(value) > 1:
-                frames.set_full(name, value[burn_in:])
+                frames.set_full(name, after(value, burn_in))
         for front in _each(self.online.values()):
             _take_features(front, run_over(front.agents, window, burn_in), frames)
         with torch.no_grad():
             for front in _each(self.targets.values()):
                 _take_features(front, run_over(front.agents, window, burn_in), frames)
         return frames
+
+    def for_actor(self, transitions: Workspace) -> Workspace:
+        """Return transitions for the actor's loss, in which the features that critics learn are given: no gradients."""
+        workspace, front = Workspace(transitions), self.online["critic"]
+        for name in front.variables if front.agents else ():
+            workspace.set_full(name, workspace.get_full(name).detach())
+        return workspace
 
     def soft_update(self, tau: float) -> None:
         """Move the targets towards what they are copies of, by the part `tau` of the way."""

@@ -154,7 +154,7 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
     def update_actor(self, transitions: Workspace) -> dict[str, Tensor]:
         """Take one step on the actor's loss; return metrics."""
         # Here the critics judge the action that the actor would take at 0.
-        workspace = Workspace(transitions)
+        workspace = self.fronts.for_actor(transitions)
         self.actor(workspace, t=0)
         self.critic(workspace, t=0)
         loss = actor_loss(workspace)

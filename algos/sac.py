@@ -149,7 +149,7 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         critic_norm = minimise(critic, self.critic_optimizer, parameters.max_grad_norm)
 
         # Here they judge the action that the actor would take at 0.
-        workspace = Workspace(transitions)
+        workspace = self.fronts.for_actor(transitions)
         self.actor(workspace, t=0)
         self.critic(workspace, t=0)
         actor = actor_loss(workspace, entropy_coef)

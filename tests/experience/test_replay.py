@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workspace_rl import ReplayBuffer, Workspace
-from workspace_rl.errors import ReplayBufferError
+from workspace_rl.errors import ReplayBufferError, UnknownVariableError
 from workspace_rl.experience import BlockLimiter, ExperienceWrapper, Fragment, Replay
 
 
@@ -297,3 +297,74 @@ def test_windows_longer_than_the_ring_was_told_of_are_refused_at_once():
     with pytest.raises(ReplayBufferError, match=r"windows of 4 frames .* of 2 sources.*longest_window=4"):
         replay(buffer=ReplayBuffer(100, ["x"], longest_window=3, n_sources=2), window=4)
     replay(buffer=ReplayBuffer(100, ["x"], longest_window=4, n_sources=2), window=4)
+
+
+def remembering(values, done, state=None, **origin):
+    """A fragment of one environment whose policy remembers `values`, and remembered `state` before."""
+    frames = Workspace()
+    frames.set_full("memory", torch.tensor(values).float().view(-1, 1, 1))
+    frames.set_full("x", frames["memory"].squeeze(-1))
+    frames.set_full("env/done", torch.tensor(done, dtype=torch.bool).unsqueeze(1))
+    before_it = {} if state is None else {"memory": torch.tensor([[float(state)]])}
+    return Fragment(frames, n_transitions=len(values), state=before_it, **origin)
+
+
+def with_memory(window=2, **options):
+    buffer = ReplayBuffer(100, ["x", "memory/before"], first_only=["memory/before"], **options)
+    return Replay(buffer, batch_size=4, window=window, state_variables=["memory"])
+
+
+def states_before(experience):
+    """Return the state before each frame that begins a window, by its `x`."""
+    batch = experience.buffer.sample(1000, experience.window)
+    assert batch["memory/before"].shape == (1, 1000, 1) and "memory" not in batch
+    return dict(zip(batch["x"][0].tolist(), batch["memory/before"][0, :, 0].tolist(), strict=True))
+
+
+def test_windows_begin_with_the_state_before_them():
+    experience = with_memory(window=3)
+    assert experience.variables == ["x", "memory"] and experience.state_variables == ["memory"]
+    experience.put(remembering([1, 2, 3, 4], [0, 0, 1, 0], begins_anew=True, number=0))
+    experience.put(remembering([5, 6, 7], [0, 0, 0], state=4, number=1))
+    # Frame 3 ends an episode, and begins no window; memories are reset at 4 whatever stood before.
+    assert states_before(experience) == {1: 0, 2: 1, 4: 3, 5: 4}
+
+
+def test_states_of_several_collectors_are_kept_apart_and_restored_bit_for_bit():
+    def filled():
+        experience = with_memory(window=3, longest_window=3, n_sources=2, n_steps=2)
+        for number in range(3):
+            for collector in (0, 1):
+                first = 100 * collector + 2 * number + 1
+                state = first - 1 if number else None
+                fragment = remembering(
+                    [first, first + 1], [0, 0], state, collector=collector, number=number, begins_anew=not number
+                )
+                experience.put(fragment)
+        return experience
+
+    experience, again = filled(), with_memory(window=3, longest_window=3, n_sources=2, n_steps=2)
+    expected = {1: 0, 2: 1, 3: 2, 4: 3, 101: 0, 102: 101, 103: 102, 104: 103}
+    assert states_before(experience) == expected
+    experience.end_episodes()
+    description, rows = json.loads(json.dumps(experience.describe())), experience.rows
+    again.restore(description, [(rows.start, experience.read_rows(rows.start, rows.stop))])
+    for one in (experience, again):
+        torch.manual_seed(3)
+        one.batch = one.buffer.sample(50, 3)
+    assert all(torch.equal(experience.batch[name], again.batch[name]) for name in ("x", "memory/before", "env/done"))
+
+
+def test_an_example_of_a_batch_holds_no_states_but_those_before():
+    frames = remembering([1, 2], [0, 0])
+    frames.set_full("memory/before", torch.zeros(1, 1, 1))
+    assert set(with_memory().as_batch(frames)) == {"x", "env/done", "memory/before"}
+
+
+@pytest.mark.parametrize(("name", "told"), [("memory", "before"), ("state", "of")])
+def test_a_fragment_that_does_not_tell_its_states_is_refused(name, told):
+    fragment = remembering([1, 2], [0, 0], state=None if name == "memory" else 3.0)
+    if name == "state":
+        fragment.variables.pop("memory")
+    with pytest.raises(UnknownVariableError, match=f"does not tell the state 'memory' {told} its frames"):
+        with_memory().put(fragment)

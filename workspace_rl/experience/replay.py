@@ -109,7 +109,7 @@ class Replay(Experience):
         """Return frames without the states at each of them, of which a batch holds what they were before the first."""
         batch = Workspace(frames)
         for name in self.state_variables:
-            batch.variables.pop(name)
+            batch.variables.pop(name, None)
         return batch
 
     @property

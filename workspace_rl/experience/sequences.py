@@ -30,15 +30,20 @@ def run_over(agents: Sequence[Agent], window: Workspace, burn_in: int = 0) -> Wo
     first, frames = Workspace(), Workspace()
     for name in window:
         value = window.get_full(name)
-        first.set_full(name, value[:burn_in])
+        first.set_full(name, value.narrow(0, 0, min(burn_in, len(value))))
         if len(value) > 1:
-            frames.set_full(name, value[burn_in:])
+            frames.set_full(name, after(value, burn_in))
     with torch.no_grad():
         _run(agents, first)
     for part in (part for agent in agents for part in agent.modules() if isinstance(part, Agent)):
         for name in part.state_variables:
-            frames.set_full(before(name), first.get(part.prefix + name, burn_in - 1).unsqueeze(0))
+            frames.set_full(before(name), after(first.get_full(part.prefix + name), burn_in - 1))
     return _run(agents, frames)
+
+
+def after(value: Tensor, n: int) -> Tensor:
+    """Return what comes after the first `n` steps of `[T, B, ...]`."""
+    return value.narrow(0, n, len(value) - n)
 
 
 def _run(agents: Sequence[Agent], frames: Workspace) -> Workspace:
@@ -83,6 +88,6 @@ def steps_side_by_side(window: Workspace, n_steps: int, n_step_return: int = 1) 
                 f"{n_steps} transitions over {n_step_return} steps need {n_steps + n_step_return} frames, but {name!r} "
                 f"has {len(value)}."
             )
-        shifted = [value[shift : shift + n_steps].flatten(0, 1) for shift in range(n_step_return + 1)]
+        shifted = [value.narrow(0, shift, n_steps).flatten(0, 1) for shift in range(n_step_return + 1)]
         flat.set_full(name, torch.stack(shifted))
     return flat

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from workspace_rl.agent import Agent, before
 from workspace_rl.algorithm.definition import Config
@@ -14,16 +14,6 @@ from workspace_rl.experience.returns import clip_rewards, n_step_transitions
 from workspace_rl.experience.sequences import counting_steps, steps_side_by_side
 from workspace_rl.training.algorithm import Algorithm
 from workspace_rl.workspace import Workspace
-
-
-class FeaturesOfBatches(Protocol):
-    """What writes the features that networks read to a batch: `workspace_rl.agents.Fronts`."""
-
-    def encode(self, transitions: Workspace) -> None:
-        """Write those of transitions, `[2, B, ...]`."""
-
-    def run_over(self, window: Workspace, burn_in: int) -> Workspace:
-        """Return the frames of a window, `[T, B, ...]`, after the first `burn_in` ones, with their features."""
 
 
 class OffPolicyAlgorithm(Algorithm[Config]):
@@ -38,10 +28,10 @@ class OffPolicyAlgorithm(Algorithm[Config]):
     parameters: OffPolicyConfig
     #: The variables that the replay buffer stores.
     stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
-    #: What normalises a batch, if anything does.
-    normalizers: Callable[[Workspace], Workspace] | None = None
-    #: What writes the features that networks read, if anything does.
-    fronts: FeaturesOfBatches | None = None
+    #: What normalises a batch, `workspace_rl.agents.Normalizers`, if anything does.
+    normalizers: Any = None
+    #: What writes the features that networks read, `workspace_rl.agents.Fronts`, if anything does.
+    fronts: Any = None
 
     @property
     def random_steps(self) -> int:

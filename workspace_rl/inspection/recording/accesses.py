@@ -10,7 +10,7 @@ import torch
 REPLAYED, GIVEN = "replayed", "given"
 #: This library's functions that put what is stored into the form of transitions; and those that only move it there.
 PREPARING = ("n_step_transitions", "clip_rewards", "OffPolicyAlgorithm.transitions")
-MOVING = ("run_over", "Fronts.run_over", "counting_steps", "steps_side_by_side", "_take_features")
+MOVING = ("run_over", "Fronts.run_over", "Fronts.for_actor", "counting_steps", "steps_side_by_side", "_take_features")
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,9 @@ def example_batch(algorithm: Any, collected: Layouts, lend: Lend = example_frame
     """
     experience = algorithm.make_experience()
     require_part(type(algorithm), "make_experience", experience)
-    stored, window = [*experience.variables], experience.window
+    states, window = getattr(experience, "state_variables", ()), experience.window
+    # What policies remember is stored with frames, or with a rollout: it is not learned from.
+    stored = [name for name in experience.variables if name not in states]
     # An experience of a class of its own need not derive from the library's.
     kind, batch_kind = (getattr(experience, name, getattr(Experience, name)) for name in ("kind", "batch_kind"))
     stored_by = "stored_variables" if hasattr(algorithm, "stored_variables") else f"the {kind}"
@@ -77,8 +79,8 @@ def example_batch(algorithm: Any, collected: Layouts, lend: Lend = example_frame
         name: Layout((window, BATCH, *one.shape[2:]), one.dtype, one.device)
         for name, one in ((name, collected[name]) for name in names if name in collected)
     }
-    frame_bytes = sum(math.prod(one.shape[2:]) * one.dtype.itemsize for one in frames.values())
-    states = getattr(experience, "state_variables", ())
+    kept = [collected[name] for name in (*experience.variables, "env/done") if name in collected]
+    frame_bytes = sum(math.prod(one.shape[2:]) * one.dtype.itemsize for one in kept)
     for name, one in ((name, collected[name]) for name in states if name in collected):
         frames[before(name)] = Layout((1, BATCH, *one.shape[2:]), one.dtype, one.device)
     missing = [name for name in (*names, *states) if name not in collected]
