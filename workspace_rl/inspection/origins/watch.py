@@ -68,6 +68,9 @@ class OriginWatch(TorchFunctionMode):
             self._keep(value, join(parts, value.requires_grad))
         else:
             known = self.of(value)
+            for step, one in enumerate(self._steps.get(id(value), [])):
+                read = self._read(value, value.shape[1:], variable, step, sources.get(step))
+                self._steps[id(value)][step] = replace(one, reads=one.reads | {read})
             read = self._read(value, value.shape[1:], variable, None, sources.get(0))
             self._keep(value, replace(known, reads=known.reads | {read}))
 
@@ -116,10 +119,18 @@ class OriginWatch(TorchFunctionMode):
             outputs = [changed, *([changed._base] if changed._base is not None else [])]
         if outputs:
             self._compute(bare, given, outputs)
+        if function is torch.stack and outputs and not kwargs and len(args) == 1:
+            self._stack(given, outputs[0])
         if function is Tensor.unbind and outputs:
             for index, one in enumerate(outputs):
                 self._keep(one, self._at(args[0], index, None))
         return result
+
+    def _stack(self, given: Sequence[Tensor], result: Tensor) -> None:
+        """What is put together as steps comes from where they come from, each by itself."""
+        parts = [alive(self.of(one), result.requires_grad) for one in given]
+        if any(one is not NOTHING for one in parts):
+            self._steps[id(result)] = parts
 
     def _note_gradient(self, loss: Tensor, parameters: dict[int, Tensor]) -> None:
         self.gradients.computed(self.of(loss), self._makers.get(id(loss), ()), parameters)
