@@ -68,9 +68,9 @@ class OriginWatch(TorchFunctionMode):
             self._keep(value, join(parts, value.requires_grad))
         else:
             known = self.of(value)
-            for step, one in enumerate(self._steps.get(id(value), [])):
+            for step, part in enumerate(self._steps.get(id(value), [])):
                 read = self._read(value, value.shape[1:], variable, step, sources.get(step))
-                self._steps[id(value)][step] = replace(one, reads=one.reads | {read})
+                self._steps[id(value)][step] = replace(part, reads=part.reads | {read})
             read = self._read(value, value.shape[1:], variable, None, sources.get(0))
             self._keep(value, replace(known, reads=known.reads | {read}))
 
