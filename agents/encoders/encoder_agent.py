@@ -71,7 +71,7 @@ class EncoderAgent(Encoder):
             else _OTHERS[part["kind"]](part, vector_hidden_sizes, activation)
             for part in self.parts
         )
-        size = sum(int(network.n_features) for network in self.networks)  # type: ignore[arg-type]
+        size = sum(int(network.n_features) for network in self.networks)  # type: ignore[arg-type, misc]
         #: What follows on all of them, side by side.
         self.joint = build_mlp([size, *hidden_sizes], activation, activation)
         self.n_features = hidden_sizes[-1] if hidden_sizes else size

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.bodies import IMAGE_NETWORKS
+from workspace_rl.agents.encoders.encoder import Encoder
 from workspace_rl.agents.encoders.encoder_agent import EncoderAgent
 from workspace_rl.basics.classes import check_arguments, find_class
 from workspace_rl.config import EncoderConfig
@@ -76,7 +78,7 @@ def make_encoder(
     mask_variable: str | None = None,
     features_variable: str = "features",
     name: str | None = None,
-) -> Agent:
+) -> Encoder:
     """Return the encoder of an observation: an agent with `n_features`, which writes `features_variable`.
 
     Args:
@@ -106,7 +108,7 @@ def make_encoder(
     )
 
 
-def _own_encoder(parts: list[Part], config: EncoderConfig, features_variable: str, name: str | None) -> Agent:
+def _own_encoder(parts: list[Part], config: EncoderConfig, features_variable: str, name: str | None) -> Encoder:
     """Return an encoder of the user's own class, which has been tried."""
     classname = str(config.classname)
     try:
@@ -116,15 +118,15 @@ def _own_encoder(parts: list[Part], config: EncoderConfig, features_variable: st
     if not issubclass(found, Agent):
         raise ConfigError(f"{_SECTION}.classname: {classname} is no agent. Derive it from workspace_rl.agents.Encoder.")
     check_arguments(found, config.arguments, f"{_SECTION}.arguments")
-    encoder: Agent
+    make: Callable[..., Any] = found
     try:
-        encoder = found(parts, **config.arguments, features_variable=features_variable, name=name)
+        encoder = make(parts, **config.arguments, features_variable=features_variable, name=name)
         _try(encoder, parts, features_variable)
     except WorkspaceRLError as error:
         raise ConfigError(f"{_SECTION}.classname: {classname}: {error}") from error
     except Exception as error:  # whatever a class of the user's own makes of its arguments
         raise ConfigError(f"{_SECTION}.classname: {classname}: {type(error).__name__}: {error}") from error
-    return encoder
+    return cast(Encoder, encoder)  # or another agent that is one in all but name
 
 
 def _try(encoder: Agent, parts: list[Part], features_variable: str) -> None:

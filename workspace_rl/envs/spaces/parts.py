@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import gymnasium as gym
 
@@ -82,5 +82,5 @@ def as_parts(given: Any) -> list[Part]:
                 f"parts: dictionaries with {sorted(keys)}, of which kind is 'picture', 'choices' or 'numbers', "
                 f"expected, {dict(one)!r} found. env_agent.observation_parts() gives them."
             )
-        parts.append(Part(**one))
+        parts.append(cast(Part, dict(one)))
     return parts
