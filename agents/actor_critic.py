@@ -99,7 +99,7 @@ def _features(
     images = sizes.network in IMAGE_NETWORKS
     hidden_sizes = _hidden_sizes(sizes)
     if not images and (not sizes.shared or (front.agents and not hidden_sizes)):
-        return front.agents, {"hidden_sizes": hidden_sizes, "observation_size": front.size, **front.reads}
+        return [*front.agents], {"hidden_sizes": hidden_sizes, "observation_size": front.size, **front.reads}
     body = FeaturesAgent(
         front.shape,
         hidden_sizes,

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.encoders import make_encoder, needs_encoder
-from workspace_rl.agents.memory import make_memory
+from workspace_rl.agents.encoders import Encoder, make_encoder, needs_encoder
+from workspace_rl.agents.memory import MemoryAgent, make_memory
 from workspace_rl.agents.normalization import Normalizers
 from workspace_rl.composition import Agents
 from workspace_rl.config import EncoderConfig, MemoryConfig
@@ -30,7 +30,7 @@ class Front(NamedTuple):
     """Agents that turn observations into the features that a network reads; none where it reads observations."""
 
     #: An encoder, then a memory. What normalises observations stands before them, once for all fronts.
-    agents: list[Agent]
+    agents: list[Encoder | MemoryAgent]
     #: What the network's input looks like in one environment: `[n]`, or `[C, H, W]` for a network that reads pictures.
     shape: list[int]
     #: What the network is told of its input besides the size: `observation_variable`, `observation_choices`.
@@ -62,7 +62,7 @@ class Front(NamedTuple):
         copies = [copy.deepcopy(agent).with_prefix(TARGET).requires_grad_(False) for agent in self.agents]
         for agent in copies:
             agent.set_name(f"target-{agent.name}")
-            if getattr(agent, "observation_variable", None) in written:  # what an encoder before it writes
+            if isinstance(agent, MemoryAgent) and agent.observation_variable in written:  # by an encoder before it
                 agent.observation_variable = TARGET + agent.observation_variable
         variables = [TARGET + name if name in written else name for name in self.variables]
         reads = {"observation_variable": variables if isinstance(self.variable, list) else variables[0]}
@@ -113,7 +113,7 @@ def build_front(
             f"algorithm.architecture.network: 'mlp' expected behind a memory ({memory.kind}), {network!r} found. What "
             "turns pictures into what it remembers is chosen by algorithm.architecture.encoder.images."
         )
-    agents: list[Agent] = []
+    agents: list[Encoder | MemoryAgent] = []
     reads, named = normalizers.reads, (lambda what: f"{name}-{what}" if name else what)
     if needs_encoder(env_agent, architecture.encoder, mask_variable=mask_variable, network=network):
         parts = normalizers.parts(env_agent.observation_parts(mask_variable))
@@ -125,6 +125,8 @@ def build_front(
         observed = env_agent.observed(mask_variable)
         shape = [observed.size] if network == "mlp" else list(observed.space.shape or ())
     if memory.remembers:
-        agents.append(make_memory(memory, *shape, features_variable=features_variable, name=named("memory"), **reads))
-        shape, reads = [agents[-1].n_features], {"observation_variable": features_variable}
+        (size,) = shape
+        remembers = make_memory(memory, size, features_variable=features_variable, name=named("memory"), **reads)
+        agents.append(remembers)
+        shape, reads = [remembers.n_features], {"observation_variable": features_variable}
     return Front(agents, shape, reads)

@@ -113,7 +113,7 @@ class Fronts(NamedTuple):
     def learned_with(self, network: str) -> list[Agent]:
         """Return the agents that a network's loss improves: those of its front, but for the actor's if critics do."""
         front = self.online[network]
-        return [] if network == "actor" and front is self.online["critic"] else front.agents
+        return [] if network == "actor" and front is self.online["critic"] else [*front.agents]
 
     def acting(self, agent: Agent) -> Agent:
         """Return a policy behind the front that it reads, and behind all others whose states are to be known."""
