@@ -14,6 +14,7 @@ from workspace_rl.cli.program import build_parser
 from workspace_rl.config.collectors_config import CollectorsConfig
 from workspace_rl.config.environment_config import EnvironmentConfig
 from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig
+from workspace_rl.config.plain_yaml import read_yaml
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.config.sources import apply_overrides, load_config
@@ -105,6 +106,14 @@ def test_commands_are_understood_and_their_configurations_valid(path):
             if hasattr(options, "config") and not options.config.endswith(".yaml"):
                 config = apply_overrides(load_config(options.config), options.overrides)
                 resolve_config(find_algorithm(config.algo).config_class, config)
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=short)
+def test_whole_configurations_are_valid(path):
+    for block in Page(path).blocks("yaml"):
+        config = read_yaml("\n".join(block.lines))
+        if "algo" in config:
+            resolve_config(find_algorithm(config["algo"]).config_class, config)
 
 
 # ---- tables -------------------------------------------------------------------------------------------------------
