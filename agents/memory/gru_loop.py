@@ -67,7 +67,7 @@ def run_back(
     d_states, d_products, d_first = results
     d_first.zero_()
     goes_on = begins.logical_not().unsqueeze(-1).to(d_after.dtype)
-    by_product = (*d_after.shape[:2], 3, -1)
+    by_product = (*d_after.shape[:2], 3, d_after.shape[2])
     over_time = (d_after, goes_on, factors.view(by_product), kept, d_states, d_states.unsqueeze(2), d_products)
     steps = zip(*(one.unbind(0) for one in (*over_time, d_products.view(by_product))), strict=True)
     with not_autocast(d_after):

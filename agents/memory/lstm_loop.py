@@ -75,7 +75,7 @@ def run_back(
     d_first.zero_()
     d_first_cell.zero_()
     d_state, d_cell, zero = torch.empty_like(d_first), torch.empty_like(d_first), d_first.new_zeros(())
-    by_product = (*d_after.shape[:2], 4, -1)
+    by_product = (*d_after.shape[:2], 4, d_after.shape[2])
     goes_on = begins.logical_not().unsqueeze(-1).to(d_after.dtype)
     own = [part for one in (factors, d_products) for part in one.view(by_product).split([1, 3], 2)]
     over_time = (d_after, d_cells, goes_on, by_cell, kept, d_products, *own)

@@ -123,6 +123,16 @@ def test_derivatives_where_one_part_of_the_state_alone_is_asked_for():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_without_environments_has_gradients_of_zeros(kind):
+    memory, workspace = KINDS[kind][0](2, SIZE), Workspace()
+    workspace.set_full("env/env_obs", torch.zeros(T, 0, 2))
+    workspace.set_full("env/timestep", torch.zeros(T, 0, dtype=torch.int64))
+    memory(workspace)
+    workspace["memory"].sum().backward()
+    assert all(not parameter.grad.any() for parameter in memory.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_state_that_is_no_number_ends_with_its_episode(kind):
     memory = KINDS[kind][0](2, SIZE)
     workspace = episodes()
