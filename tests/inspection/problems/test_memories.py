@@ -125,6 +125,19 @@ def test_they_are_found_in_what_derives_from_the_library(env, mistake):
     assert [one.kind for one in problems] == ([mistake] if mistake else [])
 
 
+class Last(Own):
+    """A state that is what was seen last: what it will be does not depend on what it was, and features do."""
+
+    def step(self, inputs, state):
+        hidden = self.cell(inputs, state["h"] * 0 if self.mistake == "state at t" else state["h"])
+        return hidden, {"h": torch.cat([inputs, inputs], -1)[:, :SIZE]}
+
+
+@pytest.mark.parametrize("mistake", ["", "not reset", "state at t"])
+def test_a_state_that_is_what_was_seen_last_is_a_memory(env, mistake):
+    assert [one.kind for one in look(env, Last(mistake), Acts("memory"))] == ([mistake] if mistake else [])
+
+
 def test_state_that_is_declared_has_to_go_on(env):
     agent = Remembers()
     agent.state_variables = ("h",)

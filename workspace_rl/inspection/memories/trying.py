@@ -70,7 +70,12 @@ class _Trial:
     def _of(self, agent: nn.Module, names: Sequence[str], known: Candidates) -> Iterator[Fault]:
         """Yield what is wrong with the memory of one agent."""
         all_of_it = {name: dependence_of(self.policy, name, self.run, self.other, self.kwargs) for name in names}
-        memories = {name: one for name, one in all_of_it.items() if one.lasts(name) or one.mixes.any()}
+        memories = {
+            name: one
+            for name, one in all_of_it.items()
+            # A state may be what was seen last, and only other variables depend on what it was.
+            if one.lasts(name) or one.mixes.any() or (declares(agent, name) and (one.carried | one.leaked).any())
+        }
         found: list[Fault] = []
         for name, one in memories.items():
             acts = any(self.choice in each and each[self.choice].any() for each in (one.carries, one.leaks))
