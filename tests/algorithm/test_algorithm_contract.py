@@ -9,9 +9,10 @@ from tests.algorithm.test_made_by import CONFIG
 from workspace_rl import Agents, GymAgent, TemporalAgent
 from workspace_rl.agents import DeterministicActor, RandomAgent
 from workspace_rl.algos import DQN, SAC
+from workspace_rl.config import ActorCriticArchitecture, OnPolicyConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.training_config import OffPolicyConfig
-from workspace_rl.errors import CompositionError, UnsupportedSpaceError
+from workspace_rl.errors import CompositionError, ConfigError, UnsupportedSpaceError
 from workspace_rl.inspection import check
 from workspace_rl.training import OffPolicyAlgorithm
 
@@ -194,3 +195,57 @@ def test_several_agents_over_time_are_chained_first():
     with pytest.raises(CompositionError, match="must be an agent"):
         TemporalAgent([env_agent, policy])
     assert TemporalAgent(Agents(env_agent, policy), "name").name == "name"
+
+
+@dataclass
+class WithArchitecture(OffPolicyConfig):
+    architecture: ActorCriticArchitecture = field(default_factory=ActorCriticArchitecture)
+
+
+@dataclass
+class WithArchitectureConfig(RunConfig):
+    algorithm: WithArchitecture = field(default_factory=WithArchitecture)
+
+
+class NoFront(Plain):
+    config_class = WithArchitectureConfig
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"memory": {"kind": "gru"}}, "memory.kind: 'none' expected, since the policy that NoFront.* 'gru' found"),
+        ({"encoder": {"hidden_size": [4]}}, "encoder: null expected, since the policy that NoFront.*no encoder"),
+        ({}, None),
+    ],
+)
+def test_an_encoder_or_a_memory_that_an_algorithm_does_not_have_is_refused(asked, told, tmp_path):
+    parameters = PLAIN["algorithm"] | {"architecture": asked, "buffer_size": 10_000}
+    config = PLAIN | {"base_dir": str(tmp_path / "run"), "algorithm": parameters}
+    if told is None:
+        assert NoFront(config).parameters.architecture.encoder is None
+    else:
+        with pytest.raises(ConfigError, match=rf"algorithm.architecture.{told}.* workspace_rl.agents.Fronts"):
+            NoFront(config)
+
+
+@dataclass
+class OtherSection:
+    memory: int = 5
+
+
+@dataclass
+class OtherOnPolicy(OnPolicyConfig):
+    architecture: OtherSection = field(default_factory=OtherSection)
+
+
+@dataclass
+class OtherOffPolicy(OffPolicyConfig):
+    architecture: OtherSection = field(default_factory=OtherSection)
+
+
+def test_a_section_of_ones_own_means_no_memory_of_the_librarys():
+    OtherOnPolicy(total_steps=512, batch_size=64).check("algorithm.")
+    parameters = OtherOffPolicy(total_steps=50_000)
+    parameters.check("algorithm.")
+    assert not parameters.remembers and parameters.window == 2

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from workspace_rl.agent import is_agent
+from workspace_rl.agent import is_agent, state_variables
+from workspace_rl.config.networks_config import EncoderConfig, memory_of
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.envs.spaces.sizes import ACTION_KINDS
 from workspace_rl.errors import CompositionError, ConfigError, UnsupportedSpaceError, did_you_mean
@@ -201,6 +202,34 @@ def require_normalisation(algorithm: Any) -> None:
                 f"{what}; true found. Its build makes what does by workspace_rl.agents.Normalizers, as those of "
                 "workspace_rl.algos."
             )
+
+
+def require_front(algorithm: Any) -> None:
+    """Look whether `build` has made the encoder and the memory that the configuration asks for.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    who, policy = type(algorithm).__name__, algorithm.policy
+    makers = "Its build makes one by workspace_rl.agents.Fronts or build_front, as those of workspace_rl.algos."
+    memory = memory_of(algorithm.parameters)
+    if memory.remembers and not state_variables(policy):
+        raise ConfigError(
+            f"algorithm.architecture.memory.kind: 'none' expected, since the policy that {who} builds remembers "
+            f"nothing; {memory.kind!r} found. {makers}"
+        )
+    encoder = getattr(getattr(algorithm.parameters, "architecture", None), "encoder", None)
+    if isinstance(encoder, EncoderConfig) and not any(_encodes(one, encoder) for one in policy.modules()):
+        raise ConfigError(
+            f"algorithm.architecture.encoder: null expected, since the policy that {who} builds has no encoder; "
+            f"{encoder} found. {makers}"
+        )
+
+
+def _encodes(part: Any, encoder: EncoderConfig) -> bool:
+    """Return whether a part of a policy is the encoder that was asked for, which may be a class of the user's own."""
+    own = (encoder.classname or "").rpartition(".")[2]
+    return type(part).__name__ == own or (hasattr(part, "parts") and hasattr(part, "n_features"))
 
 
 def require_part(algorithm: type, maker: str, part: Any) -> None:

@@ -50,3 +50,12 @@ class MemoryConfig:
     def remembers(self) -> bool:
         """Whether there is a memory."""
         return self.kind != "none"
+
+
+def memory_of(parameters: Any) -> MemoryConfig:
+    """Return what a policy remembers by an algorithm's parameters: nothing, where they have no such section.
+
+    An algorithm of the user's own may have another section `architecture`, or none.
+    """
+    memory = getattr(getattr(parameters, "architecture", None), "memory", None)
+    return memory if isinstance(memory, MemoryConfig) else MemoryConfig()

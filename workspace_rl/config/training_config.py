@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig
+from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig, memory_of
 from workspace_rl.config.schema import option
 from workspace_rl.errors import ConfigError
 
@@ -88,7 +88,7 @@ class SequenceConfig:
     @property
     def memory(self) -> MemoryConfig:
         """What the policy remembers: nothing, where `architecture` has no section `memory`."""
-        return getattr(getattr(self, "architecture", None), "memory", None) or MemoryConfig()
+        return memory_of(self)
 
     @property
     def remembers(self) -> bool:
@@ -194,7 +194,7 @@ class OnPolicyConfig(MaskedActions, TrainingConfig):
         """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
         super().check(path)
         # With memory, minibatches are whole environments.
-        memory = self.architecture.memory.remembers
+        memory = memory_of(self).remembers
         rows, unit = self.n_envs * self.n_steps, self.n_steps if memory else 1
         if self.batch_size is None or (rows % self.batch_size == 0 and self.batch_size % unit == 0):
             return

@@ -15,6 +15,7 @@ from torch import Tensor
 from workspace_rl.algorithm.contract import (
     names_kept_free,
     require_actions,
+    require_front,
     require_mask,
     require_normalisation,
     require_part,
@@ -122,6 +123,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
             self.build()
         require_policies(self)
         require_normalisation(self)
+        require_front(self)
         for name, module in self.members(torch.nn.Module).items():
             require_created(module, name)
         check_savable(self.eval_policy)
