@@ -15,7 +15,7 @@ random with probability epsilon, which falls along a line, and by argmax Q other
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,25 @@ def value_of_action(q_values: Tensor, action: Tensor) -> Tensor:
 # ---- transfer -----------------------------------------------------------------------------------------------------
 
 
+def require_features(sizes: DQNArchitecture, behind: Sequence[str] = ()) -> None:
+    """Look whether the features of another run are to be had, and are of any use `behind` agents of these names.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if sizes.freeze_features and sizes.features_from is None:
+        raise ConfigError(
+            "algorithm.architecture.freeze_features: nothing to freeze. Give the run whose features are to stay: "
+            "algorithm.architecture.features_from=FOLDER."
+        )
+    if sizes.features_from is not None and behind:
+        raise ConfigError(
+            "algorithm.architecture.features_from: null expected, since the network reads what "
+            f"{' and '.join(behind)} write, which this run begins anew; {sizes.features_from!r} found. A body can be "
+            "taken over where it reads observations itself: without architecture.encoder and architecture.memory."
+        )
+
+
 def load_features(q_agent: DiscreteQAgent, folder: str | Path) -> None:
     """Give `q_agent` the body of the policy saved in `folder`, or of the run's best one.
 
@@ -184,11 +203,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             name="q",
             **front.reads,
         ).to(self.device)
-        if sizes.freeze_features and sizes.features_from is None:
-            raise ConfigError(
-                "algorithm.architecture.freeze_features: nothing to freeze. Give the run whose features are to stay: "
-                "algorithm.architecture.features_from=FOLDER."
-            )
+        require_features(sizes, behind=[agent.name for agent in front.agents])
         if sizes.features_from is not None and not self.has_checkpoint:
             load_features(self.q_agent, sizes.features_from)
         self.q_agent.body.requires_grad_(not sizes.freeze_features)

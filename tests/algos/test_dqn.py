@@ -465,6 +465,9 @@ def test_features_can_be_taken_from_another_run_and_frozen(tmp_path):
 
     with pytest.raises(ConfigError, match="features_from=FOLDER"):
         DQN(config("nothing", freeze_features=True))
+    behind = {"network": "mlp", "memory": {"kind": "gru", "size": 4}, "features_from": str(tmp_path / "first")}
+    with pytest.raises(ConfigError, match="features_from: null expected, since the network reads what encoder and mem"):
+        DQN(config("behind", **behind))
     with pytest.raises(PolicyFileError, match="do not fit"):
         DQN(config("other", features_from=str(tmp_path / "first"), hidden_size=[16]))
     with pytest.raises(PolicyFileError, match="holds no policy"):
