@@ -131,19 +131,34 @@ def _own_encoder(parts: list[Part], config: EncoderConfig, features_variable: st
 
 def _try(encoder: Agent, parts: list[Part], features_variable: str) -> None:
     """Run an encoder on one observation of two environments, and look at what it writes."""
-    expected = getattr(encoder, "n_features", None)
+    expected, writes = getattr(encoder, "n_features", None), getattr(encoder, "features_variable", None)
     if not isinstance(expected, int):
         raise ConfigError(f"n_features: how many features it gives expected, {expected!r} found. Set it in __init__.")
-    workspace = Workspace()
-    for part in parts:
-        dtype = torch.get_default_dtype() if part["kind"] == "numbers" else torch.uint8
-        least = torch.tensor([low for low, _ in part["choices"] or []]).reshape(part["shape"]) if part["choices"] else 0
-        workspace.set(part["variable"], 0, torch.zeros(2, *part["shape"], dtype=dtype) + least)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        encoder(workspace, t=0)
-    found = workspace.get(features_variable, 0)
+    if writes != features_variable:
+        raise ConfigError(f"features_variable: {features_variable!r} expected, {writes!r} found. Set it in __init__.")
+    try:
+        found = _features(encoder, parts, torch.uint8)
+    except Exception:
+        # Parts do not say of which numbers pictures are: those of floating-point numbers are read as they are.
+        if not any(part["kind"] == "picture" for part in parts):
+            raise
+        found = _features(encoder, parts, torch.get_default_dtype())
     if found.shape != (2, expected) or not found.is_floating_point():
         raise ConfigError(
             f"it writes {features_variable!r} as {found.dtype} of shape {list(found.shape)} for 2 environments, "
             f"floating-point numbers of shape [2, {expected}] expected, as its n_features says."
         )
+
+
+def _features(encoder: Agent, parts: list[Part], of_pictures: torch.dtype) -> torch.Tensor:
+    """Return what an encoder writes of an observation of two environments; `of_pictures` is the dtype of these."""
+    workspace = Workspace()
+    for part in parts:
+        dtype = of_pictures if part["kind"] == "picture" else torch.get_default_dtype()
+        value = torch.zeros(2, *part["shape"], dtype=dtype)
+        if part["choices"]:
+            value = value.long() + torch.tensor([least for least, _ in part["choices"]]).reshape(part["shape"])
+        workspace.set(part["variable"], 0, value)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        encoder(workspace, t=0)
+    return workspace.get(encoder.features_variable, 0)  # type: ignore[arg-type]

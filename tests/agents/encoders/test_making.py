@@ -67,6 +67,22 @@ class Own(Encoder):
         return self.layer(torch.cat([part.flatten(leading).float() for part in observation.values()], -1))
 
 
+class Convolution(Own):
+    def __init__(self, parts, **options):
+        super().__init__(parts, 4, **options)
+        self.layer = nn.Conv2d(3, 4, parts[0]["shape"][1:])
+
+    def encode(self, observation, leading):
+        (picture,) = observation.values()
+        return self.layer(picture).flatten(leading)  # of numbers from 0 to 1, as they are
+
+
+class Nameless(Agent):
+    def __init__(self, parts, features_variable, name):
+        super().__init__(name)
+        self.n_features = 3
+
+
 class Failing(Agent):
     def __init__(self, parts, **options):
         raise KeyError("camera")
@@ -87,6 +103,11 @@ def test_ones_own_is_built_and_tried():
     assert encoder.features_variable == "seen" and not torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_ones_own_may_read_pictures_of_floating_point_numbers():
+    parts = observation_parts(gym.spaces.Box(0, 1, (3, 40, 40)), "env/env_obs")
+    assert type(make_encoder(parts, EncoderConfig(classname=f"{__name__}:Convolution"))) is Convolution
+
+
 @pytest.mark.parametrize(
     ("classname", "arguments", "message"),
     [
@@ -96,6 +117,7 @@ def test_ones_own_is_built_and_tried():
         (f"{__name__}:Own", {"length": 3}, None),
         (f"{__name__}:Own", {"size": 3, "claimed": 4}, r"shape \[2, 3\] for 2 environments.*\[2, 4\] expected"),
         (f"{__name__}:Own", {"size": 3, "claimed": "many"}, "n_features: how many features"),
+        (f"{__name__}:Nameless", {}, "features_variable: 'features' expected, None found"),
         (f"{__name__}:Failing", {}, "KeyError: 'camera'"),
     ],
 )
