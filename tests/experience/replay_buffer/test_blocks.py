@@ -295,3 +295,18 @@ def test_saved_rows_say_where_no_window_begins_only_if_there_have_been_blocks():
     ring.put(frames_of(other, 5, rng), source=1)
     assert set(ring.read_rows(0, 15)) == {*VARIABLES, "env/done", "begin_no_window"}
     assert set(ring.read_rows(10, 15)) == {*VARIABLES, "env/done"}
+
+
+@pytest.mark.parametrize("begun", [1, 3, 5, 9])
+def test_windows_that_go_on_beyond_a_cut_are_told_where_frames_of_others_follow(begun):
+    torch.manual_seed(0)
+    ring = ReplayBuffer(200, ["source"], longest_window=10)
+    for source, n_steps, continues in ((1, 9, True), (0, 7, True), (0, begun, False), (1, 9, True), (0, 9, True)):
+        frames = Workspace()
+        frames.set_full("source", torch.full((n_steps, 2), source))
+        frames.set_full("env/done", torch.zeros(n_steps, 2, dtype=torch.bool))
+        ring.put(frames, source=source, continues=continues)
+    batch = ring.sample(1000, 10)
+    source, done = batch["source"], batch["env/done"]
+    assert done[:-1].any(), "no window goes on beyond the cut"
+    assert done[:-1][source[1:] != source[:-1]].all()

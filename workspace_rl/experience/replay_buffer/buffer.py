@@ -147,11 +147,16 @@ class ReplayBuffer:
         if not self._continues:
             return
         self._continues = False
-        ring, last_step = self._ring, self._ring.steps - 1
-        ring.rows_of(self.done_variable)[last_step % ring.capacity_steps] = True
-        first = last_step * ring.batch_size
+        self._mark_end()
+        ring = self._ring
+        first = (ring.steps - 1) * ring.batch_size
         self._ends.forget_from(first)
         self._ends.append(np.arange(first, first + ring.batch_size))
+
+    def _mark_end(self) -> None:
+        """Write that episodes end at the last frame."""
+        ring = self._ring
+        ring.rows_of(self.done_variable)[(ring.steps - 1) % ring.capacity_steps] = True
 
     def _turn_to(self, source: int) -> None:
         """Close the block of the source that was put last, and begin one of `source` with the frames it repeats."""
@@ -162,6 +167,9 @@ class ReplayBuffer:
             if self._continues and rows:
                 blocks.tails[blocks.source] = self._tail(rows)
                 blocks.close(rows)
+                if len(rows) < self.longest_window - 1:
+                    # Of so short a block there are no windows, but some that come from before a cut go through it.
+                    self._mark_end()
         blocks.source, self._continues = source, False
         tail = blocks.tails.pop(source, None)
         if tail is not None:
