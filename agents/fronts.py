@@ -116,9 +116,9 @@ class Fronts(NamedTuple):
         return [] if network == "actor" and front is self.online["critic"] else [*front.agents]
 
     def acting(self, agent: Agent) -> Agent:
-        """Return a policy behind the front that it reads, and behind all others whose states are to be known."""
+        """Return a policy behind the front that it reads, and behind all others whose states are to be stored."""
         first, *others = self.online.values()
-        remembering = [front for front in others if any(one.state_variables for one in front.agents)]
+        remembering = [front for front in others if any(getattr(one, "stores_state", False) for one in front.agents)]
         agents = _agents([first, *remembering])
         return Agents(*agents, agent) if agents else agent
 

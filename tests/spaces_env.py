@@ -25,6 +25,7 @@ OBSERVATIONS = {
     "dict of one": spaces.Dict(vector=VECTOR),
     "tuple": spaces.Tuple([VECTOR, spaces.Tuple([spaces.MultiDiscrete([2, 2]), spaces.Box(0, 9, (), np.int32)])]),
     "nested": spaces.Dict(a=spaces.Dict(b=VECTOR, c=spaces.Discrete(2)), d=spaces.Box(-1, 1, (2, 2), np.float64)),
+    "empty keys": spaces.Dict({"": VECTOR, "a": spaces.Dict({"": spaces.Discrete(2)})}),
     "masked": spaces.Dict(vector=VECTOR, goal=spaces.Discrete(3), action_mask=spaces.MultiBinary(3)),
     "mask alone": spaces.Dict(action_mask=spaces.MultiBinary(3)),
     "text": spaces.Text(3),

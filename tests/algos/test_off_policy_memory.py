@@ -12,6 +12,7 @@ from tests.learning.compiled.test_graph_step import no_code, one_thread  # noqa:
 from tests.runs.test_checkpoint import train_until
 from workspace_rl import check, load_policy, policy_function
 from workspace_rl.agent import before
+from workspace_rl.agents import MemoryAgent
 from workspace_rl.algos import DDPG, DQN, SAC, TD3
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.errors import ConfigError
@@ -132,6 +133,15 @@ def test_who_learns_a_front(tmp_path):
     assert one.critic.observation_variable == ["critic-0-features", "critic-1-features"]
     assert one.target_critic.observation_variable == ["target/critic-0-features", "target/critic-1-features"]
     assert [agent.name for agent in one.fronts.targets["critic"].agents][1] == "target-critic-1-memory"
+
+
+@pytest.mark.parametrize(("memory", "n_acting"), [(GRU, 2), ({"kind": "transformer", "size": 8, "window": 3}, 1)])
+def test_memories_of_critics_run_in_acting_if_their_state_is_stored(memory, n_acting, tmp_path):
+    one = algorithm(SAC, tmp_path, memory, architecture={"front_shared_by": "critics"})
+    acting = [part for part in one.policy.modules() if isinstance(part, MemoryAgent)]
+    assert len(acting) == n_acting and len(one._stored_states()) == (2 if n_acting == 2 else 0)
+    experience, _ = filled(one)
+    one.learn(experience.buffer.sample(5, experience.window))
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from tests.spaces_env import ACTIONS
-from workspace_rl import Run
+from workspace_rl import Run, policy_function
 from workspace_rl.agents import Encoder, EncoderAgent, ObservationNormalizer
 from workspace_rl.algos import A2C, DDPG, DQN, PPO, REINFORCE, SAC, TD3
 from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError, WorkspaceRLError
@@ -109,6 +110,14 @@ def test_actions_of_every_kind_are_learned_or_refused(algorithm, action, tmp_pat
     else:
         with pytest.raises(UnsupportedSpaceError, match=f"{OWN_ACTIONS[algorithm]} actions"):
             run_of(algorithm, "nested", tmp_path, action)
+
+
+def test_keys_may_be_empty(tmp_path):
+    run = run_of(SAC, "empty keys", tmp_path, normalize_observations=True)
+    assert run.train_env.observation_names == ["env/env_obs/", "env/env_obs/a/"]
+    assert learns(run)
+    act = policy_function(Run(tmp_path / "run").policy())
+    assert act({"": np.zeros(3, np.float32), "a": {"": 1}}).shape == (2,)
 
 
 @pytest.mark.parametrize("algorithm", [DQN, PPO])
