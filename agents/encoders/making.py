@@ -161,4 +161,4 @@ def _features(encoder: Agent, parts: list[Part], of_pictures: torch.dtype) -> to
         workspace.set(part["variable"], 0, value)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         encoder(workspace, t=0)
-    return workspace.get(encoder.features_variable, 0)  # type: ignore[arg-type]
+    return workspace.get(str(encoder.features_variable), 0)
