@@ -83,7 +83,7 @@ class MemoryAgent(Agent):
             name: the agent's name.
 
         Raises:
-            CompositionError: the choices do not make up the observation's size.
+            CompositionError: the choices do not make up the observation's size, or a part of the state has no shape.
         """
         super().__init__(name)
         self.observation_variable, self.features_variable = observation_variable, features_variable
@@ -92,7 +92,7 @@ class MemoryAgent(Agent):
         self.input_size = input_size
         #: How many features there are.
         self.n_features = n_features
-        self._state_shapes = {part: tuple(shape) for part, shape in state_shapes.items()}
+        self._state_shapes = _shapes(state_shapes, self.description())
         #: The names of the state's variables, without the prefix.
         self.state_variables = tuple(f"{features_variable}/{part}" for part in self._state_shapes)
         # Has the type of number that `agent.double()` and the like give to all weights.
@@ -142,6 +142,8 @@ class MemoryAgent(Agent):
             features, state = self.sequence(inputs, begins, self._state_before(inputs.shape[1]))
         else:
             features, state = self._checked_step(inputs, self._state_at(t, begins))
+            if not t:
+                self._check_shapes(state)
         written = self.prefix + self.features_variable
         self.set(written, t, features)
         for part in self._state_shapes:
@@ -160,7 +162,13 @@ class MemoryAgent(Agent):
         return inputs
 
     def _checked_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        features, after = self.step(inputs, state)
+        returned: Any = self.step(inputs, state)
+        if not isinstance(returned, tuple):
+            raise CompositionError(
+                f"{self.description()}: step(inputs, state) returned {type(returned).__name__}, two things expected: "
+                "return features, {part: value}."
+            )
+        features, after = returned
         if after.keys() != self._state_shapes.keys():
             raise CompositionError(
                 f"{self.description()}: step(inputs, state) returned the state {list(after)}, "
@@ -168,6 +176,15 @@ class MemoryAgent(Agent):
             )
         # What 16 bits cut off would add up over time.
         return full_precision(features), {part: full_precision(value) for part, value in after.items()}
+
+    def _check_shapes(self, state: State) -> None:
+        """Raise CompositionError where a step has given a part of the state of another shape than was announced."""
+        for part, shape in self._state_shapes.items():
+            if state[part].shape[1:] != shape:
+                raise CompositionError(
+                    f"{self.description()}: step(inputs, state) returned {part!r} of shape {list(state[part].shape)}, "
+                    f"[{', '.join(map(str, ('B', *shape)))}] expected, as was announced to MemoryAgent.__init__."
+                )
 
     def _state_at(self, t: int, begins: Tensor) -> State:
         if t == 0:
@@ -187,6 +204,17 @@ class MemoryAgent(Agent):
                 shape = (n_envs, *self._state_shapes[part])
                 state[part] = full_precision(self.like).new_zeros(shape)
         return state
+
+
+def _shapes(state_shapes: Mapping[str, Any], who: str) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a state's parts as tuples."""
+    for part, shape in state_shapes.items():
+        if not isinstance(shape, Sequence):
+            raise CompositionError(
+                f"{who}: state_shapes[{part!r}]: a shape without B expected, such as [{shape}] or, for one number, [], "
+                f"{shape!r} found."
+            )
+    return {part: tuple(shape) for part, shape in state_shapes.items()}
 
 
 def reset(state: Tensor, begins: Tensor) -> Tensor:

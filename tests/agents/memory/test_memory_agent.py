@@ -269,7 +269,23 @@ class Still(MemoryAgent):
         return torch.zeros(len(inputs), dtype=torch.int64), {}
 
 
+@pytest.mark.parametrize(
+    ("returned", "error"),
+    [
+        (lambda inputs: inputs, r"returned Tensor, two things expected: return features, \{part: value\}"),
+        (lambda inputs: (inputs, {"trace": inputs[:, :2]}), r"'trace' of shape \[3, 2\], \[B, 3\] expected"),
+    ],
+)
+def test_a_step_that_returns_something_else_is_refused(returned, error):
+    memory = Traces(3)
+    memory.step = lambda inputs, state: returned(inputs)
+    with pytest.raises(CompositionError, match=error):
+        memory(frames(), t=0)
+
+
 def test_what_does_not_fit_is_refused():
+    with pytest.raises(CompositionError, match=r"state_shapes\['trace'\]: a shape.*\[3\]"):
+        MemoryAgent(3, 3, {"trace": 3})
     memory = GRUAgent(3, 4)
     images = frames(**{"env/env_obs": torch.zeros(T, B, 3, 8, 8, dtype=torch.uint8)})
     for t in (0, None):
