@@ -63,7 +63,7 @@ class NatureCNN(ImageNetwork):
     divided by 255 here; images of floating-point numbers are taken as they are.
     """
 
-    @checked(least={"hidden_sizes": 1})
+    @checked(least={"image_shape": 1, "hidden_sizes": 1})
     def __init__(
         self, image_shape: Sequence[int], hidden_sizes: Sequence[int] = (512,), activation: type[nn.Module] = nn.ReLU
     ) -> None:
@@ -95,7 +95,7 @@ class ImpalaCNN(ImageNetwork):
     255 here; images of floating-point numbers are taken as they are.
     """
 
-    @checked(least={"hidden_sizes": 1})
+    @checked(least={"image_shape": 1, "hidden_sizes": 1})
     def __init__(
         self, image_shape: Sequence[int], hidden_sizes: Sequence[int] = (256,), activation: type[nn.Module] = nn.ReLU
     ) -> None:

@@ -74,8 +74,11 @@ class AttentionLayer(nn.Module):
         """Return what is added to the product of each query of a block and each key, `[heads, block, span]`."""
         steps = torch.arange(span, device=self.position.device)
         distance = steps[span - block :, None] - steps
-        near = (distance >= 0) & (distance < self.window)
-        return full_precision(self.position)[:, distance.clamp(0, self.window - 1)].masked_fill(~near, -torch.inf)
+        # By a sum of which all terms but one are 0: picking the numbers by an index would let GPUs add up its gradient
+        # in any order.
+        chosen = distance == steps[: self.window, None, None]
+        bias = (full_precision(self.position)[..., None, None] * chosen).sum(1)
+        return bias.masked_fill(~chosen.any(0), -torch.inf)
 
 
 def _padded(values: Tensor, n: int) -> Tensor:

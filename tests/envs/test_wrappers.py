@@ -200,11 +200,9 @@ def tiny_dqn(tiny_sac):
     return tiny_sac
 
 
-def test_the_advice_for_several_parts_leads_to_a_run(tiny_dqn):
-    tiny_dqn["gym_env"] = {"env_name": f"{__name__}:Cards-v0"}
-    with pytest.raises(UnsupportedSpaceError, match=r"gymnasium.wrappers.FlattenObservation.*gym_env.wrappers"):
-        DQN(tiny_dqn)
-    tiny_dqn["gym_env"]["wrappers"] = ["gymnasium.wrappers.FlattenObservation"]
+@pytest.mark.parametrize("wrappers", [[], ["gymnasium.wrappers.FlattenObservation"]])
+def test_several_parts_are_learned_from_by_an_encoder_or_as_one_vector(wrappers, tiny_dqn):
+    tiny_dqn["gym_env"] = {"env_name": f"{__name__}:Cards-v0", "wrappers": wrappers}
     assert DQN(tiny_dqn).train(progress=False).steps >= 600
 
 

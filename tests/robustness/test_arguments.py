@@ -75,6 +75,7 @@ LOOKING = {
     "activation": torch.nn.Tanh, "observation_variable": "env/env_obs", "observation_choices": [[0, 2]], "name": "a",
 }  # fmt: skip
 MASKED = {"observation_size": 2, "hidden_sizes": [3], "mask_variable": "m", **LOOKING}
+REMEMBERING = {"input_size": 2, "size": 4, "n_layers": 1, "features_variable": "f", "timestep_variable": "t"}
 #: Functions, and arguments that fit them.
 CALLS = {
     agents.build_mlp: {"sizes": [2, 3, 1], "activation": torch.nn.ReLU, "output_activation": torch.nn.Tanh},
@@ -109,6 +110,16 @@ CALLS = {
     },
     agents.DuelingHead: {"features": 4, "hidden_sizes": [3], "n_actions": 2, "activation": torch.nn.ReLU},
     agents.NatureCNN: {"image_shape": [4, 84, 84], "hidden_sizes": [8], "activation": torch.nn.ReLU},
+    agents.ImpalaCNN: {"image_shape": [3, 8, 8], "hidden_sizes": [8], "activation": torch.nn.ReLU},
+    agents.GRUAgent: REMEMBERING,
+    agents.LSTMAgent: REMEMBERING,
+    agents.TransformerAgent: REMEMBERING | {"n_heads": 2, "window": 3},
+    agents.MemoryAgent: {"input_size": 2, "n_features": 3, "state_shapes": {"a": [3]}},
+    agents.EncoderAgent: {
+        "parts": [{"variable": "env/env_obs", "kind": "numbers", "shape": [2], "choices": None}],
+        "images": "nature_cnn", "image_hidden_sizes": [4], "vector_hidden_sizes": [4], "hidden_sizes": [4],
+        "features_variable": "f", "name": "e",
+    },
     agents.EpsilonGreedyAgent: {
         "epsilon_start": 1.0, "epsilon_end": 0.1, "epsilon_steps": 9, "q_variable": "q", "action_variable": "action",
         "name": "e",
@@ -216,8 +227,9 @@ def test_every_public_function_and_agent_is_in_the_table():
     known = {one.__name__ for one in CALLS} | {"minimise"}
     # What takes agents, workspaces or configurations alone, or anything.
     others = {
-        "Agent", "Agents", "Evaluation", "KWAgentWrapper", "Normalizers", "PrintAgent", "TemporalAgent", "Workspace",
-        "build_actor_critic", "check", "describe", "diagram", "policy_function", "squashed_gaussian_log_prob",
+        "Agent", "Agents", "Encoder", "Evaluation", "Front", "Fronts", "KWAgentWrapper", "Normalizers", "PrintAgent",
+        "TemporalAgent", "Workspace", "build_actor_critic", "build_front", "check", "describe", "diagram",
+        "make_encoder", "make_memory", "policy_function", "squashed_gaussian_log_prob",
     }  # fmt: skip
     assert {name for package in (workspace_rl, agents) for name in package.__all__} <= known | others
 
