@@ -15,6 +15,7 @@ from workspace_rl.inspection.topology.topology import Topology
 from workspace_rl.inspection.tracing.broadcasting import Broadcast
 from workspace_rl.inspection.tracing.layouts import Layouts
 from workspace_rl.inspection.tracing.limits import is_limit, reason
+from workspace_rl.variables.state_before import BEFORE
 
 
 @dataclass(eq=False)
@@ -106,7 +107,7 @@ class Trace:
     @property
     def remembers(self) -> bool:
         """Whether an update is given, or runs, what is known to have a memory."""
-        given = any(name.endswith(("/timestep", "/before")) for name in self.batch)
+        given = any(name.endswith(("/timestep", BEFORE)) for name in self.batch)
         return given or self.recurrent or any(one.remembers for one in self.recorder.calls)
 
     def begin(self, part: str) -> None:
