@@ -60,6 +60,8 @@ class ReplayModel:
         if n:
             self.tails[self.source] = self.rows[-n:]
             self.rows[-n:] = [[replace(frame, closed=True) for frame in row] for row in self.rows[-n:]]
+            if n < self.longest_window - 1:  # windows from before a cut may go through all of it
+                self.rows[-1] = [replace(frame, done=True) for frame in self.rows[-1]]
         self.source, self.running = source, 0
         if source in self.tails:
             self.append(self.tails.pop(source))
