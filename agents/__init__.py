@@ -16,6 +16,8 @@
 - `encoders`: what makes features of an observation, of one part or of many.
 - `bodies`: networks that turn observations into features.
 - `networks`: the networks that agents are made of.
+- `blocks`: networks of hidden layers of one kind.
+- `ensembles`: networks that are evaluated together.
 - `observations`: what networks are given of observations that are no numbers.
 - `memory`: agents that carry a state from step to step.
 - `front`: what stands between environments and a network: encoders and memories.
@@ -25,17 +27,19 @@
 
 from workspace_rl.agents.actor_critic import build_actor_critic
 from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor
+from workspace_rl.agents.blocks import build_network
 from workspace_rl.agents.bodies import ImpalaCNN, NatureCNN
 from workspace_rl.agents.critics import ContinuousQAgent
 from workspace_rl.agents.discrete_policies import EpsilonGreedyAgent, GreedyAgent, LinearSchedule
 from workspace_rl.agents.distributions import squashed_gaussian_log_prob
 from workspace_rl.agents.encoders import Encoder, EncoderAgent, make_encoder
+from workspace_rl.agents.ensembles import Ensemble, EnsembleMLP
 from workspace_rl.agents.entropy import FixedEntropyCoefficient, LearnedEntropyCoefficient
 from workspace_rl.agents.exploration import GaussianNoiseAgent, OrnsteinUhlenbeckNoiseAgent, RandomAgent
 from workspace_rl.agents.front import Front, build_front
 from workspace_rl.agents.fronts import Fronts
 from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, TransformerAgent, make_memory
-from workspace_rl.agents.networks import EnsembleMLP, build_mlp
+from workspace_rl.agents.networks import build_mlp
 from workspace_rl.agents.normalization import Normalizers, ObservationNormalizer, RewardNormalizer
 from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead
 from workspace_rl.agents.stochastic_actors import (
@@ -56,6 +60,7 @@ __all__ = [
     "DuelingHead",
     "Encoder",
     "EncoderAgent",
+    "Ensemble",
     "EnsembleMLP",
     "EpsilonGreedyAgent",
     "FeaturesAgent",
@@ -84,6 +89,7 @@ __all__ = [
     "build_actor_critic",
     "build_front",
     "build_mlp",
+    "build_network",
     "make_actor",
     "make_encoder",
     "make_memory",

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from workspace_rl.agent import Agent
+from workspace_rl.agents.blocks import build_network
 from workspace_rl.agents.distributions import squashed_gaussian_log_prob
-from workspace_rl.agents.networks import build_mlp, first_weight, full_precision
+from workspace_rl.agents.networks import first_weight, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
 from workspace_rl.basics.arguments import checked
 
@@ -34,16 +35,19 @@ class DeterministicActor(Agent):
         name: str | None = None,
         observation_choices: Sequence[Sequence[int]] | None = None,
         observation_variable: str = "env/env_obs",
+        *,
+        block: str = "plain",
     ) -> None:
-        """Build a perceptron with one output for each action component.
+        """Build a network with one output for each action component.
 
         `observation_choices` (`GymAgent.observation_choices`) are given for observations that are choices, which the
-        network is then given one-hot.
+        network is then given one-hot; `block` says what hidden layers are made of (see `build_network`).
         """
         super().__init__(name)
         self.observation_variable = observation_variable
         self.one_hot = one_hot(observation_choices, observation_size, self.description())
-        self.model = build_mlp([observation_size, *hidden_sizes, action_size], activation, nn.Tanh)
+        network = build_network(observation_size, hidden_sizes, action_size, block=block, activation=activation)
+        self.model = nn.Sequential(*network, nn.Tanh())
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Choose actions at step `t`."""
@@ -75,16 +79,18 @@ class SquashedGaussianActor(Agent):
         name: str | None = None,
         observation_choices: Sequence[Sequence[int]] | None = None,
         observation_variable: str = "env/env_obs",
+        *,
+        block: str = "plain",
     ) -> None:
-        """Build a perceptron with two outputs for each action component, its mean and its log standard deviation.
+        """Build a network with two outputs for each action component, its mean and its log standard deviation.
 
         `observation_choices` (`GymAgent.observation_choices`) are given for observations that are choices, which the
-        network is then given one-hot.
+        network is then given one-hot; `block` says what hidden layers are made of (see `build_network`).
         """
         super().__init__(name)
         self.observation_variable = observation_variable
         self.one_hot = one_hot(observation_choices, observation_size, self.description())
-        self.body = build_mlp([observation_size, *hidden_sizes], activation, activation)
+        self.body = build_network(observation_size, hidden_sizes, block=block, activation=activation)
         width = hidden_sizes[-1] if hidden_sizes else observation_size
         self.mean = nn.Linear(width, action_size)
         self.log_std = nn.Linear(width, action_size)

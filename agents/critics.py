@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.networks import EnsembleMLP, full_precision
+from workspace_rl.agents.ensembles import make_ensemble
+from workspace_rl.agents.networks import full_precision
 from workspace_rl.agents.observations import network_input, one_hot
 from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import ConfigError
@@ -21,9 +22,13 @@ class ContinuousQAgent(Agent):
     Reads `observation_variable` (`[B, observation_size]`) and `action` (`[B, action_size]`) at `t`; writes
     `<prefix>q_values` (`[B, N]`) at `t`. The prefix is "critic/" until `with_prefix` changes it. Of several observation
     variables, N of them, each function reads its own: features that are learned for it alone.
+
+    With `n_quantiles`, M, each function is a distribution of returns Z_i(s, a), given by M equally likely values
+    (Dabney et al. 2018, arXiv:1710.10044): `<prefix>quantiles` (`[B, N, M]`) is written, too, and Q_i(s, a) is their
+    mean.
     """
 
-    @checked(least={"observation_size": 1, "hidden_sizes": 1, "action_size": 1, "n_critics": 1})
+    @checked(least={"observation_size": 1, "hidden_sizes": 1, "action_size": 1, "n_critics": 1, "n_quantiles": 1})
     def __init__(
         self,
         observation_size: int,
@@ -34,11 +39,26 @@ class ContinuousQAgent(Agent):
         name: str | None = None,
         observation_choices: Sequence[Sequence[int]] | None = None,
         observation_variable: str | Sequence[str] = "env/env_obs",
+        *,
+        n_quantiles: int | None = None,
+        block: str = "plain",
+        dropout: float = 0.0,
     ) -> None:
-        """Build `n_critics` perceptrons that are evaluated together.
+        """Build `n_critics` networks that are evaluated together.
 
-        `observation_choices` (`GymAgent.observation_choices`) are given for observations that are choices, which the
-        networks are then given one-hot.
+        Args:
+            observation_size: how many numbers an observation has.
+            hidden_sizes: of the hidden layers of each.
+            action_size: how many numbers an action has.
+            n_critics: N.
+            activation: stands after each hidden layer.
+            name: the agent's name.
+            observation_choices: for observations that are choices (`GymAgent.observation_choices`), which the networks
+                are then given one-hot.
+            observation_variable: what is read, by all functions, or by each.
+            n_quantiles: M, the values of each return distribution; None for plain values.
+            block: what hidden layers are made of (see `build_network`).
+            dropout: how many of their numbers are left out in training mode.
 
         Raises:
             ConfigError: `hidden_sizes` is empty, or there are several observation variables, but not one for each.
@@ -53,7 +73,16 @@ class ContinuousQAgent(Agent):
                 f"{list(observation_variable)} found."
             )
         self.one_hot = one_hot(observation_choices, observation_size, self.description())
-        self.model = EnsembleMLP(observation_size + action_size, hidden_sizes, n_critics, activation)
+        self.n_quantiles = n_quantiles
+        self.model = make_ensemble(
+            observation_size + action_size,
+            hidden_sizes,
+            n_critics,
+            activation,
+            n_quantiles,
+            block=block,
+            dropout=dropout,
+        )
 
     def forward(self, t: int, **kwargs: Any) -> None:
         """Evaluate the actions at step `t`."""
@@ -62,9 +91,13 @@ class ContinuousQAgent(Agent):
             inputs: Tensor | list[Tensor] = self._inputs(variable, t)
         else:
             inputs = [self._inputs(one, t) for one in variable]
-        self.set((f"{self.prefix}q_values", t), full_precision(self.model(inputs)))
+        values = full_precision(self.model(inputs))
+        if self.n_quantiles is not None:
+            self.set((f"{self.prefix}quantiles", t), values)
+            values = values.mean(-1)
+        self.set((f"{self.prefix}q_values", t), values)
 
     def _inputs(self, variable: str, t: int) -> Tensor:
-        observation = network_input(self.get((variable, t)), self.one_hot, self, self.model.first.weight)
-        action = self.get(("action", t)).to(self.model.first.weight.dtype)
+        observation = network_input(self.get((variable, t)), self.one_hot, self, self.model.weight)
+        action = self.get(("action", t)).to(self.model.weight.dtype)
         return torch.cat((observation, action), dim=-1)

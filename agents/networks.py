@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workspace_rl.basics.arguments import checked
-from workspace_rl.errors import ConfigError
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -95,47 +93,3 @@ def first_weight(*networks: nn.Module) -> Tensor:
     if isinstance(first, nn.Linear):
         return first.weight
     return next(parameter for network in networks for parameter in network.parameters())
-
-
-class EnsembleMLP(nn.Module):
-    """N perceptrons with one output each, evaluated together: `[B, inputs]` to `[B, N]`.
-
-    The first layers of all members are one wide product over the shared input, and the last ones a sum; only the
-    layers between are N products. Members are initialised independently, as `torch.nn.Linear` does. Each member may
-    also be given inputs of its own, a list of N.
-    """
-
-    @checked(least={"inputs": 1, "hidden_sizes": 1, "n_members": 1})
-    def __init__(
-        self, inputs: int, hidden_sizes: Sequence[int], n_members: int, activation: type[nn.Module] = nn.ReLU
-    ) -> None:
-        """Build `n_members` perceptrons with `inputs` inputs and the given hidden layers.
-
-        Raises:
-            ConfigError: there is no hidden layer.
-        """
-        super().__init__()
-        if not hidden_sizes:
-            raise ConfigError("hidden_sizes: at least one hidden layer expected, none found. Give its size: [64].")
-        self.n_members = n_members
-        self.first = nn.Linear(inputs, n_members * hidden_sizes[0])
-        self.middle = nn.ModuleList(
-            nn.ModuleList(nn.Linear(size_in, size_out) for _ in range(n_members))
-            for size_in, size_out in pairwise(hidden_sizes)
-        )
-        bound = 1 / math.sqrt(hidden_sizes[-1])
-        self.last_weight = nn.Parameter(torch.empty(n_members, hidden_sizes[-1]).uniform_(-bound, bound))
-        self.last_bias = nn.Parameter(torch.empty(n_members).uniform_(-bound, bound))
-        self.activation = activation()
-
-    def forward(self, inputs: Tensor | Sequence[Tensor]) -> Tensor:
-        """Return the members' outputs, `[B, N]`, for inputs `[B, inputs]`, of all or of each."""
-        if isinstance(inputs, Tensor):
-            hidden = list(self.activation(self.first(inputs)).chunk(self.n_members, dim=-1))
-        else:
-            weights, biases = self.first.weight.chunk(self.n_members), self.first.bias.chunk(self.n_members)
-            each = zip(inputs, weights, biases, strict=True)
-            hidden = [self.activation(functional.linear(one, weight, bias)) for one, weight, bias in each]
-        for layers in self.middle:
-            hidden = [self.activation(layer(one)) for layer, one in zip(layers, hidden, strict=True)]  # type: ignore[call-overload]
-        return (torch.stack(hidden, dim=-2) * self.last_weight).sum(-1) + self.last_bias

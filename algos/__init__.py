@@ -1,6 +1,7 @@
 """Algorithms, one file each.
 
 - `sac`: soft actor-critic.
+- `tqc`: truncated quantile critics.
 - `td3`: twin delayed deep deterministic policy gradient.
 - `ddpg`: deep deterministic policy gradient.
 - `dqn`: deep Q-networks, double and dueling.
@@ -16,8 +17,18 @@ from workspace_rl.algos.ppo import PPO
 from workspace_rl.algos.reinforce import REINFORCE
 from workspace_rl.algos.sac import SAC
 from workspace_rl.algos.td3 import TD3
+from workspace_rl.algos.tqc import TQC
 
 #: Algorithms by their name in configurations (`algo: sac`).
-ALGORITHMS = {"a2c": A2C, "ddpg": DDPG, "dqn": DQN, "ppo": PPO, "reinforce": REINFORCE, "sac": SAC, "td3": TD3}
+ALGORITHMS = {
+    "a2c": A2C,
+    "ddpg": DDPG,
+    "dqn": DQN,
+    "ppo": PPO,
+    "reinforce": REINFORCE,
+    "sac": SAC,
+    "td3": TD3,
+    "tqc": TQC,
+}
 
-__all__ = ["A2C", "ALGORITHMS", "DDPG", "DQN", "PPO", "REINFORCE", "SAC", "TD3"]
+__all__ = ["A2C", "ALGORITHMS", "DDPG", "DQN", "PPO", "REINFORCE", "SAC", "TD3", "TQC"]

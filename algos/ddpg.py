@@ -103,10 +103,19 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
         )
 
         front = self.fronts.online["actor"]
-        self.actor = DeterministicActor(front.size, sizes.actor_hidden_size, action_size, name="actor", **front.reads)
+        self.actor = DeterministicActor(
+            front.size, sizes.actor_hidden_size, action_size, name="actor", block=sizes.actor_block, **front.reads
+        )
         front = self.fronts.online["critic"]
         self.critic = ContinuousQAgent(
-            front.size, sizes.critic_hidden_size, action_size, self.n_critics, name="critic", **front.reads
+            front.size,
+            sizes.critic_hidden_size,
+            action_size,
+            self.n_critics,
+            name="critic",
+            block=sizes.critic_block,
+            dropout=sizes.critic_dropout,
+            **front.reads,
         )
         self.actor.to(self.device)
         self.critic.to(self.device)

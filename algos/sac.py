@@ -23,6 +23,7 @@ from torch import Tensor
 from workspace_rl.agents import (
     ContinuousQAgent,
     FixedEntropyCoefficient,
+    Front,
     Fronts,
     LearnedEntropyCoefficient,
     Normalizers,
@@ -31,6 +32,7 @@ from workspace_rl.agents import (
 )
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.errors import ConfigError
 from workspace_rl.learning import batch_mean, minimise, setup_optimizer, soft_update
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
@@ -39,14 +41,38 @@ from workspace_rl.workspace import Workspace
 
 
 @dataclass
-class SACParameters(OffPolicyConfig):
-    """The algorithm's parameters."""
+class EntropyParameters(OffPolicyConfig):
+    """What all algorithms know that learn a policy which is to be random, too, by several critics."""
 
+    n_critics: int = option(2, "how many critics there are", least=1)
     tau_target: float = option(0.005, "how far target critics move at each update", above=0, most=1)
     entropy_mode: str = option("auto", "learn the entropy coefficient, or keep it", choices=("auto", "fixed"))
     init_entropy_coef: float = option(1.0, "the entropy coefficient, at the beginning or for good", above=0)
     target_entropy: float | None = option(None, "in nats; minus the number of action components unless given")
     architecture: ActorCriticArchitecture = field(default_factory=ActorCriticArchitecture)
+
+
+@dataclass
+class SACParameters(EntropyParameters):
+    """The algorithm's parameters."""
+
+    n_target_critics: int | None = option(
+        None,
+        "targets are the least value of so many of the critics, drawn anew for each update (REDQ); null: all",
+        least=1,
+    )
+    actor_value: str = option(
+        "min", "what the actor makes greater: the critics' least value, or their mean", choices=("min", "mean")
+    )
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
+        super().check(path)
+        if self.n_target_critics is not None and self.n_target_critics > self.n_critics:
+            raise ConfigError(
+                f"{path}n_target_critics: at most {path}n_critics = {self.n_critics} expected, {self.n_target_critics} "
+                "found."
+            )
 
 
 @dataclass
@@ -63,22 +89,31 @@ class SACConfig(RunConfig):
 # ---- losses -------------------------------------------------------------------------------------------------------
 
 
-def critic_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
+def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_target_critics: int | None = None) -> Tensor:
     """Return the critics' squared errors, averaged over the batch and summed over critics (equation 5, twice).
 
     Reads `critic/q_values` (`[B, N]`) at 0; `target-critic/q_values` (`[B, N]`), `action_logprobs`, `env/reward` and
-    `discount` (`[B]`) at 1.
+    `discount` (`[B]`) at 1. With `n_target_critics`, M, the least value is that of M of the N target critics, drawn at
+    random for all of the batch (Chen et al. 2021, "Randomized Ensembled Double Q-Learning", arXiv:2101.05982).
     """
-    next_value = workspace.get("target-critic/q_values", 1).amin(-1)
+    next_values = workspace.get("target-critic/q_values", 1)
+    if n_target_critics is not None and n_target_critics < next_values.shape[-1]:
+        chosen = torch.rand(next_values.shape[-1], device=next_values.device).argsort()[:n_target_critics]
+        next_values = next_values[:, chosen]
+    next_value = next_values.amin(-1)
     next_value = next_value - entropy_coef * workspace.get("action_logprobs", 1)
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
     errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
     return batch_mean(errors.square(), workspace).sum()
 
 
-def actor_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
-    """Return the actor's loss (equation 9): reads `action_logprobs` (`[B]`) and `critic/q_values` (`[B, N]`) at 0."""
-    q_value = workspace.get("critic/q_values", 0).amin(-1)
+def actor_loss(workspace: Workspace, entropy_coef: Tensor, value: str = "min") -> Tensor:
+    """Return the actor's loss (equation 9), by the "min" or the "mean" of the critics' values.
+
+    Reads `action_logprobs` (`[B]`) and `critic/q_values` (`[B, N]`) at 0.
+    """
+    q_values = workspace.get("critic/q_values", 0)
+    q_value = q_values.amin(-1) if value == "min" else q_values.mean(-1)
     return batch_mean(entropy_coef * workspace.get("action_logprobs", 0) - q_value, workspace)
 
 
@@ -102,14 +137,15 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
         self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
-        self.fronts = Fronts.of_actor_critic(self.train_env, sizes, self.normalizers, device=self.device)
+        self.fronts = Fronts.of_actor_critic(
+            self.train_env, sizes, self.normalizers, n_critics=parameters.n_critics, device=self.device
+        )
 
         front = self.fronts.online["actor"]
         self.actor = SquashedGaussianActor(
-            front.size, sizes.actor_hidden_size, action_size, name="actor", **front.reads
+            front.size, sizes.actor_hidden_size, action_size, name="actor", block=sizes.actor_block, **front.reads
         )
-        front = self.fronts.online["critic"]
-        self.critic = ContinuousQAgent(front.size, sizes.critic_hidden_size, action_size, name="critic", **front.reads)
+        self.critic = self.build_critic(self.fronts.online["critic"])
         self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
         self.target_critic.observation_variable = self.fronts.targets["critic"].variable
         self.entropy_coef: FixedEntropyCoefficient | LearnedEntropyCoefficient
@@ -132,6 +168,28 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         self.random_policy = RandomAgent(self.train_env.action_space)
         self.eval_policy = self.normalizers.before(self.fronts.evaluated(KWAgentWrapper(self.actor, stochastic=False)))
 
+    def build_critic(self, front: Front) -> ContinuousQAgent:
+        """Return the critics, which read what `front` writes."""
+        parameters, sizes = self.config.algorithm, self.config.algorithm.architecture
+        return ContinuousQAgent(
+            front.size,
+            sizes.critic_hidden_size,
+            self.train_env.action_size,
+            parameters.n_critics,
+            name="critic",
+            block=sizes.critic_block,
+            dropout=sizes.critic_dropout,
+            **front.reads,
+        )
+
+    def critic_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
+        """Return the critics' loss."""
+        return critic_loss(workspace, entropy_coef, self.config.algorithm.n_target_critics)
+
+    def actor_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
+        """Return the actor's loss."""
+        return actor_loss(workspace, entropy_coef, self.config.algorithm.actor_value)
+
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Take one step on each loss, and move the target critics."""
         parameters = self.config.algorithm
@@ -145,14 +203,14 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             self.target_critic(workspace, t=1)
         self.critic(workspace, t=0)
         q_values = workspace.get("critic/q_values", 0)
-        critic = critic_loss(workspace, entropy_coef)
+        critic = self.critic_loss(workspace, entropy_coef)
         critic_norm = minimise(critic, self.critic_optimizer, parameters.max_grad_norm)
 
         # Here they judge the action that the actor would take at 0.
         workspace = self.fronts.for_actor(transitions)
         self.actor(workspace, t=0)
         self.critic(workspace, t=0)
-        actor = actor_loss(workspace, entropy_coef)
+        actor = self.actor_loss(workspace, entropy_coef)
         actor_norm = minimise(actor, self.actor_optimizer, parameters.max_grad_norm)
 
         metrics = {

@@ -26,6 +26,7 @@ LIBRARY = {
     "reinforce": "workspace_rl.algos.reinforce:REINFORCE",
     "sac": "workspace_rl.algos.sac:SAC",
     "td3": "workspace_rl.algos.td3:TD3",
+    "tqc": "workspace_rl.algos.tqc:TQC",
 }
 
 

@@ -3,6 +3,7 @@
 #: What files name, agents, environments, wrappers, loggers, and what agents may be built with: the name then, and now.
 #: Whoever moves or renames such a class adds a line; it needs none where both names are still good.
 _RENAMED = {
+    "workspace_rl.agents.networks.EnsembleMLP": "workspace_rl.agents.EnsembleMLP",
     "workspace_rl.agents.q_networks.NatureCNN": "workspace_rl.agents.NatureCNN",
     "workspace_rl.checked_env.CheckedEnv": "workspace_rl.envs.contract.checked_env.CheckedEnv",
     "workspace_rl.collector.Collector": "workspace_rl.Collector",

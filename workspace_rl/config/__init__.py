@@ -13,7 +13,7 @@
 """
 
 from workspace_rl.config.collectors_config import CollectorsConfig
-from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig
+from workspace_rl.config.networks_config import BLOCKS, EncoderConfig, MemoryConfig
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import optimizer_option, option
 from workspace_rl.config.sources import load_config
@@ -27,6 +27,7 @@ from workspace_rl.config.training_config import (
 )
 
 __all__ = [
+    "BLOCKS",
     "ActorCriticArchitecture",
     "CollectorsConfig",
     "EncoderConfig",

@@ -8,6 +8,9 @@ from typing import Any
 from workspace_rl.config.schema import option
 from workspace_rl.errors import ConfigError
 
+#: What hidden layers may be made of (see `workspace_rl.agents.build_network`).
+BLOCKS = ("plain", "layer_norm", "residual")
+
 
 @dataclass
 class EncoderConfig:

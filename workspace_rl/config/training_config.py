@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from workspace_rl.config.networks_config import EncoderConfig, MemoryConfig, memory_of
+from workspace_rl.config.networks_config import BLOCKS, EncoderConfig, MemoryConfig, memory_of
 from workspace_rl.config.schema import option
 from workspace_rl.errors import ConfigError
 
@@ -214,6 +214,11 @@ class ActorCriticArchitecture:
     actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
     critic_hidden_size: list[int] = option(
         lambda: [256, 256], "units of each critic's hidden layers", least=1, filled=True
+    )
+    actor_block: str = option("plain", "what the actor's hidden layers are made of", choices=BLOCKS)
+    critic_block: str = option("plain", "what the critics' hidden layers are made of", choices=BLOCKS)
+    critic_dropout: float = option(
+        0.0, "how many numbers of the critics' hidden layers are left out", least=0, most=0.9
     )
     encoder: EncoderConfig | None = option(None, "what makes features of the observation, where networks do not")
     memory: MemoryConfig = field(default_factory=MemoryConfig)

@@ -5,6 +5,7 @@
 - `optimizers`: optimisers from configurations.
 - `gradient_steps`: `minimise`, a step down the gradient of a loss.
 - `target_networks`: networks that follow others.
+- `quantiles`: distributions given by quantiles.
 - `weighted`: means over the rows of a batch that count.
 - `compiled`: updates as one graph.
 - `precision`: how exact matrix products are.
@@ -17,6 +18,7 @@
 from workspace_rl.learning.compiled.update import compile_update
 from workspace_rl.learning.gradient_steps import minimise
 from workspace_rl.learning.optimizers import setup_optimizer
+from workspace_rl.learning.quantiles import quantile_huber_loss
 from workspace_rl.learning.target_networks import copy_parameters, soft_update
 from workspace_rl.learning.weighted import batch_mean, normalised, weighted_mean
 
@@ -26,6 +28,7 @@ __all__ = [
     "copy_parameters",
     "minimise",
     "normalised",
+    "quantile_huber_loss",
     "setup_optimizer",
     "soft_update",
     "weighted_mean",

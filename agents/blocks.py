@@ -1,0 +1,98 @@
+"""Networks of hidden layers of one kind: plain ones, normalised ones, residual ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from workspace_rl.agents.networks import build_mlp
+from workspace_rl.basics.arguments import checked
+from workspace_rl.config import BLOCKS
+from workspace_rl.errors import ConfigError, did_you_mean
+
+
+class ResidualMLPBlock(nn.Module):
+    """Adds to features what a perceptron makes of them once they are normalised: `x + W2 relu(W1 norm(x))`.
+
+    Of Lee et al. 2025, "SimBa" (arXiv:2410.09754), section 4: the hidden layer of the perceptron is 4 times as wide.
+    """
+
+    def __init__(self, width: int, activation: type[nn.Module] = nn.ReLU) -> None:
+        """Build it for `width` features."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 4 * width), activation(), nn.Linear(4 * width, width)
+        )
+        for layer in (self.layers[1], self.layers[3]):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[B, width]` of `[B, width]`."""
+        changed: Tensor = self.layers(features)
+        return features + changed
+
+
+@checked(least={"inputs": 1, "hidden_sizes": 1, "n_outputs": 1, "dropout": 0})
+def build_network(
+    inputs: int,
+    hidden_sizes: Sequence[int],
+    n_outputs: int | None = None,
+    *,
+    block: str = "plain",
+    dropout: float = 0.0,
+    activation: type[nn.Module] = nn.ReLU,
+) -> nn.Sequential:
+    """Return a network `[B, inputs]` to `[B, n_outputs]`.
+
+    Args:
+        inputs: numbers that go in.
+        hidden_sizes: of the hidden layers; of "residual" ones, which are all of the same width, one for each block.
+        n_outputs: numbers that come out of a last layer; None for the features of the last hidden one.
+        block: what each hidden layer is:
+            "plain": a linear layer, then the activation.
+            "layer_norm": a linear layer, dropout, normalisation (Ba et al. 2016), then the activation, as in DroQ
+            (Hiraoka et al. 2022, arXiv:2110.02034).
+            "residual": a `ResidualMLPBlock`, after a linear layer that makes the inputs as wide, and before a last
+            normalisation, as in SimBa. Inputs are to be normalised (`normalize_observations`).
+        dropout: the probability with which each hidden number is left out while modules are in training mode; the
+            others are then made as much greater.
+        activation: its class.
+
+    Raises:
+        ConfigError: there is no such block, or it cannot be built like this.
+    """
+    if block not in BLOCKS:
+        raise ConfigError(f"block: one of {', '.join(BLOCKS)} expected, {block!r} found.{did_you_mean(block, BLOCKS)}")
+    if dropout >= 1:
+        raise ConfigError(f"dropout: less than 1 expected, {dropout} found.")
+    outputs = [] if n_outputs is None else [n_outputs]
+    width = hidden_sizes[-1] if hidden_sizes else inputs
+    if block == "residual":
+        layers = _residual(inputs, hidden_sizes, dropout, activation)
+    elif block == "plain" and not dropout:
+        return build_mlp([inputs, *hidden_sizes, *outputs], activation, None if outputs else activation)
+    else:
+        layers = []
+        for size_in, size_out in pairwise([inputs, *hidden_sizes]):
+            layers += [nn.Linear(size_in, size_out), *([nn.Dropout(dropout)] if dropout else [])]
+            layers += [nn.LayerNorm(size_out)] if block == "layer_norm" else []
+            layers.append(activation())
+    return nn.Sequential(*layers, *(nn.Linear(width, one) for one in outputs))
+
+
+def _residual(inputs: int, hidden_sizes: Sequence[int], dropout: float, activation: type[nn.Module]) -> list[nn.Module]:
+    if len(set(hidden_sizes)) != 1:
+        raise ConfigError(
+            f"hidden_sizes: sizes that are all the same expected of residual blocks, {list(hidden_sizes)} found: each "
+            "adds to what it gets."
+        )
+    if dropout:
+        raise ConfigError(f"dropout: 0 expected with residual blocks, {dropout} found.")
+    width = hidden_sizes[0]
+    first = nn.Linear(inputs, width)
+    nn.init.orthogonal_(first.weight)
+    nn.init.zeros_(first.bias)
+    return [first, *(ResidualMLPBlock(width, activation) for _ in hidden_sizes), nn.LayerNorm(width)]

@@ -1,0 +1,104 @@
+r"""Truncated quantile critics.
+
+Kuznetsov et al. 2020, "Controlling Overestimation Bias with Truncated Mixture of Continuous Distributional Quantile
+Critics" (arXiv:2005.04269). SAC, whose N critics are distributions of returns, each given by M equally likely values
+Z_i,1 .. Z_i,M (quantiles). One update on transitions (s, a, r, s') takes a gradient step on each of
+
+    critics       mean_i,m,j rho_m (y_j - Z_i,m(s, a)),   y_j = r + g (z_j - alpha log pi(a'|s')),   a' ~ pi(s')
+    actor         mean (alpha log pi(a|s) - mean_i,m Z_i,m(s, a)),                                   a ~ pi(s)
+
+(equations 10 to 13), where z_1 <= z_2 <= .. are the values of all copies Z'(s', a') in order, without the d N greatest:
+so values are not overestimated. rho_m is the quantile Huber loss of the m-th quantile, |tau_m - 1[u < 0]| H(u) with
+tau_m = (m - 1/2) / M (equation 7). The entropy coefficient and the copies are as in SAC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from workspace_rl.agents import ContinuousQAgent, Front
+from workspace_rl.algos.sac import SAC, EntropyParameters, SACConfig, actor_loss
+from workspace_rl.config import option
+from workspace_rl.errors import ConfigError
+from workspace_rl.learning import batch_mean, quantile_huber_loss
+from workspace_rl.workspace import Workspace
+
+# ---- parameters ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class TQCParameters(EntropyParameters):
+    """The algorithm's parameters."""
+
+    n_quantiles: int = option(25, "values that make up a critic's distribution of returns", least=1)
+    n_dropped_quantiles: int = option(2, "of these, for each critic, how many targets leave out, the greatest", least=0)
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
+        super().check(path)
+        if self.n_dropped_quantiles >= self.n_quantiles:
+            raise ConfigError(
+                f"{path}n_dropped_quantiles: less than {path}n_quantiles = {self.n_quantiles} expected, "
+                f"{self.n_dropped_quantiles} found; nothing would be left."
+            )
+
+
+@dataclass
+class TQCConfig(SACConfig):
+    """A run of TQC."""
+
+    algo: str = option("tqc", "the algorithm's name, or module:Class of one of your own")
+    algorithm: TQCParameters = field(default_factory=TQCParameters)  # type: ignore[assignment]
+
+
+# ---- losses (the actor's, and that of the entropy coefficient, are SAC's) ------------------------------------------
+
+
+def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_dropped_quantiles: int) -> Tensor:
+    """Return the critics' quantile Huber loss (equations 10 to 12), averaged over the batch.
+
+    Reads `critic/quantiles` (`[B, N, M]`) at 0; `target-critic/quantiles` (`[B, N, M]`), `action_logprobs`,
+    `env/reward` and `discount` (`[B]`) at 1.
+    """
+    quantiles, next_quantiles = workspace.get("critic/quantiles", 0), workspace.get("target-critic/quantiles", 1)
+    n_kept = (next_quantiles.shape[-1] - n_dropped_quantiles) * next_quantiles.shape[-2]
+    next_values = next_quantiles.flatten(1).sort(-1).values[:, :n_kept]
+    next_values = next_values - (entropy_coef * workspace.get("action_logprobs", 1)).unsqueeze(-1)
+    reward, discount = workspace.get("env/reward", 1).unsqueeze(-1), workspace.get("discount", 1).unsqueeze(-1)
+    target = (reward + discount * next_values).detach()
+    return batch_mean(quantile_huber_loss(quantiles, target.unsqueeze(1)).mean((1, 2)), workspace)
+
+
+# ---- the algorithm ------------------------------------------------------------------------------------------------
+
+
+class TQC(SAC):
+    """Truncated quantile critics: `TQC(config).train()`."""
+
+    config: TQCConfig  # type: ignore[assignment]
+    config_class = TQCConfig
+
+    def build_critic(self, front: Front) -> ContinuousQAgent:
+        """Return the critics, distributions of returns."""
+        parameters, sizes = self.config.algorithm, self.config.algorithm.architecture
+        return ContinuousQAgent(
+            front.size,
+            sizes.critic_hidden_size,
+            self.train_env.action_size,
+            parameters.n_critics,
+            name="critic",
+            n_quantiles=parameters.n_quantiles,
+            block=sizes.critic_block,
+            dropout=sizes.critic_dropout,
+            **front.reads,
+        )
+
+    def critic_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
+        """Return the critics' loss."""
+        return critic_loss(workspace, entropy_coef, self.config.algorithm.n_dropped_quantiles)
+
+    def actor_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
+        """Return the actor's loss, by the mean of all values."""
+        return actor_loss(workspace, entropy_coef, "mean")
