@@ -17,6 +17,7 @@
 - `bodies`: networks that turn observations into features.
 - `networks`: the networks that agents are made of.
 - `blocks`: networks of hidden layers of one kind.
+- `batch_renorm`: layers that normalise features by batches.
 - `ensembles`: networks that are evaluated together.
 - `observations`: what networks are given of observations that are no numbers.
 - `memory`: agents that carry a state from step to step.
@@ -27,6 +28,7 @@
 
 from workspace_rl.agents.actor_critic import build_actor_critic
 from workspace_rl.agents.actors import DeterministicActor, SquashedGaussianActor
+from workspace_rl.agents.batch_renorm import BatchRenorm
 from workspace_rl.agents.blocks import build_network
 from workspace_rl.agents.bodies import ImpalaCNN, NatureCNN
 from workspace_rl.agents.critics import ContinuousQAgent
@@ -52,6 +54,7 @@ from workspace_rl.agents.stochastic_actors import (
 from workspace_rl.agents.values import FeaturesAgent, ValueAgent
 
 __all__ = [
+    "BatchRenorm",
     "BernoulliActor",
     "CategoricalActor",
     "ContinuousQAgent",

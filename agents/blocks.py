@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from workspace_rl.agents.batch_renorm import BatchRenorm
 from workspace_rl.agents.networks import build_mlp
 from workspace_rl.basics.arguments import checked
 from workspace_rl.config import BLOCKS
@@ -57,6 +58,8 @@ def build_network(
             (Hiraoka et al. 2022, arXiv:2110.02034).
             "residual": a `ResidualMLPBlock`, after a linear layer that makes the inputs as wide, and before a last
             normalisation, as in SimBa. Inputs are to be normalised (`normalize_observations`).
+            "batch_renorm": a `BatchRenorm`, a linear layer, dropout, then the activation; a `BatchRenorm` follows the
+            last one, as in CrossQ. Rows are normalised by those they share a batch with, so that it matters which.
         dropout: the probability with which each hidden number is left out while modules are in training mode; the
             others are then made as much greater.
         activation: its class.
@@ -77,9 +80,11 @@ def build_network(
     else:
         layers = []
         for size_in, size_out in pairwise([inputs, *hidden_sizes]):
+            layers += [BatchRenorm(size_in)] if block == "batch_renorm" else []
             layers += [nn.Linear(size_in, size_out), *([nn.Dropout(dropout)] if dropout else [])]
             layers += [nn.LayerNorm(size_out)] if block == "layer_norm" else []
             layers.append(activation())
+        layers += [BatchRenorm(width)] if block == "batch_renorm" else []
     return nn.Sequential(*layers, *(nn.Linear(width, one) for one in outputs))
 
 

@@ -20,8 +20,9 @@ class ContinuousQAgent(Agent):
     """An ensemble of N action-value functions Q_i(s, a).
 
     Reads `observation_variable` (`[B, observation_size]`) and `action` (`[B, action_size]`) at `t`; writes
-    `<prefix>q_values` (`[B, N]`) at `t`. The prefix is "critic/" until `with_prefix` changes it. Of several observation
-    variables, N of them, each function reads its own: features that are learned for it alone.
+    `<prefix>q_values` (`[B, N]`) at `t`. With `t=None` all of these are those of all steps, `[T, B, ...]`, in one pass.
+    The prefix is "critic/" until `with_prefix` changes it. Of several observation variables, N of them, each function
+    reads its own: features that are learned for it alone.
 
     With `n_quantiles`, M, each function is a distribution of returns Z_i(s, a), given by M equally likely values
     (Dabney et al. 2018, arXiv:1710.10044): `<prefix>quantiles` (`[B, N, M]`) is written, too, and Q_i(s, a) is their
@@ -84,8 +85,8 @@ class ContinuousQAgent(Agent):
             dropout=dropout,
         )
 
-    def forward(self, t: int, **kwargs: Any) -> None:
-        """Evaluate the actions at step `t`."""
+    def forward(self, t: int | None = None, **kwargs: Any) -> None:
+        """Evaluate the actions at step `t`; with `t=None` those of all steps."""
         variable = self.observation_variable
         if isinstance(variable, str):
             inputs: Tensor | list[Tensor] = self._inputs(variable, t)
@@ -93,11 +94,12 @@ class ContinuousQAgent(Agent):
             inputs = [self._inputs(one, t) for one in variable]
         values = full_precision(self.model(inputs))
         if self.n_quantiles is not None:
-            self.set((f"{self.prefix}quantiles", t), values)
+            self.set(f"{self.prefix}quantiles", t, values)
             values = values.mean(-1)
-        self.set((f"{self.prefix}q_values", t), values)
+        self.set(f"{self.prefix}q_values", t, values)
 
-    def _inputs(self, variable: str, t: int) -> Tensor:
-        observation = network_input(self.get((variable, t)), self.one_hot, self, self.model.weight)
-        action = self.get(("action", t)).to(self.model.weight.dtype)
+    def _inputs(self, variable: str, t: int | None) -> Tensor:
+        leading = 2 if t is None else 1
+        observation = network_input(self.get(variable, t), self.one_hot, self, self.model.weight, leading)
+        action = self.get("action", t).to(self.model.weight.dtype)
         return torch.cat((observation, action), dim=-1)

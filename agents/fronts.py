@@ -67,6 +67,7 @@ class Fronts(NamedTuple):
         *,
         n_critics: int = 2,
         target_actor: bool = False,
+        target_critic: bool = True,
         device: torch.device | str = "cpu",
     ) -> Self:
         """Return those of "actor" and "critic", as `architecture.front_shared_by` says.
@@ -76,7 +77,8 @@ class Fronts(NamedTuple):
             architecture: the encoder, the memory, and who shares them.
             normalizers: what observations go through before.
             n_critics: how many critics there are, which may each have its own.
-            target_actor: whether there is a target network of the actor, too, and not of the critics alone.
+            target_actor: whether there is a target network of the actor.
+            target_critic: whether there are target networks of the critics.
             device: where they are to be.
 
         For what is raised see `build_front`.
@@ -99,7 +101,8 @@ class Fronts(NamedTuple):
         else:
             each = [build("critic", str(number)) for number in range(n_critics)]
             online = {"actor": build("actor"), "critic": Front.side_by_side(each)}
-        return cls._on(online, ["actor", "critic"] if target_actor else ["critic"], device)
+        with_target = {"actor": target_actor, "critic": target_critic}
+        return cls._on(online, [name for name, has_one in with_target.items() if has_one], device)
 
     @classmethod
     def _on(cls, online: dict[str, Front], with_target: Iterable[str], device: torch.device | str) -> Self:

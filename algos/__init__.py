@@ -2,6 +2,7 @@
 
 - `sac`: soft actor-critic.
 - `tqc`: truncated quantile critics.
+- `crossq`: batch renormalisation instead of target networks.
 - `td3`: twin delayed deep deterministic policy gradient.
 - `ddpg`: deep deterministic policy gradient.
 - `dqn`: deep Q-networks, double and dueling.
@@ -11,6 +12,7 @@
 """
 
 from workspace_rl.algos.a2c import A2C
+from workspace_rl.algos.crossq import CrossQ
 from workspace_rl.algos.ddpg import DDPG
 from workspace_rl.algos.dqn import DQN
 from workspace_rl.algos.ppo import PPO
@@ -22,6 +24,7 @@ from workspace_rl.algos.tqc import TQC
 #: Algorithms by their name in configurations (`algo: sac`).
 ALGORITHMS = {
     "a2c": A2C,
+    "crossq": CrossQ,
     "ddpg": DDPG,
     "dqn": DQN,
     "ppo": PPO,
@@ -31,4 +34,4 @@ ALGORITHMS = {
     "tqc": TQC,
 }
 
-__all__ = ["A2C", "ALGORITHMS", "DDPG", "DQN", "PPO", "REINFORCE", "SAC", "TD3", "TQC"]
+__all__ = ["A2C", "ALGORITHMS", "DDPG", "DQN", "PPO", "REINFORCE", "SAC", "TD3", "TQC", "CrossQ"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -45,7 +45,6 @@ class EntropyParameters(OffPolicyConfig):
     """What all algorithms know that learn a policy which is to be random, too, by several critics."""
 
     n_critics: int = option(2, "how many critics there are", least=1)
-    tau_target: float = option(0.005, "how far target critics move at each update", above=0, most=1)
     entropy_mode: str = option("auto", "learn the entropy coefficient, or keep it", choices=("auto", "fixed"))
     init_entropy_coef: float = option(1.0, "the entropy coefficient, at the beginning or for good", above=0)
     target_entropy: float | None = option(None, "in nats; minus the number of action components unless given")
@@ -53,7 +52,14 @@ class EntropyParameters(OffPolicyConfig):
 
 
 @dataclass
-class SACParameters(EntropyParameters):
+class FollowedParameters(EntropyParameters):
+    """What those know, too, whose critics are followed by target critics."""
+
+    tau_target: float = option(0.005, "how far target critics move at each update", above=0, most=1)
+
+
+@dataclass
+class SACParameters(FollowedParameters):
     """The algorithm's parameters."""
 
     n_target_critics: int | None = option(
@@ -122,6 +128,18 @@ def entropy_coef_loss(workspace: Workspace, entropy_coef: Tensor, target_entropy
     return -batch_mean(entropy_coef * (workspace.get("action_logprobs", 0).detach() + target_entropy), workspace)
 
 
+#: What an update measures, in the order in which it is logged.
+METRICS = (
+    "loss/critic",
+    "loss/actor",
+    "q_value/mean",
+    "entropy/coefficient",
+    "entropy/policy",
+    "gradient_norm/critic",
+    "gradient_norm/actor",
+    "loss/entropy_coefficient",
+)
+
 # ---- the algorithm ------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +148,8 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
 
     config_class = SACConfig
     action_kind = "continuous"
+    #: Whether target critics follow the critics.
+    has_targets: ClassVar[bool] = True
 
     def build(self) -> None:
         """Create actor, critics, target critics and the entropy coefficient."""
@@ -138,7 +158,12 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         sizes = parameters.architecture
         self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
         self.fronts = Fronts.of_actor_critic(
-            self.train_env, sizes, self.normalizers, n_critics=parameters.n_critics, device=self.device
+            self.train_env,
+            sizes,
+            self.normalizers,
+            n_critics=parameters.n_critics,
+            target_critic=self.has_targets,
+            device=self.device,
         )
 
         front = self.fronts.online["actor"]
@@ -146,17 +171,18 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             front.size, sizes.actor_hidden_size, action_size, name="actor", block=sizes.actor_block, **front.reads
         )
         self.critic = self.build_critic(self.fronts.online["critic"])
-        self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
-        self.target_critic.observation_variable = self.fronts.targets["critic"].variable
+        if self.has_targets:
+            self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
+            self.target_critic.observation_variable = self.fronts.targets["critic"].variable
+            self.target_critic.requires_grad_(False).to(self.device)
         self.entropy_coef: FixedEntropyCoefficient | LearnedEntropyCoefficient
         if parameters.entropy_mode == "auto":
             target = -float(action_size) if parameters.target_entropy is None else parameters.target_entropy
             self.entropy_coef = LearnedEntropyCoefficient(parameters.init_entropy_coef, target)
         else:
             self.entropy_coef = FixedEntropyCoefficient(parameters.init_entropy_coef)
-        for module in (self.actor, self.critic, self.target_critic, self.entropy_coef):
+        for module in (self.actor, self.critic, self.entropy_coef):
             module.to(self.device)
-        self.target_critic.requires_grad_(False)
 
         learned_with = self.fronts.learned_with
         self.actor_optimizer = setup_optimizer(config.actor_optimizer, self.actor, *learned_with("actor"))
@@ -192,40 +218,46 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
 
     def update(self, batch: Workspace) -> dict[str, Tensor]:
         """Take one step on each loss, and move the target critics."""
-        parameters = self.config.algorithm
         transitions = self.transitions(batch)
         entropy_coef = self.entropy_coef().detach()
+        metrics = self.update_critic(transitions, entropy_coef) | self.update_actor(transitions, entropy_coef)
+        soft_update(self.target_critic, self.critic, self.config.algorithm.tau_target)
+        self.fronts.soft_update(self.config.algorithm.tau_target)
+        return {name: metrics[name] for name in METRICS if name in metrics}
 
+    def update_critic(self, transitions: Workspace, entropy_coef: Tensor) -> dict[str, Tensor]:
+        """Take one step on the critics' loss; return metrics."""
         # The critics judge the stored action at 0; the actor's own one stands at 1.
         workspace = Workspace(transitions)
+        self.ask_critics(workspace)
+        loss = self.critic_loss(workspace, entropy_coef)
+        norm = minimise(loss, self.critic_optimizer, self.config.algorithm.max_grad_norm)
+        q_value = batch_mean(workspace.get("critic/q_values", 0), workspace, dim=None)
+        return {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
+
+    def ask_critics(self, workspace: Workspace) -> None:
+        """Write all that the critics' loss reads besides rewards."""
         with torch.no_grad():
             self.actor(workspace, t=1)
             self.target_critic(workspace, t=1)
         self.critic(workspace, t=0)
-        q_values = workspace.get("critic/q_values", 0)
-        critic = self.critic_loss(workspace, entropy_coef)
-        critic_norm = minimise(critic, self.critic_optimizer, parameters.max_grad_norm)
 
-        # Here they judge the action that the actor would take at 0.
+    def update_actor(self, transitions: Workspace, entropy_coef: Tensor) -> dict[str, Tensor]:
+        """Take one step on the losses of the actor and of the entropy coefficient; return metrics."""
+        # Here the critics judge the action that the actor would take at 0.
         workspace = self.fronts.for_actor(transitions)
         self.actor(workspace, t=0)
         self.critic(workspace, t=0)
-        actor = self.actor_loss(workspace, entropy_coef)
-        actor_norm = minimise(actor, self.actor_optimizer, parameters.max_grad_norm)
-
+        loss = self.actor_loss(workspace, entropy_coef)
+        norm = minimise(loss, self.actor_optimizer, self.config.algorithm.max_grad_norm)
         metrics = {
-            "loss/critic": critic,
-            "loss/actor": actor,
-            "q_value/mean": batch_mean(q_values, transitions, dim=None),
+            "loss/actor": loss,
             "entropy/coefficient": entropy_coef,
             "entropy/policy": -batch_mean(workspace.get("action_logprobs", 0), workspace),
-            "gradient_norm/critic": critic_norm,
-            "gradient_norm/actor": actor_norm,
+            "gradient_norm/actor": norm,
         }
         if isinstance(self.entropy_coef, LearnedEntropyCoefficient):
             coefficient = entropy_coef_loss(workspace, self.entropy_coef(), self.entropy_coef.target_entropy)
             minimise(coefficient, self.entropy_coef_optimizer)
             metrics["loss/entropy_coefficient"] = coefficient
-        soft_update(self.target_critic, self.critic, parameters.tau_target)
-        self.fronts.soft_update(parameters.tau_target)
         return {name: value.detach() for name, value in metrics.items()}

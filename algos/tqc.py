@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from workspace_rl.agents import ContinuousQAgent, Front
-from workspace_rl.algos.sac import SAC, EntropyParameters, SACConfig, actor_loss
+from workspace_rl.algos.sac import SAC, FollowedParameters, SACConfig, actor_loss
 from workspace_rl.config import option
 from workspace_rl.errors import ConfigError
 from workspace_rl.learning import batch_mean, quantile_huber_loss
@@ -29,7 +29,7 @@ from workspace_rl.workspace import Workspace
 
 
 @dataclass
-class TQCParameters(EntropyParameters):
+class TQCParameters(FollowedParameters):
     """The algorithm's parameters."""
 
     n_quantiles: int = option(25, "values that make up a critic's distribution of returns", least=1)

@@ -46,6 +46,7 @@ def test_agents_of_other_packages_are_traced(env):
     [
         ("sac", {"critic_loss": ["critic"], "actor_loss": ["actor"], "entropy_coef_loss": ["entropy_coef"]}),
         ("td3", {"critic_loss": ["critic"], "actor_loss": ["actor"]}),
+        ("crossq", {"critic_loss": ["critic"], "actor_loss": ["actor"], "entropy_coef_loss": ["entropy_coef"]}),
         ("dqn", {"critic_loss": ["q"]}),
     ],
 )
@@ -57,7 +58,7 @@ def test_a_trace_knows_whom_each_loss_trains(name, trained):
     algorithm.train_env.close()
     assert {one.losses[0]: [*one.trains] for one in traced.trainings if one.part == traced.parts[-1]} == trained
     undelayed = [one.losses[0] for one in traced.trainings if one.part == "update, not delayed"]
-    assert undelayed == (["critic_loss"] if name == "td3" else [])
+    assert undelayed == (["critic_loss"] if name in ("td3", "crossq") else [])
 
 
 @pytest.mark.parametrize("how", ["backward", "grad", "several"])

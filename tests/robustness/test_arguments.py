@@ -79,6 +79,7 @@ REMEMBERING = {"input_size": 2, "size": 4, "n_layers": 1, "features_variable": "
 #: Functions, and arguments that fit them.
 CALLS = {
     agents.build_mlp: {"sizes": [2, 3, 1], "activation": torch.nn.ReLU, "output_activation": torch.nn.Tanh},
+    agents.BatchRenorm: {"n_features": 2, "momentum": 0.01, "epsilon": 1e-3, "warm_up": 10},
     agents.EnsembleMLP: {"inputs": 2, "hidden_sizes": [3], "n_members": 2, "activation": torch.nn.ReLU},
     agents.ContinuousQAgent: NETWORK | {"n_critics": 2},
     agents.SquashedGaussianActor: NETWORK,

@@ -20,6 +20,7 @@ AlgorithmClass = type[AlgorithmDefinition[Any]]
 #: The library's algorithms by their names in configurations; imported when they are asked for, like a user's own.
 LIBRARY = {
     "a2c": "workspace_rl.algos.a2c:A2C",
+    "crossq": "workspace_rl.algos.crossq:CrossQ",
     "ddpg": "workspace_rl.algos.ddpg:DDPG",
     "dqn": "workspace_rl.algos.dqn:DQN",
     "ppo": "workspace_rl.algos.ppo:PPO",

@@ -9,7 +9,10 @@ from workspace_rl.config.schema import option
 from workspace_rl.errors import ConfigError
 
 #: What hidden layers may be made of (see `workspace_rl.agents.build_network`).
-BLOCKS = ("plain", "layer_norm", "residual")
+BLOCKS = ("plain", "layer_norm", "residual", "batch_renorm")
+
+#: Those of them that look at each row of a batch by itself, so that any algorithm may use them.
+ROW_BLOCKS = ("plain", "layer_norm", "residual")
 
 
 @dataclass

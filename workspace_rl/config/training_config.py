@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from workspace_rl.config.networks_config import BLOCKS, EncoderConfig, MemoryConfig, memory_of
+from workspace_rl.config.networks_config import ROW_BLOCKS, EncoderConfig, MemoryConfig, memory_of
 from workspace_rl.config.schema import option
 from workspace_rl.errors import ConfigError
 
@@ -215,8 +215,8 @@ class ActorCriticArchitecture:
     critic_hidden_size: list[int] = option(
         lambda: [256, 256], "units of each critic's hidden layers", least=1, filled=True
     )
-    actor_block: str = option("plain", "what the actor's hidden layers are made of", choices=BLOCKS)
-    critic_block: str = option("plain", "what the critics' hidden layers are made of", choices=BLOCKS)
+    actor_block: str = option("plain", "what the actor's hidden layers are made of", choices=ROW_BLOCKS)
+    critic_block: str = option("plain", "what the critics' hidden layers are made of", choices=ROW_BLOCKS)
     critic_dropout: float = option(
         0.0, "how many numbers of the critics' hidden layers are left out", least=0, most=0.9
     )

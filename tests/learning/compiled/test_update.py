@@ -298,6 +298,7 @@ PARAMETERS = {
     "sac": {"max_grad_norm": 1.0},
     "ddpg": {},
     "td3": {"n_step_return": 3},
+    "crossq": {},
     "dqn": {"target_update_interval": 10, "double": True},
 }
 
@@ -336,7 +337,7 @@ def test_algorithms_learn_the_same_compiled(name, tmp_path):
         found.append((metrics, algorithm))
     assert n_graphs() == graphs
     compiled = found[1][1].learner.compiled
-    assert not compiled._eager and len(compiled._graphs) == (2 if name in ("td3", "dqn") else 1)
+    assert not compiled._eager and len(compiled._graphs) == (2 if name in ("td3", "crossq", "dqn") else 1)
     for eager, graph in zip(found[0][0], found[1][0], strict=True):
         torch.testing.assert_close(graph, eager, rtol=2e-3, atol=2e-4)
     weights = [dict(one.eval_policy.state_dict()) for _, one in found]
