@@ -11,7 +11,7 @@ from workspace_rl.agent import Agent
 from workspace_rl.agents.front import Front, FrontArchitecture, build_front
 from workspace_rl.agents.normalization import Normalizers
 from workspace_rl.composition import Agents
-from workspace_rl.config import ActorCriticArchitecture
+from workspace_rl.config import PlainActorCriticArchitecture
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.experience.sequences import after, run_over
 from workspace_rl.learning import copy_parameters, soft_update
@@ -62,12 +62,13 @@ class Fronts(NamedTuple):
     def of_actor_critic(
         cls,
         env_agent: GymAgent,
-        architecture: ActorCriticArchitecture,
+        architecture: PlainActorCriticArchitecture,
         normalizers: Normalizers,
         *,
         n_critics: int = 2,
         target_actor: bool = False,
         target_critic: bool = True,
+        mask_variable: str | None = None,
         device: torch.device | str = "cpu",
     ) -> Self:
         """Return those of "actor" and "critic", as `architecture.front_shared_by` says.
@@ -79,6 +80,7 @@ class Fronts(NamedTuple):
             n_critics: how many critics there are, which may each have its own.
             target_actor: whether there is a target network of the actor.
             target_critic: whether there are target networks of the critics.
+            mask_variable: which actions are allowed: a part of the observation that networks do not read.
             device: where they are to be.
 
         For what is raised see `build_front`.
@@ -89,6 +91,7 @@ class Fronts(NamedTuple):
                 env_agent,
                 architecture,
                 normalizers,
+                mask_variable=mask_variable,
                 features_variable="-".join((*names, "features")),
                 name="-".join(names),
             )

@@ -3,6 +3,7 @@
 - `sac`: soft actor-critic.
 - `tqc`: truncated quantile critics.
 - `crossq`: batch renormalisation instead of target networks.
+- `sac_discrete`: soft actor-critic for discrete actions.
 - `td3`: twin delayed deep deterministic policy gradient.
 - `ddpg`: deep deterministic policy gradient.
 - `dqn`: deep Q-networks, double and dueling.
@@ -18,6 +19,7 @@ from workspace_rl.algos.dqn import DQN
 from workspace_rl.algos.ppo import PPO
 from workspace_rl.algos.reinforce import REINFORCE
 from workspace_rl.algos.sac import SAC
+from workspace_rl.algos.sac_discrete import SACDiscrete
 from workspace_rl.algos.td3 import TD3
 from workspace_rl.algos.tqc import TQC
 
@@ -30,8 +32,9 @@ ALGORITHMS = {
     "ppo": PPO,
     "reinforce": REINFORCE,
     "sac": SAC,
+    "sac_discrete": SACDiscrete,
     "td3": TD3,
     "tqc": TQC,
 }
 
-__all__ = ["A2C", "ALGORITHMS", "DDPG", "DQN", "PPO", "REINFORCE", "SAC", "TD3", "TQC", "CrossQ"]
+__all__ = ["A2C", "ALGORITHMS", "DDPG", "DQN", "PPO", "REINFORCE", "SAC", "TD3", "TQC", "CrossQ", "SACDiscrete"]

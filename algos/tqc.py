@@ -63,12 +63,20 @@ def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_dropped_quantiles:
     `env/reward` and `discount` (`[B]`) at 1.
     """
     quantiles, next_quantiles = workspace.get("critic/quantiles", 0), workspace.get("target-critic/quantiles", 1)
-    n_kept = (next_quantiles.shape[-1] - n_dropped_quantiles) * next_quantiles.shape[-2]
-    next_values = next_quantiles.flatten(1).sort(-1).values[:, :n_kept]
+    next_values = kept_quantiles(next_quantiles, n_dropped_quantiles)
     next_values = next_values - (entropy_coef * workspace.get("action_logprobs", 1)).unsqueeze(-1)
     reward, discount = workspace.get("env/reward", 1).unsqueeze(-1), workspace.get("discount", 1).unsqueeze(-1)
     target = (reward + discount * next_values).detach()
     return batch_mean(quantile_huber_loss(quantiles, target.unsqueeze(1)).mean((1, 2)), workspace)
+
+
+def kept_quantiles(quantiles: Tensor, n_dropped: int) -> Tensor:
+    """Return the least values of all critics together: all but the `n_dropped` times N greatest, in no order.
+
+    Of `quantiles`, `[B, N, M]`, they are `[B, N (M - n_dropped)]`.
+    """
+    n_kept = (quantiles.shape[-1] - n_dropped) * quantiles.shape[-2]
+    return quantiles.flatten(1).topk(n_kept, largest=False, sorted=False).values  # in half the time of sorting them
 
 
 # ---- the algorithm ------------------------------------------------------------------------------------------------

@@ -3,12 +3,12 @@
     python benchmarks/speed.py [GROUP ...] [--rounds N] [--sbx-python PATH]
     python benchmarks/speed.py profile update|step
 
-Groups: sac, dqn, ppo, sequences, train, collect, memory, first; all of them unless named. Contenders take turns on one
-core with one thread, in another order every round; what counts is the ratio of two in the same round. Processor time is
-measured (a machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its own, whose Python is
-`--sbx-python`. Each kind of processor has its results in `benchmarks/results/speed/`, as JSON and as tables; groups
-that are not run again keep theirs. `benchmarks/results/speed.md` has the goals, the same for all kinds, side by side.
-`profile` prints where a compiled update, or a step of collection, spends its time.
+Groups: sac, tqc, dqn, ppo, sequences, train, collect, memory, first; all of them unless named. Contenders take turns on
+one core with one thread, in another order every round; what counts is the ratio of two in the same round. Processor
+time is measured (a machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its own, whose
+Python is `--sbx-python`. Each kind of processor has its results in `benchmarks/results/speed/`, as JSON and as tables;
+groups that are not run again keep theirs. `benchmarks/results/speed.md` has the goals, the same for all kinds, side by
+side. `profile` prints where a compiled update, or a step of collection, spends its time.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 #: Seconds that a turn is to take.
 TURN = 0.3
 OURS, BF16, EAGER, SB3, SB3_SAME = "ours", "ours, bf16", "ours, eager", "SB3", "SB3, same precision"
+OURS_SAC, CONTRIB, CONTRIB_SAME = "ours, SAC", "SB3 contrib", "SB3 contrib, same precision"
 SBX, SBX_64, BBRL, BARE = "SBX", "SBX, 64 updates a call", "BBRL", "SyncVectorEnv, bare loop"
 
 Measure = dict[str, Any]
@@ -131,6 +132,28 @@ def sac_updates(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dic
         for worker in workers:
             worker.close()
     return measures, about
+
+
+def tqc_updates(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
+    size = "obs 17, act 6"
+    compiled, of_sac = contenders.ours_sac(size, True, "tqc"), contenders.ours_sac(size, True)
+    buffer = filled_buffer(compiled.stored_variables, SIZES[size], TRANSITIONS)
+    precision = compiled.config.matmul_precision
+    model = contenders.peer_sac("sb3_contrib", size, "TQC", device="cpu")
+    entries: dict[str, tuple[Contender, float]] = {
+        OURS: (ours_update(compiled, buffer), 1),
+        OURS_SAC: (ours_update(of_sac, buffer), 1),
+        EAGER: (ours_update(contenders.ours_sac(size, False, "tqc"), buffer), 1),
+        CONTRIB: (Here(partial(model.train, 1, 256)), 1),
+        CONTRIB_SAME: (Here(partial(model.train, 1, 256), precision), 1),
+    }
+    goals = [(OURS, OURS_SAC, 0.8), (OURS, CONTRIB, 2)]
+    note = (
+        f"Actor {contenders.HIDDEN[size]}, critics [256, 256] of {compiled.config.algorithm.n_quantiles} values, 2 of "
+    )
+    note += f"each dropped, batch 256 of {TRANSITIONS:,}. Ours chose precision {precision!r}."
+    measure = race(f"TQC update, {size}", "updates", entries, rounds, CONTRIB, goals=goals, note=note)
+    return [measure], {"precision": precision} | versions("sb3-contrib")
 
 
 def dqn_updates(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
@@ -302,6 +325,7 @@ def first_update(rounds: int, sbx_python: str | None) -> tuple[list[Measure], di
 
 GROUPS: dict[str, Callable[..., tuple[list[Measure], dict[str, Any]]]] = {
     "sac": sac_updates,
+    "tqc": tqc_updates,
     "dqn": dqn_updates,
     "ppo": on_policy_training,
     "sequences": sequences,

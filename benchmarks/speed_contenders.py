@@ -218,14 +218,14 @@ def configuration(env: str, compiled: bool | str = True, **algorithm: Any) -> di
     }
 
 
-def ours_sac(size: str, compiled: bool, **options: Any) -> Any:
-    """Return SAC; `options` are of the configuration's first level, such as the device."""
-    from workspace_rl.algos import SAC
+def ours_sac(size: str, compiled: bool, algorithm: str = "sac", **options: Any) -> Any:
+    """Return SAC, or a relative of it; `options` are of the configuration's first level, such as the device."""
+    from workspace_rl.algos import ALGORITHMS
 
     sizes = {"actor_hidden_size": HIDDEN[size], "critic_hidden_size": [256, 256]}
     config = configuration("SpeedNoise-v0", compiled, architecture=sizes)
     config["gym_env"]["env_args"] = SIZES[size]
-    return SAC(config | options)
+    return ALGORITHMS[algorithm](config | options)
 
 
 def ours_dqn(size: str, compiled: bool) -> Any:
@@ -287,12 +287,12 @@ def ours_collecting(env: str, n_envs: int, n_steps: int) -> Callable[[], Any]:
 # ---- stable-baselines3 and SBX ------------------------------------------------------------------------------------
 
 
-def peer_sac(package: str, size: str, **options: Any) -> Any:
-    """Return SAC of stable-baselines3 or of sbx, its replay buffer full of random transitions."""
-    SAC = __import__(package).SAC
+def peer_sac(package: str, size: str, algorithm: str = "SAC", **options: Any) -> Any:
+    """Return SAC of stable-baselines3 or of sbx, or a relative of it, its replay buffer full of random transitions."""
     network = {"net_arch": {"pi": HIDDEN[size], "qf": [256, 256]}}
     env = gym.make("SpeedNoise-v0", **SIZES[size])
-    return fill_sb3(SAC("MlpPolicy", env, buffer_size=TRANSITIONS, policy_kwargs=network, **options))
+    made_by = getattr(__import__(package), algorithm)
+    return fill_sb3(made_by("MlpPolicy", env, buffer_size=TRANSITIONS, policy_kwargs=network, **options))
 
 
 def sb3_dqn(size: str, n: int) -> Any:

@@ -419,7 +419,7 @@ def test_the_advice_about_pictures_leads_to_convolutions(network, shape, tiny_sa
 
 def test_sac_is_not_for_choices_and_says_who_is(tiny_sac):
     tiny_sac["gym_env"] = {"env_name": "CartPole-v1"}
-    with pytest.raises(UnsupportedSpaceError, match="DQN is for discrete ones"):
+    with pytest.raises(UnsupportedSpaceError, match="DQN and SACDiscrete are for discrete ones"):
         SAC(tiny_sac)
 
 

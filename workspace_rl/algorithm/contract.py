@@ -55,9 +55,9 @@ _FOR_ALL = "PPO, A2C and REINFORCE are for actions of all kinds."
 _FOR_ACTIONS = {
     "continuous": "SAC, TD3 and DDPG are for continuous ones; {classname: DiscretizeAction, bins: 5} in "
     f"gym_env.wrappers makes a few choices of them. {_FOR_ALL}",
-    "discrete": f"DQN is for discrete ones. {_FOR_ALL}",
-    "multi-discrete": f"{_FOR_ALL} DQN is for a single choice: number the combinations in a subclass of "
-    "gymnasium.ActionWrapper, and name it in gym_env.wrappers.",
+    "discrete": f"DQN and SACDiscrete are for discrete ones. {_FOR_ALL}",
+    "multi-discrete": f"{_FOR_ALL} DQN and SACDiscrete are for a single choice: number the combinations in a "
+    "subclass of gymnasium.ActionWrapper, and name it in gym_env.wrappers.",
 }
 _FOR_ACTIONS["multi-binary"] = _FOR_ACTIONS["multi-discrete"]
 

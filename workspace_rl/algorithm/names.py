@@ -26,6 +26,7 @@ LIBRARY = {
     "ppo": "workspace_rl.algos.ppo:PPO",
     "reinforce": "workspace_rl.algos.reinforce:REINFORCE",
     "sac": "workspace_rl.algos.sac:SAC",
+    "sac_discrete": "workspace_rl.algos.sac_discrete:SACDiscrete",
     "td3": "workspace_rl.algos.td3:TD3",
     "tqc": "workspace_rl.algos.tqc:TQC",
 }

@@ -23,6 +23,7 @@ from workspace_rl.config.training_config import (
     OffPolicyConfig,
     OnPolicyArchitecture,
     OnPolicyConfig,
+    PlainActorCriticArchitecture,
     TrainingConfig,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "OffPolicyConfig",
     "OnPolicyArchitecture",
     "OnPolicyConfig",
+    "PlainActorCriticArchitecture",
     "RunConfig",
     "TrainingConfig",
     "load_config",

@@ -208,17 +208,12 @@ class OnPolicyConfig(MaskedActions, TrainingConfig):
 
 
 @dataclass
-class ActorCriticArchitecture:
-    """The networks' hidden layers."""
+class PlainActorCriticArchitecture:
+    """The networks' hidden layers, and what stands before them."""
 
     actor_hidden_size: list[int] = option(lambda: [256, 256], "units of the actor's hidden layers", least=1)
     critic_hidden_size: list[int] = option(
         lambda: [256, 256], "units of each critic's hidden layers", least=1, filled=True
-    )
-    actor_block: str = option("plain", "what the actor's hidden layers are made of", choices=ROW_BLOCKS)
-    critic_block: str = option("plain", "what the critics' hidden layers are made of", choices=ROW_BLOCKS)
-    critic_dropout: float = option(
-        0.0, "how many numbers of the critics' hidden layers are left out", least=0, most=0.9
     )
     encoder: EncoderConfig | None = option(None, "what makes features of the observation, where networks do not")
     memory: MemoryConfig = field(default_factory=MemoryConfig)
@@ -227,4 +222,15 @@ class ActorCriticArchitecture:
         "who reads the features of one encoder and memory: actor and critics (the critics learn it), the critics "
         "alone, or none, so that each network has its own",
         choices=("all", "critics", "none"),
+    )
+
+
+@dataclass
+class ActorCriticArchitecture(PlainActorCriticArchitecture):
+    """The same, and what hidden layers are made of."""
+
+    actor_block: str = option("plain", "what the actor's hidden layers are made of", choices=ROW_BLOCKS)
+    critic_block: str = option("plain", "what the critics' hidden layers are made of", choices=ROW_BLOCKS)
+    critic_dropout: float = option(
+        0.0, "how many numbers of the critics' hidden layers are left out", least=0, most=0.9
     )
