@@ -36,7 +36,7 @@ from workspace_rl.config import (
     option,
 )
 from workspace_rl.errors import ConfigError, PolicyFileError
-from workspace_rl.learning import batch_mean, copy_parameters, minimise, setup_optimizer, soft_update
+from workspace_rl.learning import batch_mean, copy_parameters, minimise, plain_mean, setup_optimizer, soft_update
 from workspace_rl.policies import load_policy
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
@@ -127,6 +127,11 @@ def critic_loss(workspace: Workspace, loss: str = "huber") -> Tensor:
     return batch_mean(LOSSES[loss](q_value, critic_target(workspace), reduction="none"), workspace)
 
 
+def td_errors(workspace: Workspace) -> Tensor:
+    """Return the temporal-difference errors Q(s, a) - y (`[B]`); reads what `critic_loss` reads."""
+    return value_of_action(workspace.get("q/q_values", 0), workspace.get("action", 0)) - critic_target(workspace)
+
+
 def value_of_action(q_values: Tensor, action: Tensor) -> Tensor:
     """Return the values (`[B]`) that `q_values` (`[B, n_actions]`) give to `action` (`[B]`, int64)."""
     return q_values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
@@ -180,6 +185,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
     """Deep Q-networks: `DQN(config).train()`."""
 
     config_class = DQNConfig
+    gives_priorities = True
     action_kind = "discrete"
 
     def build(self) -> None:
@@ -254,7 +260,8 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             self.fronts.soft_update(parameters.tau_target)
         metrics = {
             "loss/critic": loss,
-            "q_value/mean": batch_mean(workspace.get("q/q_values", 0), workspace, dim=None),
+            "q_value/mean": plain_mean(workspace.get("q/q_values", 0), workspace, dim=None),
             "gradient_norm/critic": norm,
         }
-        return {name: value.detach() for name, value in metrics.items()}
+        errors = self.row_errors(td_errors(workspace), workspace)
+        return {name: value.detach() for name, value in metrics.items()} | errors

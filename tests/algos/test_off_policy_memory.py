@@ -49,11 +49,11 @@ gym.register("SeveralParts-v0", entry_point=PartsEnv)
 
 def algorithm(cls, tmp_path, memory=GRU, env=None, collectors=None, **parameters):
     """Return one that learns from sequences of 4 steps after 3 others."""
-    architecture = ({"hidden_size": [8]} if cls is DQN else SIZES) | parameters.pop("architecture", {})
+    architecture = ({"hidden_size": [8]} if issubclass(cls, DQN) else SIZES) | parameters.pop("architecture", {})
     if memory is not None:
         architecture |= {"memory": memory}
         parameters = {"sequence_length": 4, "burn_in": 3} | parameters
-    default = {"env_name": "CartPole-v1" if cls is DQN else "Pendulum-v1", "max_episode_steps": 9}
+    default = {"env_name": "CartPole-v1" if issubclass(cls, DQN) else "Pendulum-v1", "max_episode_steps": 9}
     return cls(
         {
             "gym_env": env or default,

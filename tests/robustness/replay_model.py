@@ -92,6 +92,34 @@ class ReplayModel:
         ]
 
 
+@dataclass
+class PrioritizedModel(ReplayModel):
+    """Gives windows priorities, each by the row and the environment of its first frame."""
+
+    priorities: dict[tuple[int, int], float] = field(default_factory=dict)
+    known: int = 0  # windows of rows before this one have been drawn from
+    greatest: float = 1.0
+
+    def distribution(self, length):
+        """Return the priorities of all windows that may be sampled; new ones have the greatest so far."""
+        oldest, stop = max(0, len(self.rows) - self.n_kept), len(self.rows) - length + 1
+        for t in range(max(oldest, self.known), stop):
+            self.priorities |= {(t, b): self.greatest for b in range(self.batch_size)}
+        if stop > oldest:
+            self.known = max(self.known, stop)
+        allowed = {(t, b): self.rows[t][b] for t in range(oldest, stop) for b in range(self.batch_size)}
+        return {at: self.priorities[at] for at, frame in allowed.items() if not frame.done and not frame.closed}
+
+    def learned(self, drawn, errors, first_stored):
+        """Take errors of windows for their priorities: with an exponent of 1. Of one that comes twice, the greater."""
+        last = {}
+        for at, error in zip(drawn, errors, strict=True):
+            if at[0] >= first_stored:
+                last[at] = max(error, last.get(at, 0.0))
+        self.priorities |= last
+        self.greatest = max([self.greatest, *last.values()])
+
+
 def n_step_return(window, discount_factor):
     """Return the sum of rewards, the discount of the bootstrap, and the frame it bootstraps from."""
     total, power = 0.0, 1.0

@@ -19,7 +19,7 @@ def made(program, **announced):
     stack_size = program["stack_size"]
     variables = [*VARIABLES, "picture"] if stack_size else VARIABLES
     stacked = {"picture": stack_size} if stack_size else {}
-    options = {"longest_window": program["longest_window"], **announced}
+    options = {"longest_window": program["longest_window"], **program.get("options", {}), **announced}
     return ReplayBuffer(program["capacity"], variables, stacked=stacked, **options)
 
 
@@ -28,7 +28,10 @@ def restored(buffer, program, **announced):
     twin, rows = made(program, **announced), buffer.rows
     middle = (rows.start + rows.stop) // 2
     pieces = [(a, buffer.read_rows(a, b)) for a, b in ((rows.start, middle), (middle, rows.stop)) if a < b]
-    twin.restore(json.loads(json.dumps(buffer.describe())), pieces)
+    described = buffer.describe()
+    tensors = {name: one.clone() for name, one in described.items() if isinstance(one, torch.Tensor)}
+    plain = {name: one for name, one in described.items() if name not in tensors}
+    twin.restore(json.loads(json.dumps(plain)) | tensors, pieces)
     return twin
 
 
@@ -70,7 +73,8 @@ def play(program, check):
         repeated = program["longest_window"] - 1 + max(0, stack_size - 1)
         n_rows = -(-program["capacity"] // batch_size)
         more_rows = -(-n_rows // program["n_steps"]) * repeated + n_sources * (repeated + max(0, stack_size - 1))
-    model = ReplayModel(program["capacity"], batch_size, stack_size, program["longest_window"], more_rows)
+    kind = program.get("model", ReplayModel)
+    model = kind(program["capacity"], batch_size, stack_size, program["longest_window"], more_rows)
     sources = [Environments(batch_size, stack_size, program["zeros"], APART * k) for k in range(n_sources)]
     buffer = made(program, **announced)
     for command, *arguments in program["commands"]:

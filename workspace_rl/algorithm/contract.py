@@ -204,6 +204,21 @@ def require_normalisation(algorithm: Any) -> None:
             )
 
 
+def require_priorities(algorithm: Any) -> None:
+    """Look whether an algorithm gives the priorities that its windows are to be drawn by.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    found, who = getattr(algorithm.parameters, "prioritized", None), type(algorithm).__name__
+    if found is not None and not algorithm.gives_priorities:
+        raise ConfigError(
+            f"algorithm.prioritized: null expected, since {who} does not say what each row of a batch was off; {found} "
+            f"found. Its update returns that with its metrics, {{**metrics, **self.row_errors(errors, workspace)}}, "
+            "and its class says so: gives_priorities = True."
+        )
+
+
 def require_front(algorithm: Any) -> None:
     """Look whether `build` has made the encoder and the memory that the configuration asks for.
 

@@ -24,6 +24,7 @@ from workspace_rl.config.training_config import (
     OnPolicyArchitecture,
     OnPolicyConfig,
     PlainActorCriticArchitecture,
+    PrioritizedConfig,
     TrainingConfig,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "OnPolicyArchitecture",
     "OnPolicyConfig",
     "PlainActorCriticArchitecture",
+    "PrioritizedConfig",
     "RunConfig",
     "TrainingConfig",
     "load_config",

@@ -123,6 +123,25 @@ class SequenceConfig:
 
 
 @dataclass
+class PrioritizedConfig:
+    """How windows are drawn from a replay buffer by priorities."""
+
+    exponent: float = option(
+        0.6, "alpha: windows are drawn in proportion to (|error| + epsilon)^alpha", least=0, most=1
+    )
+    importance_exponent: float = option(
+        0.4,
+        "beta at the beginning, how far weights of losses make up for that; it rises to 1 at the run's end",
+        least=0,
+        most=1,
+    )
+    epsilon: float = option(1e-6, "what is added to errors, so that no window is never drawn again", above=0)
+    greatest_share: float = option(
+        0.9, "with a memory: the share of a sequence's greatest error in its priority, beside the mean", least=0, most=1
+    )
+
+
+@dataclass
 class OffPolicyConfig(SequenceConfig, TrainingConfig):
     """What the loop of all off-policy algorithms needs: when and what they learn from a replay buffer."""
 
@@ -132,6 +151,7 @@ class OffPolicyConfig(SequenceConfig, TrainingConfig):
     learning_starts: int = option(10_000, "steps before the first update", least=0)
     random_steps: int = option(0, "steps with uniformly random actions at the beginning", least=0)
     updates_per_collect: float = option(1, "updates after each collection (0.5: one after every other)", above=0)
+    prioritized: PrioritizedConfig | None = option(None, "draws what is learned from by priorities; null: uniformly")
 
     @property
     def window(self) -> int:

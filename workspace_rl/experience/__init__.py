@@ -21,7 +21,7 @@ from workspace_rl.experience.experience_wrapper import ExperienceWrapper
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.experience.rate_limiter import RateLimiter
 from workspace_rl.experience.replay import Replay
-from workspace_rl.experience.replay_buffer import ReplayBuffer
+from workspace_rl.experience.replay_buffer import Priorities, ReplayBuffer
 from workspace_rl.experience.returns import clip_rewards, gae, n_step_transitions
 from workspace_rl.experience.rollout import Rollout
 from workspace_rl.experience.sequences import counting_steps, run_over, steps_side_by_side
@@ -33,6 +33,7 @@ __all__ = [
     "Experience",
     "ExperienceWrapper",
     "Fragment",
+    "Priorities",
     "RateLimiter",
     "Replay",
     "ReplayBuffer",

@@ -74,6 +74,9 @@ class Experience(ABC):
         """Return what `batches` would make of frames, `[window, B, ...]`: to know what batches look like."""
         return frames
 
+    def learned(self, errors: Tensor) -> None:  # noqa: B027 - there may be nothing to do
+        """Take what an update tells of the batch that was given last: what each of its windows was off, `[batch]`."""
+
     def end_episodes(self) -> None:  # noqa: B027 - there may be nothing to do
         """Cut off the episodes that are running, of all collectors: their next fragments follow nothing."""
 
@@ -103,7 +106,7 @@ class Experience(ABC):
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """Return what `restore` needs besides the rows, as plain data."""
+        """Return what `restore` needs besides the rows: by name plain data, or tensors on the CPU."""
         return {}
 
     def restore(self, description: Mapping[str, Any], pieces: Iterable[tuple[int, Mapping[str, Tensor]]]) -> None:  # noqa: B027

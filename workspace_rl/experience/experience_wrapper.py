@@ -47,6 +47,10 @@ class ExperienceWrapper(Experience):
         """Return what the inner one would make of frames."""
         return self.inner.as_batch(frames)
 
+    def learned(self, errors: Tensor) -> None:
+        """Hand on what an update tells of the last batch."""
+        self.inner.learned(errors)
+
     def end_episodes(self) -> None:
         """Cut off the episodes that are running."""
         self.inner.end_episodes()

@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from workspace_rl.agent import before
-from workspace_rl.errors import ReplayBufferError, UnknownVariableError
+from workspace_rl.errors import CompositionError, ReplayBufferError, UnknownVariableError
 from workspace_rl.experience.arrivals import Arrivals
 from workspace_rl.experience.block_limiter import BlockLimiter
 from workspace_rl.experience.experience import Experience
 from workspace_rl.experience.fragment import Fragment
 from workspace_rl.experience.replay_buffer import ReplayBuffer, WeightsAge
 from workspace_rl.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How far weights of losses make up for windows that were not drawn uniformly: beta, which rises along a line to 1.
+
+    (Schaul et al. 2016, "Prioritized Experience Replay", arXiv:1511.05952, section 3.4.)
+
+    Attributes:
+        exponent: beta at the beginning.
+        n_transitions: after so many it is 1.
+    """
+
+    exponent: float
+    n_transitions: int
+
+    def after(self, n_transitions: int) -> float:
+        """Return beta after so many transitions in all."""
+        return self.exponent + (1 - self.exponent) * min(1.0, n_transitions / self.n_transitions)
 
 
 class Replay(Experience):
@@ -38,6 +58,7 @@ class Replay(Experience):
         updates_per_fragment: float = 1.0,
         limiter: BlockLimiter | None = None,
         state_variables: Sequence[str] = (),
+        importance: Importance | None = None,
     ) -> None:
         """Draw from `buffer`.
 
@@ -51,6 +72,7 @@ class Replay(Experience):
                 is then about how many are drawn until what was collected meanwhile is put.
             state_variables: those of the policy's memory, of which the buffer stores what they were before each frame,
                 `before(name)`. Fragments bring them, and what they were before a fragment (`Fragment.state`).
+            importance: of windows that the buffer draws by priorities; unless given, weights make up for all of it.
 
         Raises:
             ReplayBufferError: the buffer was made for several sources and shorter windows.
@@ -70,6 +92,9 @@ class Replay(Experience):
         self._owed = 0.0
         self._arrivals = Arrivals()
         self._weights_age = WeightsAge() if buffer.keeps_versions else None
+        self._importance, self._told = importance, True
+        if buffer.prioritized is not None:
+            self.added = {"weight": ((), torch.float32)}
 
     def put(self, fragment: Fragment) -> None:
         """Append the fragment to the ring, unless it has come before."""
@@ -118,6 +143,8 @@ class Replay(Experience):
 
     def ready(self, n_transitions: int) -> bool:
         """Return whether learning has started, and the ring holds a window."""
+        if self._importance is not None and self.buffer.prioritized is not None:
+            self.buffer.prioritized.importance_exponent = self._importance.after(n_transitions)
         if self.limiter is not None:
             return self.limiter.may_draw()
         return n_transitions >= self._learning_starts and self._holds_a_window
@@ -140,10 +167,30 @@ class Replay(Experience):
             limiter.draw()
 
     def _draw(self) -> Workspace:
+        if not self._told:
+            raise CompositionError(
+                "the update has told nothing of the last batch, but windows are drawn by what it tells: "
+                "return {**metrics, **self.row_errors(errors, workspace)} with the errors of the batch's rows."
+            )
+        self._told = self.buffer.prioritized is None
         batch = self.buffer.sample(self.batch_size, self.window)
         if self._weights_age is not None:
             self._weights_age.note(self.buffer.drawn_versions)
         return batch
+
+    def learned(self, errors: Tensor) -> None:
+        """Give the windows of the last batch the priorities of their errors.
+
+        Raises:
+            ReplayBufferError: there are more or fewer, or the buffer draws uniformly.
+        """
+        if self.buffer.prioritized is None:
+            raise ReplayBufferError(
+                "the update tells what each window was off, but the buffer draws uniformly: make it by "
+                "ReplayBuffer(..., priorities=Priorities())."
+            )
+        self.buffer.prioritized.learned(errors)
+        self._told = True
 
     def end_episodes(self) -> None:
         """Cut off the episodes that are running, of all collectors."""
@@ -152,10 +199,12 @@ class Replay(Experience):
     def metrics(self, n_updates: int) -> dict[str, float]:
         """Return mean and maximum of the weights' age in batches since the last call, where the ring keeps versions.
 
-        That is how many updates were done before the update on a batch, less those that had made the weights which
-        chose the actions of its windows' first frames.
+        The age is how many updates were done before the update on a batch, less those that had made the weights which
+        chose the actions of its windows' first frames. Where windows are drawn by priorities, also beta as it is now.
         """
-        return {} if self._weights_age is None else self._weights_age.metrics(n_updates)
+        ages = {} if self._weights_age is None else self._weights_age.metrics(n_updates)
+        by = self.buffer.prioritized
+        return ages if by is None else {**ages, "priorities/importance_exponent": by.importance_exponent}
 
     def distributions(self, n_updates: int) -> dict[str, Tensor]:
         """Return the weights' ages in the last batch, where the ring keeps versions."""

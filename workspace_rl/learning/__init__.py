@@ -17,17 +17,20 @@
 
 from workspace_rl.learning.compiled.update import compile_update
 from workspace_rl.learning.gradient_steps import minimise
+from workspace_rl.learning.metrics import ROW_ERRORS
 from workspace_rl.learning.optimizers import setup_optimizer
 from workspace_rl.learning.quantiles import quantile_huber_loss
 from workspace_rl.learning.target_networks import copy_parameters, soft_update
-from workspace_rl.learning.weighted import batch_mean, normalised, weighted_mean
+from workspace_rl.learning.weighted import batch_mean, normalised, plain_mean, weighted_mean
 
 __all__ = [
+    "ROW_ERRORS",
     "batch_mean",
     "compile_update",
     "copy_parameters",
     "minimise",
     "normalised",
+    "plain_mean",
     "quantile_huber_loss",
     "setup_optimizer",
     "soft_update",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from workspace_rl.errors import DivergedError
 from workspace_rl.learning.compiled.update import CompiledUpdate, compile_update
 from workspace_rl.learning.finite_watch import Steps, UpdateWatch, non_finite_tensors
-from workspace_rl.learning.metrics import FINITE, STEPS, require_metrics
+from workspace_rl.learning.metrics import FINITE, ROW_ERRORS, STEPS, require_metrics
 from workspace_rl.learning.precision import matmul_precision
 from workspace_rl.workspace import Workspace
 
@@ -68,7 +68,7 @@ class Learner:
             self.compiled = compile_update(self._update, self._optimizers, modules().values())
 
     def learn(self, batch: Workspace) -> dict[str, Tensor]:
-        """Do the next update; return its metrics, scalar tensors.
+        """Do the next update; return its metrics, scalar tensors, and `ROW_ERRORS` if it gives them.
 
         Raises:
             DivergedError: a loss or a gradient norm is not finite.
@@ -82,7 +82,7 @@ class Learner:
             flags = self._flags(self.n_updates)
             metrics = (self.compiled or self._update)(batch, **flags)
         if self.watch is not None:
-            self._metric_names[tuple(flags.items())] = list(metrics)
+            self._metric_names[tuple(flags.items())] = [name for name in metrics if name != ROW_ERRORS]
         else:
             finite, steps = metrics.pop(FINITE), metrics.pop(STEPS)
             if not finite:
@@ -142,14 +142,15 @@ class Learner:
             numbers = steps.stacked()
             if self.watch is None:  # reading a value costs nothing on a CPU
                 return {**metrics, FINITE: numbers.isfinite().all(), STEPS: numbers}
-            self.watch.note(batch, numbers, metrics)
+            scalars = {name: one for name, one in metrics.items() if name != ROW_ERRORS}
+            self.watch.note(batch, numbers, scalars)
             return metrics
 
         return watched
 
 
 def _bad_update(n: int, batch: Workspace, metrics: Mapping[str, Tensor]) -> DivergedError:
-    values = {name: float(one) for name, one in metrics.items()}
+    values = {name: float(one) for name, one in metrics.items() if name != ROW_ERRORS}
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     listed = ", ".join(f"{name} = {value:.6g}" for name, value in values.items())
     return DivergedError(

@@ -10,6 +10,9 @@ from workspace_rl.errors import CompositionError
 
 #: What the verdict on an update, and what it rests on, are called among its metrics.
 FINITE, STEPS = "workspace_rl/finite", "workspace_rl/steps"
+#: What an update returns besides metrics where windows are drawn by priorities: what each window of its batch was off,
+#: `[batch]` (see `OffPolicyAlgorithm.row_errors`).
+ROW_ERRORS = "row_errors"
 #: Metrics that the loop itself writes, and what it adds to an update's.
 OF_THE_LOOP = frozenset(
     [f"eval/{one}" for one in ("return_mean", "return_std", "length_mean")]

@@ -24,6 +24,8 @@ from workspace_rl.machine.files import absolute, inside, write_bytes
 KEPT = 2
 _MANIFEST = re.compile(r"checkpoint-(\d+)\.json")
 _STATE = re.compile(r"state-(\d+)\.safetensors")
+#: Put before the names of tensors that an experience describes itself by.
+_EXPERIENCE = "experience/"
 _LONGEST_MANIFEST = 50_000_000
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
@@ -81,7 +83,7 @@ class Checkpoints:
             step: the number of steps so far.
             state: plain data.
             tensors: on the CPU, no two in the same memory.
-            experience: its rows since the last checkpoint are written.
+            experience: its rows since the last checkpoint are written, and tensors by which it describes itself.
             copies: files to keep copies of, by their path within the run.
 
         Raises:
@@ -96,14 +98,16 @@ class Checkpoints:
             files[name] = self._write(name, save(experience.read_rows(start, stored.stop)))
             rows.append((name, start))
         name = f"state-{step}.safetensors"
-        files[name] = self._write(name, save(dict(tensors)))
+        described = experience.describe()
+        kept = {_EXPERIENCE + key: one for key, one in described.items() if isinstance(one, Tensor)}
+        files[name] = self._write(name, save({**tensors, **kept}))
         copied = {}
         for path, source in copies.items():
             copied[path] = f"copy-{step}-{path.replace('/', '-')}"
             files[copied[path]] = self._write(copied[path], source.read_bytes())
         manifest = {
             "step": step,
-            "state": {**state, "buffer": experience.describe()},
+            "state": {**state, "buffer": {key: one for key, one in described.items() if not isinstance(one, Tensor)}},
             "tensors": name,
             "rows": rows,
             "copies": copied,
@@ -135,6 +139,8 @@ class Checkpoints:
             try:
                 manifest = self._read_manifest(step)
                 tensors = load(self._read(manifest, manifest["tensors"]))
+                for key in [key for key in tensors if key.startswith(_EXPERIENCE)]:
+                    manifest["state"]["buffer"][key.removeprefix(_EXPERIENCE)] = tensors.pop(key)
                 copies = {path: self._read(manifest, name) for path, name in manifest["copies"].items()}
                 for name, _ in manifest["rows"]:
                     self._read(manifest, name)

@@ -20,6 +20,7 @@ from workspace_rl.algorithm.contract import (
     require_normalisation,
     require_part,
     require_policies,
+    require_priorities,
 )
 from workspace_rl.algorithm.definition import AlgorithmDefinition, Config
 from workspace_rl.algorithm.names import resolve_run_config
@@ -124,6 +125,7 @@ class BuiltAlgorithm(AlgorithmDefinition[Config]):
         require_policies(self)
         require_normalisation(self)
         require_front(self)
+        require_priorities(self)
         for name, module in self.members(torch.nn.Module).items():
             require_created(module, name)
         check_savable(self.eval_policy)

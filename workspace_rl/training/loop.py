@@ -15,6 +15,7 @@ from workspace_rl.config import RunConfig, TrainingConfig
 from workspace_rl.errors import DivergedError, WorkspaceRLError
 from workspace_rl.experience.experience import Experience
 from workspace_rl.learning.learner import Learner
+from workspace_rl.learning.metrics import ROW_ERRORS
 from workspace_rl.machine.interrupts import Stopped, StopRequest, stop_if_requested
 from workspace_rl.ranks import Alone
 from workspace_rl.runs.checkpoints import Checkpoint
@@ -135,6 +136,9 @@ class Loop:
             for batch in self.experience.batches():
                 stop_if_requested()
                 metrics = self.learn(batch)
+                errors = metrics.pop(ROW_ERRORS, None)
+                if errors is not None:
+                    self.experience.learned(errors)
                 self.logs.update(metrics)
                 self.progress.n_updates = self.learner.n_updates
                 if self.enough(metrics):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from workspace_rl.agent import Agent, before
 from workspace_rl.algorithm.definition import Config
 from workspace_rl.config import OffPolicyConfig
-from workspace_rl.experience.replay import Replay
-from workspace_rl.experience.replay_buffer import ReplayBuffer
+from workspace_rl.experience.replay import Importance, Replay
+from workspace_rl.experience.replay_buffer import Priorities, ReplayBuffer
 from workspace_rl.experience.returns import clip_rewards, n_step_transitions
 from workspace_rl.experience.sequences import counting_steps, steps_side_by_side
+from workspace_rl.learning.metrics import ROW_ERRORS
 from workspace_rl.training.algorithm import Algorithm
 from workspace_rl.workspace import Workspace
 
@@ -30,6 +33,8 @@ class OffPolicyAlgorithm(Algorithm[Config]):
     stored_variables: Sequence[str] = ("env/env_obs", "action", "env/reward", "env/terminated")
     #: What normalises a batch, `workspace_rl.agents.Normalizers`, if anything does.
     normalizers: Any = None
+    #: Whether `update` returns `row_errors`, by which windows can be drawn.
+    gives_priorities: ClassVar[bool] = False
     #: What writes the features that networks read, `workspace_rl.agents.Fronts`, if anything does.
     fronts: Any = None
 
@@ -53,7 +58,8 @@ class OffPolicyAlgorithm(Algorithm[Config]):
         Observations and rewards are normalised, features written, and rewards summed (see `n_step_transitions`), each
         where that is configured. With a memory, the transitions of all steps of the sequences stand side by side, B is
         `sequence_length * batch_size`, and `weight` (`[B]`, at 0) is 0 for those that do not count (see
-        `counting_steps`): losses take means by `batch_mean`. Gradients flow through the features at 0, back to the
+        `counting_steps`): losses take means by `batch_mean`. Where windows are drawn by priorities, `weight` is their
+        importance, of each transition that counts. Gradients flow through the features at 0, back to the
         first step of each sequence, and not into the frames before (`burn_in`).
 
         Args:
@@ -70,12 +76,35 @@ class OffPolicyAlgorithm(Algorithm[Config]):
             frames = fronts.run_over(window, parameters.frames_before)
             window = steps_side_by_side(frames, n_steps, parameters.n_step_return)
             transitions = n_step_transitions(window, parameters.discount_factor)
-            transitions.set("weight", 0, weight.flatten().to(transitions.get("discount", 1).dtype))
+            weight = weight.flatten().to(transitions.get("discount", 1).dtype)
+            transitions.set("weight", 0, weight * transitions.get("weight", 0) if "weight" in transitions else weight)
             return transitions
         transitions = n_step_transitions(window, parameters.discount_factor)
         if fronts is not None:
             fronts.encode(transitions)
         return transitions
+
+    def row_errors(self, errors: Tensor, workspace: Workspace) -> dict[str, Tensor]:
+        """Return what `update` returns with its metrics, for windows to be drawn by it; nothing if they are not.
+
+        The error of a sequence is a part of the greatest of its transitions' and a part of their mean, of those that
+        count (Kapturowski et al. 2019, "Recurrent Experience Replay in Distributed Reinforcement Learning", section
+        2.3).
+
+        Args:
+            errors: what each of the `transitions` was off, of either sign, `[B]`.
+            workspace: those transitions.
+        """
+        parameters = self.parameters
+        if parameters.prioritized is None:
+            return {}
+        errors = errors.detach().abs()
+        if parameters.remembers:
+            count = workspace.get("weight", 0).ne(0).view(parameters.learned_steps, -1)
+            errors = errors.view_as(count) * count
+            share = parameters.prioritized.greatest_share
+            errors = share * errors.amax(0) + (1 - share) * errors.sum(0) / count.sum(0).clamp(min=1)
+        return {ROW_ERRORS: errors}
 
     def make_experience(self) -> Replay:
         """Return a replay buffer, from which `updates_per_collect` batches are drawn for each fragment.
@@ -85,7 +114,7 @@ class OffPolicyAlgorithm(Algorithm[Config]):
         """
         parameters, stacked, collectors = self.parameters, self.config.gym_env.stacked, self.config.collectors
         limiter = None if collectors is None or collectors.mode != "free" else collectors.limiter(parameters)
-        window, states = parameters.window, self._stored_states()
+        window, states, by = parameters.window, self._stored_states(), parameters.prioritized
         befores = [before(name) for name in states]
         buffer = ReplayBuffer(
             -(-parameters.buffer_size // self.ranks.size),
@@ -97,6 +126,7 @@ class OffPolicyAlgorithm(Algorithm[Config]):
             n_sources=1 if collectors is None else collectors.n,
             n_steps=parameters.n_steps,
             keeps_versions=collectors is not None,
+            priorities=None if by is None else Priorities(by.exponent, by.epsilon),
         )
         return Replay(
             buffer,
@@ -106,6 +136,7 @@ class OffPolicyAlgorithm(Algorithm[Config]):
             updates_per_fragment=parameters.updates_per_collect * self.ranks.size,
             limiter=limiter,
             state_variables=states,
+            importance=None if by is None else Importance(by.importance_exponent, self.total_steps),
         )
 
     def _variables_of_frames(self) -> list[str]:

@@ -3,7 +3,7 @@
 - `buffer`: `ReplayBuffer`, which puts the others together.
 - `ring`: the memory, in which new rows are written over the oldest.
 - `episode_ends`: where episodes end, and finding the frames that end none.
-- `windows`: which windows may be drawn, and drawing them.
+- `drawing`: which windows may be drawn, and drawing them, uniformly or by priorities.
 - `reading`: frames out of the ring, as workspaces.
 - `blocks`: how frames of several sources share the ring.
 - `checks`: whether frames fit.
@@ -13,6 +13,7 @@
 """
 
 from workspace_rl.experience.replay_buffer.buffer import ReplayBuffer
+from workspace_rl.experience.replay_buffer.drawing.prioritized_windows import Priorities
 from workspace_rl.experience.replay_buffer.weights_age import WeightsAge
 
-__all__ = ["ReplayBuffer", "WeightsAge"]
+__all__ = ["Priorities", "ReplayBuffer", "WeightsAge"]

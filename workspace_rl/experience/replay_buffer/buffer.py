@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from workspace_rl.basics.arguments import checked
-from workspace_rl.basics.plain_data import whole_number
 from workspace_rl.errors import ReplayBufferError
 from workspace_rl.experience.replay_buffer.blocks import Blocks, Tail, rows_for_blocks
-from workspace_rl.experience.replay_buffer.checks import checked_frames
+from workspace_rl.experience.replay_buffer.checks import checked_frames, checked_sizes
+from workspace_rl.experience.replay_buffer.drawing.prioritized_windows import Priorities, PrioritizedWindows
+from workspace_rl.experience.replay_buffer.drawing.windows import Windows
 from workspace_rl.experience.replay_buffer.episode_ends import EpisodeEnds
 from workspace_rl.experience.replay_buffer.frame_stacks import AGES, FrameStacks
 from workspace_rl.experience.replay_buffer.reading import frames_at, layouts
 from workspace_rl.experience.replay_buffer.ring import Ring
 from workspace_rl.experience.replay_buffer.saved_rows import read_rows, restore_rows
 from workspace_rl.experience.replay_buffer.weights_age import VERSIONS
-from workspace_rl.experience.replay_buffer.windows import Windows
 from workspace_rl.machine.devices import torch_device
 from workspace_rl.workspace import Workspace
 
@@ -61,6 +61,7 @@ class ReplayBuffer:
         n_sources: int = 1,
         n_steps: int = 1,
         keeps_versions: bool = False,
+        priorities: Priorities | None = None,
     ) -> None:
         """Create an empty buffer.
 
@@ -78,6 +79,7 @@ class ReplayBuffer:
             n_sources: how many sources there will be; if there are more, it will hold fewer transitions.
             n_steps: frames of each environment that are put at a time, at least, if there are several sources.
             keeps_versions: whether the `version` of frames is kept, for `drawn_versions`, by 4 bytes a frame.
+            priorities: draws windows by what was `learned` from them, by 8 bytes a frame, with `weight` in samples.
 
         Raises:
             ReplayBufferError: the capacity or the size of a stack is impossible, or a stacked variable is not stored.
@@ -95,7 +97,9 @@ class ReplayBuffer:
         self._ring = Ring(capacity, history, self.device, with_zeros=sizes, notes=notes, more_rows=more_rows)
         self._stacks = FrameStacks(sizes, self.variables, done_variable, self._ring)
         self._ends = EpisodeEnds(self.device)
-        self._windows = Windows(self._ring, self._ends)
+        #: What draws windows by their priorities, where that is done.
+        self.prioritized = None if priorities is None else PrioritizedWindows(self._ring, self._ends, priorities)
+        self._windows = self.prioritized or Windows(self._ring, self._ends)
         self._blocks = Blocks(self._ring, self._ends, longest_window)
         self._continues = False  # whether the next frame follows the last one
         self.longest_window, self.n_sources, self.keeps_versions = longest_window, n_sources, keeps_versions
@@ -232,7 +236,7 @@ class ReplayBuffer:
         return read_rows(self._ring, self._ends, self.done_variable, start, stop)
 
     def describe(self) -> dict[str, Any]:
-        """Return what `restore` needs besides the rows, as plain data.
+        """Return what `restore` needs besides the rows: plain data, and priorities, a tensor on the CPU.
 
         The frames of other sources than that of the last put do not go on from there, and those before them begin no
         window, unless `end_episodes` has been called. Rows that were read do not change any more once it has.
@@ -242,7 +246,7 @@ class ReplayBuffer:
             kept |= {"source": self._blocks.source, "begun": self._blocks.begun}
         if self._windows.longest is not None:
             kept["longest_window"] = self._windows.longest
-        return {**kept, "zeros": dict(self._stacks.zeros)}
+        return {**kept, "zeros": dict(self._stacks.zeros), **self._windows.describe()}
 
     def restore(self, description: Mapping[str, Any], pieces: Iterable[tuple[int, Mapping[str, Tensor]]]) -> None:
         """Take over what another buffer of the same kind held; samples are then the same as that one's.
@@ -263,6 +267,7 @@ class ReplayBuffer:
         self._blocks.begun = description.get("begun", 0)
         self._stacks.zeros = {name: description["zeros"][name] for name in self._stacks.sizes}
         self._ends.forget_before(self._ring.oldest * self._ring.batch_size)
+        self._windows.restore(description)
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
@@ -281,21 +286,22 @@ class ReplayBuffer:
     def sample(self, batch_size: int, window: int = 2) -> Workspace:
         """Draw `batch_size` windows, a contiguous workspace `[window, batch_size, ...]`; see `first_only`.
 
+        By priorities, each has its importance `weight` besides, at all of its frames.
+
         Where an episode ends inside a longer window, the frames after its end belong to the next one: the done
         variable says so (see `n_step_transitions`).
 
         Raises:
             ReplayBufferError: no such window is stored yet, or there can be none; a size is no whole number.
         """
-        if type(batch_size) is not int or type(window) is not int:
-            batch_size = whole_number(batch_size, "batch_size", least=0, error=ReplayBufferError)
-            window = whole_number(window, "window", least=1, error=ReplayBufferError)
-        if batch_size < 0 or window < 1:
-            raise ReplayBufferError(f"{batch_size} windows of {window} frames cannot be sampled.")
+        batch_size, window = checked_sizes(batch_size, window)
         index = self._windows.draw(batch_size, window)
         if self.keeps_versions:
             self.drawn_versions = self._ring.notes[VERSIONS].index_select(0, index[:batch_size])
-        return frames_at(self._ring, self._stacks, index, (window, batch_size), self.first_only)
+        frames = frames_at(self._ring, self._stacks, index, (window, batch_size), self.first_only)
+        if self.prioritized is not None:
+            frames.set_full("weight", self.prioritized.weights.repeat(window, 1))
+        return frames
 
     def layout(self, batch_size: int, window: int = 2) -> dict[str, Tensor]:
         """Return tensors without values (on the "meta" device) that look like those of a sample; nothing is drawn.

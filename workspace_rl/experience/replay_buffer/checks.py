@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from workspace_rl.basics.plain_data import told
+from workspace_rl.basics.plain_data import told, whole_number
 from workspace_rl.errors import ReplayBufferError, did_you_mean
 from workspace_rl.experience.replay_buffer.ring import Ring
 from workspace_rl.workspace import Workspace
@@ -57,3 +58,17 @@ def checked_frames(
                 f"{list(value.shape)} of {value.dtype} found."
             )
     return values
+
+
+def checked_sizes(batch_size: Any, window: Any) -> tuple[int, int]:
+    """Return how many windows of how many frames are to be sampled.
+
+    Raises:
+        ReplayBufferError: one is no whole number, or too small.
+    """
+    if type(batch_size) is not int or type(window) is not int:
+        batch_size = whole_number(batch_size, "batch_size", least=0, error=ReplayBufferError)
+        window = whole_number(window, "window", least=1, error=ReplayBufferError)
+    if batch_size < 0 or window < 1:
+        raise ReplayBufferError(f"{batch_size} windows of {window} frames cannot be sampled.")
+    return batch_size, window

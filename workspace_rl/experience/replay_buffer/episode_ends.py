@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ class EpisodeEnds:
         self._head = 0  # index of the oldest end that is kept
         self._tail = 0  # one past the newest
         self._forgotten = 0  # how many ends came before index 0
+        self._changed: int | None = None  # the least position at which ends were dropped, to be noted anew
 
     def append(self, positions: np.ndarray) -> None:
         """Add ends after all others, in order."""
@@ -39,6 +42,12 @@ class EpisodeEnds:
     def forget_from(self, position: int) -> None:
         """Drop the ends at `position` and after it."""
         self._tail = self._head + int(self._positions[self._head : self._tail].searchsorted(position))
+        self._changed = position if self._changed is None else min(self._changed, position)
+
+    def changed_from(self, batch_size: int) -> float:
+        """Return the row from which on ends have changed since the last call, infinity where none have."""
+        changed, self._changed = self._changed, None
+        return math.inf if changed is None else changed // batch_size
 
     def forget_before(self, position: int) -> None:
         """Drop the ends before `position`."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -41,10 +44,22 @@ class Windows:
         if count <= 0:
             raise self._none(window)
         chosen = torch.randint(count, (batch_size,), device=ring.device).add_(rank)
-        if window not in self._offsets:
-            self._offsets[window] = torch.arange(window, device=ring.device).mul_(ring.batch_size).unsqueeze(1)
-        index = self._ends.position(chosen) + self._offsets[window]
+        index = self._ends.position(chosen) + self.offsets(window)
         return index.remainder_(ring.capacity_steps * ring.batch_size).view(-1)
+
+    def offsets(self, window: int) -> Tensor:
+        """Return where the frames of a window lie, counted from its first one, `[window, 1]`."""
+        if window not in self._offsets:
+            ring = self._ring
+            self._offsets[window] = torch.arange(window, device=ring.device).mul_(ring.batch_size).unsqueeze(1)
+        return self._offsets[window]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `restore` needs besides the rows: plain data, and tensors on the CPU."""
+        return {}
+
+    def restore(self, description: Mapping[str, Any]) -> None:
+        """Take over what another one's `describe` returned, whose rows are in the ring."""
 
     def _ranks(self, window: int) -> tuple[int, int]:
         """Return the rank of the oldest window among all first frames ever put that end no episode, and the count.
