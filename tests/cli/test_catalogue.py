@@ -22,6 +22,7 @@ MODULES = {
     "box2d": "Box2D",
     "mujoco": "mujoco",
     "pybullet": "pybullet_envs_gymnasium",
+    "goals": "panda_gym",
     "atari": "ale_py",
 }
 

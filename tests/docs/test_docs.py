@@ -18,7 +18,13 @@ from workspace_rl.config.plain_yaml import read_yaml
 from workspace_rl.config.run_config import RunConfig
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.config.sources import apply_overrides, load_config
-from workspace_rl.config.training_config import OffPolicyConfig, OnPolicyConfig, PrioritizedConfig, TrainingConfig
+from workspace_rl.config.training_config import (
+    HindsightConfig,
+    OffPolicyConfig,
+    OnPolicyConfig,
+    PrioritizedConfig,
+    TrainingConfig,
+)
 from workspace_rl.runs.metrics_file import read_metrics
 
 #: "bbrl" and "here" are programs of docs/from-bbrl.md, which tests/compat/test_guide.py runs.
@@ -175,6 +181,11 @@ def test_every_key_of_encoders_and_memories_is_explained_with_its_default(sectio
 def test_every_key_of_prioritised_replay_is_explained_with_its_default():
     rows = Page(ROOT / "docs" / "prioritized-replay.md").rows("| key of `prioritized` | default | |")
     assert {cells[0].strip("`"): cells[1].strip("`") for cells in rows} == defaults(PrioritizedConfig)
+
+
+def test_every_key_of_hindsight_is_explained_with_its_default():
+    rows = Page(ROOT / "docs" / "goals.md").rows("| key of `hindsight` | default | |")
+    assert {cells[0].strip("`"): cells[1].strip("`") for cells in rows} == defaults(HindsightConfig)
 
 
 def test_keys_that_decide_how_fast_a_run_is_are_told_with_their_defaults():

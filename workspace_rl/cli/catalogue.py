@@ -25,6 +25,8 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
         "CartPoleSwingUp-v1",
         "TMaze-v0",
         "Searchlight-v0",
+        "PointReach-v0",
+        "BitFlip-v0",
         "Pendulum-v1",
         "Acrobot-v1",
         "MountainCar-v0",
@@ -60,6 +62,7 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
         "InvertedPendulumSwingupBulletEnv-v0",
         "MinitaurBulletEnv-v0",
     ),
+    "goals": ("PandaReach-v3",),
     "atari": ("PongNoFrameskip-v4", "ALE/Pong-v5"),
 }
 

@@ -142,6 +142,18 @@ class PrioritizedConfig:
 
 
 @dataclass
+class HindsightConfig:
+    """Hindsight experience replay: windows told as if what was achieved later had been the goal."""
+
+    strategy: str = option(
+        "future",
+        "the goal is what a later frame of the episode achieved, its last one, or any of it",
+        choices=("future", "final", "episode"),
+    )
+    n_goals: int = option(4, "windows with another goal for each with its own", least=1)
+
+
+@dataclass
 class OffPolicyConfig(SequenceConfig, TrainingConfig):
     """What the loop of all off-policy algorithms needs: when and what they learn from a replay buffer."""
 
@@ -152,6 +164,9 @@ class OffPolicyConfig(SequenceConfig, TrainingConfig):
     random_steps: int = option(0, "steps with uniformly random actions at the beginning", least=0)
     updates_per_collect: float = option(1, "updates after each collection (0.5: one after every other)", above=0)
     prioritized: PrioritizedConfig | None = option(None, "draws what is learned from by priorities; null: uniformly")
+    hindsight: HindsightConfig | None = option(
+        None, "replay with other goals, of environments with a desired_goal; {} for the usual ones"
+    )
 
     @property
     def window(self) -> int:
@@ -162,6 +177,11 @@ class OffPolicyConfig(SequenceConfig, TrainingConfig):
         """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
         super().check(path)
         self.check_sequences(path)
+        if self.hindsight is not None and self.remembers:
+            raise ConfigError(
+                f"{path}hindsight: null expected with a memory, a section found: what it remembers was made with the "
+                f"goal that there was. Take {path}architecture.memory.kind=none, or no hindsight."
+            )
         steps = self.window - 1
         if -(-self.buffer_size // self.n_envs) < steps:
             parts = "burn_in + sequence_length + n_step_return - 1" if self.remembers else "n_step_return"

@@ -93,6 +93,9 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
     ("algorithm.policy_noise",): "smooth_target_policy target_noise target_policy_noise",
     ("algorithm.noise_clip",): "target_noise_clip target_policy_noise_clip",
     ("algorithm.exploration_noise",): "act_noise action_noise actor_noise expl_noise noise_std sigma",
+    ("algorithm.hindsight.strategy",): "goal_selection_strategy goal_strategy replay_strategy",
+    ("algorithm.hindsight.n_goals",): "her_k n_sampled_goal n_sampled_goals replay_k",
+    ("algorithm.hindsight",): "her her_config hindsight_replay use_her",
     ("algorithm.action_mask",): """
         action_masking action_masks available_actions invalid_action_masking legal_actions mask mask_variable
         use_masking""",

@@ -37,6 +37,9 @@ PROVIDERS = (
         "pip install bbrl-gymnasium",
     ),
     Provider(r"ALE/.+|.+NoFrameskip-v\d+", "ale_py", how_to_install("atari")),
+    Provider(
+        r"Panda(Reach|Push|Slide|PickAndPlace|Stack|Flip)(Joints)?(Dense)?-v\d+", "panda_gym", how_to_install("goals")
+    ),
     Provider(r"(?!Minitaur).+BulletEnv-v\d+", "pybullet_envs_gymnasium", how_to_install("pybullet")),
 )
 
@@ -95,7 +98,8 @@ def make_quiet(spec: gym.envs.registration.EnvSpec, make: Callable[[], gym.Env[A
             env = make()
             env.reset()
         return env
-    with quiet_import():
+    # Panda's robots print nothing but PyBullet's lines, at once.
+    with quiet_import(), quiet_native_output() if package.startswith("panda_gym") else contextlib.nullcontext():
         return make()
 
 

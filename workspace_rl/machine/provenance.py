@@ -20,6 +20,7 @@ PACKAGES = (
     "Box2D",
     "pybullet",
     "pybullet-envs-gymnasium",
+    "panda-gym",
     "ale-py",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,12 +11,15 @@ from torch import Tensor
 from workspace_rl.agent import Agent, before
 from workspace_rl.algorithm.definition import Config
 from workspace_rl.config import OffPolicyConfig
+from workspace_rl.envs.goals import GoalRewards
+from workspace_rl.experience.hindsight import Hindsight
 from workspace_rl.experience.replay import Importance, Replay
 from workspace_rl.experience.replay_buffer import Priorities, ReplayBuffer
 from workspace_rl.experience.returns import clip_rewards, n_step_transitions
 from workspace_rl.experience.sequences import counting_steps, steps_side_by_side
 from workspace_rl.learning.metrics import ROW_ERRORS
 from workspace_rl.training.algorithm import Algorithm
+from workspace_rl.training.goals import goal_rewards
 from workspace_rl.workspace import Workspace
 
 
@@ -37,6 +41,19 @@ class OffPolicyAlgorithm(Algorithm[Config]):
     gives_priorities: ClassVar[bool] = False
     #: What writes the features that networks read, `workspace_rl.agents.Fronts`, if anything does.
     fronts: Any = None
+    #: What tells rewards of other goals, with `algorithm.hindsight`.
+    _goal_rewards: GoalRewards | None = None
+
+    def _build(self) -> None:
+        if self.parameters.hindsight is not None:
+            self._goal_rewards = goal_rewards(self.config.gym_env, self.train_env, self.parameters.seed)
+        super()._build()
+
+    def _close_environments(self) -> None:
+        with contextlib.ExitStack() as both:
+            both.callback(super()._close_environments)
+            if self._goal_rewards is not None:
+                both.callback(self._goal_rewards.close)
 
     @property
     def random_steps(self) -> int:
@@ -127,6 +144,7 @@ class OffPolicyAlgorithm(Algorithm[Config]):
             n_steps=parameters.n_steps,
             keeps_versions=collectors is not None,
             priorities=None if by is None else Priorities(by.exponent, by.epsilon),
+            hindsight=self._hindsight(),
         )
         return Replay(
             buffer,
@@ -138,6 +156,13 @@ class OffPolicyAlgorithm(Algorithm[Config]):
             state_variables=states,
             importance=None if by is None else Importance(by.importance_exponent, self.total_steps),
         )
+
+    def _hindsight(self) -> Hindsight | None:
+        """Return what relabels windows, where the configuration asks for it."""
+        asked = self.parameters.hindsight
+        if asked is None or self._goal_rewards is None:
+            return None
+        return Hindsight(self._goal_rewards, strategy=asked.strategy, n_goals=asked.n_goals)
 
     def _variables_of_frames(self) -> list[str]:
         """Return the variables that are stored of each frame; those of all parts of an observation for the whole."""

@@ -4,6 +4,8 @@
 - `minitaur`: MinitaurBulletEnv-v0.
 - `t_maze`: TMaze-v0.
 - `searchlight`: Searchlight-v0.
+- `point_reach`: PointReach-v0.
+- `bit_flip`: BitFlip-v0.
 - `atari`: the standard preprocessing of Atari games.
 - `quiet`: silence what simulators print.
 """
@@ -24,3 +26,5 @@ gym.register(
 # Without a limit of gymnasium's: they have their own.
 gym.register("TMaze-v0", entry_point="workspace_rl.envs.simulators.t_maze:TMazeEnv")
 gym.register("Searchlight-v0", entry_point="workspace_rl.envs.simulators.searchlight:SearchlightEnv")
+gym.register("PointReach-v0", entry_point="workspace_rl.envs.simulators.point_reach:PointReachEnv")
+gym.register("BitFlip-v0", entry_point="workspace_rl.envs.simulators.bit_flip:BitFlipEnv")

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from workspace_rl.experience.replay_buffer.episode_ends import EpisodeEnds
+from workspace_rl.experience.replay_buffer.frame_stacks import FrameStacks
+from workspace_rl.experience.replay_buffer.reading import frames_at
 from workspace_rl.experience.replay_buffer.ring import Ring
+from workspace_rl.experience.replay_buffer.weights_age import VERSIONS
 from workspace_rl.workspace import Workspace
 
 
@@ -73,6 +76,14 @@ class Blocks:
     def done_of(self, rows: range) -> Tensor:
         """Return which frames of the running block's `rows` end an episode, `[n, B]` on the CPU."""
         return torch.from_numpy(self._ends.among(rows, self._ring.batch_size))
+
+    def tail(self, rows: range, stacks: FrameStacks, done_variable: str) -> Tail:
+        """Return the frames of the running block's `rows`."""
+        ring, index = self._ring, self.places_of(rows)
+        frames, done = frames_at(ring, stacks, index, (len(rows), ring.batch_size)), self.done_of(rows)
+        frames.set_full(done_variable, done)
+        versions = ring.notes[VERSIONS].index_select(0, index).view(done.shape) if VERSIONS in ring.notes else None
+        return Tail(frames, done, versions)
 
     def close(self, rows: range) -> None:
         """Let no window begin in the block's last `rows`."""

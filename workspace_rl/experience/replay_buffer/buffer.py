@@ -11,8 +11,10 @@ from torch import Tensor
 
 from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import ReplayBufferError
-from workspace_rl.experience.replay_buffer.blocks import Blocks, Tail, rows_for_blocks
-from workspace_rl.experience.replay_buffer.checks import checked_frames, checked_sizes
+from workspace_rl.experience.hindsight.episodes import Episodes
+from workspace_rl.experience.hindsight.hindsight import Hindsight
+from workspace_rl.experience.replay_buffer.blocks import Blocks, rows_for_blocks
+from workspace_rl.experience.replay_buffer.checks import check_hindsight, checked_frames, checked_sizes
 from workspace_rl.experience.replay_buffer.drawing.prioritized_windows import Priorities, PrioritizedWindows
 from workspace_rl.experience.replay_buffer.drawing.windows import Windows
 from workspace_rl.experience.replay_buffer.episode_ends import EpisodeEnds
@@ -62,6 +64,7 @@ class ReplayBuffer:
         n_steps: int = 1,
         keeps_versions: bool = False,
         priorities: Priorities | None = None,
+        hindsight: Hindsight | None = None,
     ) -> None:
         """Create an empty buffer.
 
@@ -80,9 +83,11 @@ class ReplayBuffer:
             n_steps: frames of each environment that are put at a time, at least, if there are several sources.
             keeps_versions: whether the `version` of frames is kept, for `drawn_versions`, by 4 bytes a frame.
             priorities: draws windows by what was `learned` from them, by 8 bytes a frame, with `weight` in samples.
+            hindsight: relabels the goals of samples, by 16 bytes a frame.
 
         Raises:
-            ReplayBufferError: the capacity or the size of a stack is impossible, or a stacked variable is not stored.
+            ReplayBufferError: the capacity or the size of a stack is impossible, a stacked variable is not stored, or
+                hindsight cannot be had of what is.
         """
         self.capacity = capacity
         self.done_variable = done_variable
@@ -101,6 +106,9 @@ class ReplayBuffer:
         self.prioritized = None if priorities is None else PrioritizedWindows(self._ring, self._ends, priorities)
         self._windows = self.prioritized or Windows(self._ring, self._ends)
         self._blocks = Blocks(self._ring, self._ends, longest_window)
+        self._hindsight = hindsight
+        self._episodes = None if hindsight is None else Episodes(longest_window - 1)
+        check_hindsight(hindsight, self.variables, sizes)
         self._continues = False  # whether the next frame follows the last one
         self.longest_window, self.n_sources, self.keeps_versions = longest_window, n_sources, keeps_versions
         #: The versions of the first frames of the windows that were drawn last, `[N]` int32, where they are kept.
@@ -145,22 +153,19 @@ class ReplayBuffer:
             else:
                 self._turn_to(one)
                 self._cut()
+        if self._episodes is not None:
+            self._episodes.cut(source)
 
     def _cut(self) -> None:
         """Cut off the episodes of the source that was put last."""
         if not self._continues:
             return
         self._continues = False
-        self._mark_end()
+        self._ring.newest(self.done_variable).fill_(True)
         ring = self._ring
         first = (ring.steps - 1) * ring.batch_size
         self._ends.forget_from(first)
         self._ends.append(np.arange(first, first + ring.batch_size))
-
-    def _mark_end(self) -> None:
-        """Write that episodes end at the last frame."""
-        ring = self._ring
-        ring.rows_of(self.done_variable)[(ring.steps - 1) % ring.capacity_steps] = True
 
     def _turn_to(self, source: int) -> None:
         """Close the block of the source that was put last, and begin one of `source` with the frames it repeats."""
@@ -169,26 +174,24 @@ class ReplayBuffer:
             self._windows.longest = self._windows.longest or self.longest_window
             rows = blocks.last_rows()
             if self._continues and rows:
-                blocks.tails[blocks.source] = self._tail(rows)
+                blocks.tails[blocks.source] = blocks.tail(rows, self._stacks, self.done_variable)
                 blocks.close(rows)
                 if len(rows) < self.longest_window - 1:
                     # Of so short a block there are no windows, but some that come from before a cut go through it.
-                    self._mark_end()
+                    self._ring.newest(self.done_variable).fill_(True)
         blocks.source, self._continues = source, False
         tail = blocks.tails.pop(source, None)
         if tail is not None:
-            self._append(tail.frames, {name: tail.frames.get_full(name) for name in tail.frames}, tail.versions)
-
-    def _tail(self, rows: range) -> Tail:
-        """Return the frames of the newest `rows`."""
-        ring, index = self._ring, self._blocks.places_of(rows)
-        frames, done = frames_at(ring, self._stacks, index, (len(rows), ring.batch_size)), self._blocks.done_of(rows)
-        frames.set_full(self.done_variable, done)
-        versions = ring.notes[VERSIONS].index_select(0, index).view(done.shape) if self.keeps_versions else None
-        return Tail(frames, done, versions)
+            values = {name: tail.frames.get_full(name) for name in tail.frames}
+            self._append(tail.frames, values, tail.versions, repeats=True)
 
     def _append(
-        self, frames: Workspace, values: dict[str, Tensor], versions: Tensor | None, continues: bool = True
+        self,
+        frames: Workspace,
+        values: dict[str, Tensor],
+        versions: Tensor | None,
+        continues: bool = True,
+        repeats: bool = False,
     ) -> None:
         ring, stacked = self._ring, self._stacks.sizes
         n_steps, batch_size = values[self.done_variable].shape
@@ -202,7 +205,7 @@ class ReplayBuffer:
             if not continues:
                 self._cut()
             if stacked:
-                self._put_history(frames)
+                self._ends.append(self._stacks.put_history(frames))
             self._blocks.begun = ring.steps
         self._continues = True
         # More frames than rows: the older ones would be overwritten at once.
@@ -213,16 +216,13 @@ class ReplayBuffer:
             ring.write(ring.rows_of_note(AGES), start, ages)
         if versions is not None:
             ring.write(ring.rows_of_note(VERSIONS), start, versions)
-        ends = values[self.done_variable].numpy(force=True).ravel().nonzero()[0]
-        self._ends.append(ends + ring.steps * batch_size)
+        done = values[self.done_variable].numpy(force=True)
+        self._ends.append(done.ravel().nonzero()[0] + ring.steps * batch_size)
+        if self._episodes is not None:
+            source, follows = self._blocks.source or 0, None if repeats else goes_on
+            self._episodes.put(ring.steps, done, source, follows=follows, capacity_steps=ring.capacity_steps)
         ring.steps += n_steps
         self._ends.forget_before(ring.oldest * batch_size)
-
-    def _put_history(self, frames: Workspace) -> None:
-        ring = self._ring
-        first = ring.steps * ring.batch_size
-        self._stacks.put_history(frames)
-        self._ends.append(np.arange(first, ring.steps * ring.batch_size))
 
     # ---- saving ---------------------------------------------------------------------------------------------------
 
@@ -233,7 +233,8 @@ class ReplayBuffer:
 
     def read_rows(self, start: int, stop: int) -> dict[str, Tensor]:
         """Return some of the stored `rows` as they are, `[T, B, ...]` on the CPU, single pictures where stacked."""
-        return read_rows(self._ring, self._ends, self.done_variable, start, stop)
+        told = {} if self._episodes is None else self._episodes.read(start, stop)
+        return read_rows(self._ring, self._ends, self.done_variable, start, stop) | told
 
     def describe(self) -> dict[str, Any]:
         """Return what `restore` needs besides the rows: plain data, and priorities, a tensor on the CPU.
@@ -259,7 +260,11 @@ class ReplayBuffer:
             ReplayBufferError: the pieces do not fit this buffer, or do not cover its rows.
         """
         self._ring.steps, self._ring.first = int(description["rows"]), int(description.get("start", 0))
+        if self._episodes is not None:
+            pieces = self._episodes.restored_from(pieces)
         restore_rows(self._ring, self._ends, self.variables, self.done_variable, pieces)
+        if self._episodes is not None:
+            self._episodes.restore(self._ring.rows, self._ring.capacity_steps)
         longest = description.get("longest_window")
         self._windows.longest = None if longest is None else min(longest, self.longest_window)
         self._continues = bool(description["continues"])
@@ -301,6 +306,8 @@ class ReplayBuffer:
         frames = frames_at(self._ring, self._stacks, index, (window, batch_size), self.first_only)
         if self.prioritized is not None:
             frames.set_full("weight", self.prioritized.weights.repeat(window, 1))
+        if self._hindsight is not None and self._episodes is not None:
+            self._hindsight.relabel(frames, index[:batch_size], self._ring.storage, self._episodes)
         return frames
 
     def layout(self, batch_size: int, window: int = 2) -> dict[str, Tensor]:
@@ -309,8 +316,4 @@ class ReplayBuffer:
         Raises:
             ReplayBufferError: nothing has been put yet.
         """
-        if not self._ring.storage:
-            raise ReplayBufferError(
-                "the replay buffer is empty: put frames first, so that it knows what they look like."
-            )
         return layouts(self._ring, self._stacks, batch_size, window, self.first_only)

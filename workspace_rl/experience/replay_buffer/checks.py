@@ -1,8 +1,8 @@
-"""Looking whether frames fit a replay buffer, before anything of it is changed."""
+"""Looking whether frames, and what is done with them, fit a replay buffer, before anything of it is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workspace_rl.basics.plain_data import told, whole_number
 from workspace_rl.errors import ReplayBufferError, did_you_mean
+from workspace_rl.experience.hindsight.hindsight import Hindsight
 from workspace_rl.experience.replay_buffer.ring import Ring
 from workspace_rl.workspace import Workspace
 
@@ -58,6 +59,27 @@ def checked_frames(
                 f"{list(value.shape)} of {value.dtype} found."
             )
     return values
+
+
+def check_hindsight(hindsight: Hindsight | None, variables: Collection[str], stacked: Mapping[str, int]) -> None:
+    """Look whether what a buffer stores can be relabelled.
+
+    Raises:
+        ReplayBufferError: a variable is missing, or there are stacks.
+    """
+    if hindsight is None:
+        return
+    for name in hindsight.variables:
+        if name not in variables:
+            raise ReplayBufferError(
+                f"hindsight needs variable {name!r}, which is not among those that are stored."
+                f"{did_you_mean(name, variables)}"
+            )
+    if stacked:
+        raise ReplayBufferError(
+            f"hindsight: frames that are stored whole expected, stacks of {', '.join(stacked)} found. Do not name them "
+            "in 'stacked'."
+        )
 
 
 def checked_sizes(batch_size: Any, window: Any) -> tuple[int, int]:

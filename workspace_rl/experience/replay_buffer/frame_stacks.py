@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,8 +66,8 @@ class FrameStacks:
         latest_begin = torch.where(begins, steps, -age_before).cummax(0).values
         return (steps - latest_begin).clamp_(max=ring.history).to(torch.uint8)
 
-    def put_history(self, frames: Workspace) -> None:
-        """Store the older pictures of the first frame's stacks as rows of their own, at which no window begins.
+    def put_history(self, frames: Workspace) -> np.ndarray:
+        """Store the older pictures of the first frame's stacks as rows of their own; return where no window begins.
 
         So the first stacks can be rebuilt whether an episode starts there or not.
         """
@@ -80,7 +81,8 @@ class FrameStacks:
             bits(ring.rows_of(name))[places] = bits(first)
         ring.rows_of(self._done_variable)[places] = True
         ring.rows_of_note(AGES)[places] = 0
-        ring.steps += history
+        first, ring.steps = ring.steps, ring.steps + history
+        return np.arange(first * ring.batch_size, ring.steps * ring.batch_size)
 
     def pictures(self, index: Tensor, name: str) -> Tensor:
         """Return where the pictures `[n, size]` lie that make up the stacks of the frames at `index` (`[n]`)."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
+from workspace_rl.errors import ReplayBufferError
 from workspace_rl.experience.replay_buffer.frame_stacks import FrameStacks
 from workspace_rl.experience.replay_buffer.ring import Ring
 from workspace_rl.workspace import Workspace
@@ -41,7 +42,13 @@ def frames_at(
 def layouts(
     ring: Ring, stacks: FrameStacks, batch_size: int, window: int, first_only: Collection[str]
 ) -> dict[str, Tensor]:
-    """Return tensors without values (on the "meta" device) that look like what `frames_at` would return."""
+    """Return tensors without values (on the "meta" device) that look like what `frames_at` would return.
+
+    Raises:
+        ReplayBufferError: nothing has been put yet.
+    """
+    if not ring.storage:
+        raise ReplayBufferError("the replay buffer is empty: put frames first, so that it knows what they look like.")
     found = {}
     for name, stored in ring.storage.items():
         stack = (stacks.sizes[name],) if name in stacks.sizes else ()

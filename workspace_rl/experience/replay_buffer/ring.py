@@ -96,6 +96,10 @@ class Ring:
             stored = stored[:-1]
         return stored.view(self.capacity_steps, self.batch_size, *stored.shape[1:])
 
+    def newest(self, name: str) -> Tensor:
+        """Return the storage of a variable's newest row, `[B, ...]`."""
+        return self.rows_of(name)[(self.steps - 1) % self.capacity_steps]
+
     def rows_of_note(self, name: str) -> Tensor:
         """Return what is kept of each frame under `name` as `[capacity_T, B]`."""
         return self.notes[name].view(self.capacity_steps, self.batch_size)
