@@ -10,6 +10,7 @@
 - `values`: values of states, and features that are shared.
 - `perceptron_agent`: what policies and values have in common.
 - `q_networks`: action values for discrete actions.
+- `transfer`: features that are taken over from another run.
 - `discrete_policies`: policies that choose among discrete actions by their values.
 - `exploration`: actions chosen without looking, and noise on those of a policy.
 - `entropy`: the entropy coefficient.
@@ -18,6 +19,7 @@
 - `networks`: the networks that agents are made of.
 - `blocks`: networks of hidden layers of one kind.
 - `batch_renorm`: layers that normalise features by batches.
+- `noisy`: linear layers with noise that is learned.
 - `ensembles`: networks that are evaluated together.
 - `observations`: what networks are given of observations that are no numbers.
 - `memory`: agents that carry a state from step to step.
@@ -42,6 +44,7 @@ from workspace_rl.agents.front import Front, build_front
 from workspace_rl.agents.fronts import Fronts
 from workspace_rl.agents.memory import GRUAgent, LSTMAgent, MemoryAgent, TransformerAgent, make_memory
 from workspace_rl.agents.networks import build_mlp
+from workspace_rl.agents.noisy import NoisyLinear
 from workspace_rl.agents.normalization import Normalizers, ObservationNormalizer, RewardNormalizer
 from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead
 from workspace_rl.agents.stochastic_actors import (
@@ -81,6 +84,7 @@ __all__ = [
     "MemoryAgent",
     "MultiCategoricalActor",
     "NatureCNN",
+    "NoisyLinear",
     "Normalizers",
     "ObservationNormalizer",
     "OrnsteinUhlenbeckNoiseAgent",

@@ -32,26 +32,30 @@ class ImageNetwork(nn.Module):
         n_outputs: int,
         hidden_sizes: Sequence[int],
         activation: type[nn.Module],
+        noisy: bool,
     ) -> None:
-        """Put `convolutions`, which give `[B, n_outputs]`, and linear layers together."""
+        """Put `convolutions`, which give `[B, n_outputs]`, and linear layers together, `NoisyLinear` if `noisy`."""
         super().__init__()
         self.convolutions = convolutions
-        self.linear = build_mlp([n_outputs, *hidden_sizes], activation, activation)
+        self.linear = build_mlp([n_outputs, *hidden_sizes], activation, activation, noisy=noisy)
         #: How many features there are.
         self.n_features = hidden_sizes[-1] if hidden_sizes else n_outputs
         # The layout in which convolutions are fastest; shapes stay [B, C, H, W].
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features `[B, n_features]` of images `[B, C, H, W]`, or `[T, B, n_features]` of `[T, B, C, H, W]`."""
+    def forward(self, images: Tensor, **noise: bool) -> Tensor:
+        """Return features `[B, n_features]` of images `[B, C, H, W]`, or `[T, B, n_features]` of `[T, B, C, H, W]`.
+
+        Noisy ones are told by `stochastic` whether to draw.
+        """
         if images.ndim > 4:
-            of_all: Tensor = self(images.flatten(0, -4)).unflatten(0, images.shape[:-3])
+            of_all: Tensor = self(images.flatten(0, -4), **noise).unflatten(0, images.shape[:-3])
             return of_all
         dtype = next(self.parameters()).dtype
         inputs = images.to(dtype, memory_format=torch.channels_last)
         if not images.is_floating_point():
             inputs = inputs / 255
-        features: Tensor = self.linear(self.convolutions(inputs))
+        features: Tensor = self.linear(self.convolutions(inputs), **noise)
         return features
 
 
@@ -65,9 +69,16 @@ class NatureCNN(ImageNetwork):
 
     @checked(least={"image_shape": 1, "hidden_sizes": 1})
     def __init__(
-        self, image_shape: Sequence[int], hidden_sizes: Sequence[int] = (512,), activation: type[nn.Module] = nn.ReLU
+        self,
+        image_shape: Sequence[int],
+        hidden_sizes: Sequence[int] = (512,),
+        activation: type[nn.Module] = nn.ReLU,
+        *,
+        noisy: bool = False,
     ) -> None:
         """Build the network for images of `image_shape`, (C, H, W); `hidden_sizes` are those of the linear layers.
+
+        These are `NoisyLinear` if `noisy`.
 
         Raises:
             UnsupportedSpaceError: the shape is none of images, or they are too small for the convolutions.
@@ -83,7 +94,8 @@ class NatureCNN(ImageNetwork):
                 f"network 'nature_cnn' needs images of at least 36 x 36 pixels, channels first, not "
                 f"{tuple(image_shape)}. 'impala_cnn' is for small ones, too.{images_with_channels_last(image_shape)}"
             )
-        super().__init__(nn.Sequential(*layers, nn.Flatten()), channels * height * width, hidden_sizes, activation)
+        convolutions = nn.Sequential(*layers, nn.Flatten())
+        super().__init__(convolutions, channels * height * width, hidden_sizes, activation, noisy)
 
 
 class ImpalaCNN(ImageNetwork):
@@ -97,9 +109,16 @@ class ImpalaCNN(ImageNetwork):
 
     @checked(least={"image_shape": 1, "hidden_sizes": 1})
     def __init__(
-        self, image_shape: Sequence[int], hidden_sizes: Sequence[int] = (256,), activation: type[nn.Module] = nn.ReLU
+        self,
+        image_shape: Sequence[int],
+        hidden_sizes: Sequence[int] = (256,),
+        activation: type[nn.Module] = nn.ReLU,
+        *,
+        noisy: bool = False,
     ) -> None:
         """Build the network for images of `image_shape`, (C, H, W); `hidden_sizes` are those of the linear layers.
+
+        These are `NoisyLinear` if `noisy`.
 
         Raises:
             UnsupportedSpaceError: the shape is none of images.
@@ -115,7 +134,7 @@ class ImpalaCNN(ImageNetwork):
             ]
             channels, height, width = filters, (height + 1) // 2, (width + 1) // 2
         convolutions = nn.Sequential(*stages, activation(), nn.Flatten())
-        super().__init__(convolutions, channels * height * width, hidden_sizes, activation)
+        super().__init__(convolutions, channels * height * width, hidden_sizes, activation, noisy)
 
 
 class ResidualBlock(nn.Module):
@@ -150,6 +169,8 @@ def build_body(
     network: str,
     activation: type[nn.Module],
     who: str,
+    *,
+    noisy: bool = False,
 ) -> tuple[nn.Module, int]:
     """Return a body, and how many features it gives.
 
@@ -159,6 +180,7 @@ def build_body(
         network: "mlp", a perceptron for vectors, or for images "nature_cnn", `NatureCNN`, or "impala_cnn", `ImpalaCNN`.
         activation: stands after each layer.
         who: describes the agent whose body it is.
+        noisy: whether linear layers are `NoisyLinear`; the body is then told by `stochastic` whether to draw.
 
     Raises:
         CompositionError: there is no such network.
@@ -167,7 +189,7 @@ def build_body(
     default_sizes = _default_hidden_sizes(network, who)
     sizes = list(default_sizes if hidden_sizes is None else hidden_sizes)
     if network in IMAGE_NETWORKS:
-        body = IMAGE_NETWORKS[network](observation_shape, sizes, activation)
+        body = IMAGE_NETWORKS[network](observation_shape, sizes, activation, noisy=noisy)
         return body, body.n_features
     if len(observation_shape) != 1:
         raise UnsupportedSpaceError(
@@ -175,7 +197,7 @@ def build_body(
             "'nature_cnn' is for images, and so is 'impala_cnn'."
         )
     inputs = observation_shape[0]
-    return build_mlp([inputs, *sizes], activation, activation), sizes[-1] if sizes else inputs
+    return build_mlp([inputs, *sizes], activation, activation, noisy=noisy), sizes[-1] if sizes else inputs
 
 
 def _default_hidden_sizes(network: str, who: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from workspace_rl.agents.noisy import NoisyLinear, NoisySequential
 from workspace_rl.basics.arguments import checked
 
 M = TypeVar("M", bound=nn.Module)
@@ -17,20 +18,26 @@ M = TypeVar("M", bound=nn.Module)
 
 @checked(least={"sizes": 1})
 def build_mlp(
-    sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, output_activation: type[nn.Module] | None = None
+    sizes: Sequence[int],
+    activation: type[nn.Module] = nn.ReLU,
+    output_activation: type[nn.Module] | None = None,
+    *,
+    noisy: bool = False,
 ) -> nn.Sequential:
     """Return a multilayer perceptron with layers of the given sizes, input and output included.
 
-    `activation` stands between layers, `output_activation` (if any) after the last one.
+    `activation` stands between layers, `output_activation` (if any) after the last one. If `noisy`, all of its layers
+    are `NoisyLinear`, and it is called with `stochastic`, whether they are to draw, as well.
     """
+    linear = NoisyLinear if noisy else nn.Linear
     layers: list[nn.Module] = []
     for index, (inputs, outputs) in enumerate(pairwise(sizes)):
-        layers.append(nn.Linear(inputs, outputs))
+        layers.append(linear(inputs, outputs))
         if index < len(sizes) - 2:
             layers.append(activation())
         elif output_activation is not None:
             layers.append(output_activation())
-    return nn.Sequential(*layers)
+    return NoisySequential(*layers) if noisy else nn.Sequential(*layers)
 
 
 def orthogonal(module: M, gain: float) -> M:

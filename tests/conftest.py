@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import torch
 
 # Processes that are started anew look for the tests' environments and agents where this one says.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -13,6 +14,14 @@ gym.register("Target-v0", entry_point="tests.toys:TargetEnv")
 gym.register("Matching-v0", entry_point="tests.toys:MatchingEnv")
 gym.register("Drawing-v0", entry_point="tests.toys:DrawingEnv")
 gym.register("Paying-v0", entry_point="tests.toys:PayingEnv")
+
+
+@pytest.fixture
+def double():
+    """Compute in float64."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

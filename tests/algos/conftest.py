@@ -8,14 +8,6 @@ from workspace_rl import Workspace
 
 
 @pytest.fixture
-def double():
-    """Compute in float64."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.fixture
 def batch(double):
     """A batch of transitions of `ContinuousSpacesEnv`."""
     torch.manual_seed(3)

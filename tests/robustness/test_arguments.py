@@ -86,7 +86,8 @@ CALLS = {
     agents.DeterministicActor: NETWORK,
     agents.DiscreteQAgent: {
         "observation_shape": [2], "hidden_sizes": [3], "n_actions": 2, "network": "mlp", "dueling": True,
-        "head_hidden_sizes": [4], "activation": torch.nn.ReLU, "name": "q",
+        "head_hidden_sizes": [4], "activation": torch.nn.ReLU, "name": "q", "n_atoms": 5, "v_min": -1.0, "v_max": 1.0,
+        "noisy": True,
     },
     agents.CategoricalActor: MASKED | {"n_actions": 3},
     agents.MultiCategoricalActor: MASKED | {"counts": [2, 3]},
@@ -109,7 +110,10 @@ CALLS = {
         "discount_factor": 0.9, "clip": 5.0, "epsilon": 1e-6, "reward_variable": "r", "done_variable": "d",
         "output_variable": "r",
     },
-    agents.DuelingHead: {"features": 4, "hidden_sizes": [3], "n_actions": 2, "activation": torch.nn.ReLU},
+    agents.DuelingHead: {
+        "features": 4, "hidden_sizes": [3], "n_actions": 2, "activation": torch.nn.ReLU, "n_outputs": 3,
+    },
+    agents.NoisyLinear: {"in_features": 2, "out_features": 3, "noise_size": 0.1},
     agents.NatureCNN: {"image_shape": [4, 84, 84], "hidden_sizes": [8], "activation": torch.nn.ReLU},
     agents.ImpalaCNN: {"image_shape": [3, 8, 8], "hidden_sizes": [8], "activation": torch.nn.ReLU},
     agents.GRUAgent: REMEMBERING,

@@ -66,6 +66,12 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
         target_update_frequency target_update_interval target_update_period""",
     ("algorithm.double",): "clip_double double_dqn double_q is_double use_double use_double_q",
     ("algorithm.architecture.dueling",): "dueling dueling_dqn use_dueling",
+    ("algorithm.architecture.noisy",): "noisy noisy_linear noisy_net noisy_nets is_noisy use_noisy",
+    ("algorithm.architecture.n_atoms",): "atoms n_atoms num_atoms",
+    ("algorithm.architecture.v_min",): "v_min vmin",
+    ("algorithm.architecture.v_max",): "v_max vmax",
+    ("algorithm.architecture.n_quantiles",): "n_quantiles num_quantiles",
+    ("algorithm.architecture.distribution",): "distributional",
     ("algorithm.architecture.hidden_size", _HIDDEN_SIZE): """
         fc_layer_params fcnet_hiddens hidden_dim hidden_dims hidden_layers
         hidden_size hidden_sizes hidden_units layer_sizes layers mlp_hidden net_arch num_units

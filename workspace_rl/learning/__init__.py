@@ -6,6 +6,7 @@
 - `gradient_steps`: `minimise`, a step down the gradient of a loss.
 - `target_networks`: networks that follow others.
 - `quantiles`: distributions given by quantiles.
+- `categorical`: distributions given by probabilities of fixed values.
 - `weighted`: means over the rows of a batch that count.
 - `compiled`: updates as one graph.
 - `precision`: how exact matrix products are.
@@ -15,6 +16,7 @@
 - `state`: the state of modules and optimisers, by name and on its way.
 """
 
+from workspace_rl.learning.categorical import atoms, categorical_loss, project
 from workspace_rl.learning.compiled.update import compile_update
 from workspace_rl.learning.gradient_steps import minimise
 from workspace_rl.learning.metrics import ROW_ERRORS
@@ -25,12 +27,15 @@ from workspace_rl.learning.weighted import batch_mean, normalised, plain_mean, w
 
 __all__ = [
     "ROW_ERRORS",
+    "atoms",
     "batch_mean",
+    "categorical_loss",
     "compile_update",
     "copy_parameters",
     "minimise",
     "normalised",
     "plain_mean",
+    "project",
     "quantile_huber_loss",
     "setup_optimizer",
     "soft_update",
