@@ -3,12 +3,13 @@
     python benchmarks/speed.py [GROUP ...] [--rounds N] [--sbx-python PATH]
     python benchmarks/speed.py profile update|step
 
-Groups: sac, tqc, dqn, ppo, sequences, train, collect, memory, first; all of them unless named. Contenders take turns on
-one core with one thread, in another order every round; what counts is the ratio of two in the same round. Processor
-time is measured (a machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its own, whose
-Python is `--sbx-python`. Each kind of processor has its results in `benchmarks/results/speed/`, as JSON and as tables;
-groups that are not run again keep theirs. `benchmarks/results/speed.md` has the goals, the same for all kinds, side by
-side. `profile` prints where a compiled update, or a step of collection, spends its time.
+Groups: sac, tqc, crossq, dqn, ppo, sequences, train, collect, memory, first; all of them unless named. Contenders take
+turns on one core with one thread, in another order every round; what counts is the ratio of two in the same round.
+Processor time is measured (a machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its
+own, whose Python is `--sbx-python`. Each kind of processor has its results in `benchmarks/results/speed/`, as JSON and
+as tables; groups that are not run again keep theirs. `benchmarks/results/speed.md` has the goals, the same for all
+kinds, side by side.
+`profile` prints where a compiled update, or a step of collection, spends its time.
 """
 
 from __future__ import annotations
@@ -154,6 +155,30 @@ def tqc_updates(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dic
     note += f"each dropped, batch 256 of {TRANSITIONS:,}. Ours chose precision {precision!r}."
     measure = race(f"TQC update, {size}", "updates", entries, rounds, CONTRIB, goals=goals, note=note)
     return [measure], {"precision": precision} | versions("sb3-contrib")
+
+
+def crossq_updates(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
+    measures, about = [], {}
+    for width in (256, 512, 1024):
+        compiled = contenders.ours_crossq(width)
+        buffer = filled_buffer(compiled.stored_variables, SIZES["obs 17, act 6"], TRANSITIONS)
+        precision = about[f"precision, {width}"] = compiled.config.matmul_precision
+        model = contenders.sb3_crossq(width)
+        entries: dict[str, tuple[Contender, float]] = {
+            OURS: (ours_update(compiled, buffer), 1),
+            BF16: (ours_update(contenders.ours_crossq(width, precision="bf16"), buffer), 1),
+            CONTRIB: (Here(partial(model.train, 1, 256)), 1),
+            CONTRIB_SAME: (Here(partial(model.train, 1, 256), precision), 1),
+        }
+        title = f"CrossQ update, critics [{width}, {width}], obs 17, act 6"
+        note = (
+            f"Actor [256, 256], batch 256 of {TRANSITIONS:,}; the actor's at every third update. Ours chose precision "
+        )
+        note += f"{precision!r}."
+        # Both kinds of update are compiled before anything is measured.
+        goals = [(OURS, CONTRIB, 2.5)]
+        measures.append(race(title, "updates", entries, rounds, CONTRIB, warm_up=6, goals=goals, note=note))
+    return measures, about
 
 
 def dqn_updates(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
@@ -326,6 +351,7 @@ def first_update(rounds: int, sbx_python: str | None) -> tuple[list[Measure], di
 GROUPS: dict[str, Callable[..., tuple[list[Measure], dict[str, Any]]]] = {
     "sac": sac_updates,
     "tqc": tqc_updates,
+    "crossq": crossq_updates,
     "dqn": dqn_updates,
     "ppo": on_policy_training,
     "sequences": sequences,

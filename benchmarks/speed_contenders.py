@@ -228,6 +228,17 @@ def ours_sac(size: str, compiled: bool, algorithm: str = "sac", **options: Any) 
     return ALGORITHMS[algorithm](config | options)
 
 
+def ours_crossq(width: int, **options: Any) -> Any:
+    """Return CrossQ with critics of two layers of `width` units; `options` are of the configuration's first level."""
+    from workspace_rl.algos import CrossQ
+
+    size = "obs 17, act 6"
+    sizes = {"actor_hidden_size": HIDDEN[size], "critic_hidden_size": [width, width]}
+    config = configuration("SpeedNoise-v0", architecture=sizes)
+    config["gym_env"]["env_args"] = SIZES[size]
+    return CrossQ(config | options)
+
+
 def ours_dqn(size: str, compiled: bool) -> Any:
     from workspace_rl.algos import DQN
 
@@ -293,6 +304,16 @@ def peer_sac(package: str, size: str, algorithm: str = "SAC", **options: Any) ->
     env = gym.make("SpeedNoise-v0", **SIZES[size])
     made_by = getattr(__import__(package), algorithm)
     return fill_sb3(made_by("MlpPolicy", env, buffer_size=TRANSITIONS, policy_kwargs=network, **options))
+
+
+def sb3_crossq(width: int) -> Any:
+    """Return CrossQ of sb3-contrib, likewise, its replay buffer full of random transitions."""
+    from sb3_contrib import CrossQ
+
+    size = "obs 17, act 6"
+    network = {"net_arch": {"pi": HIDDEN[size], "qf": [width, width]}}
+    env = gym.make("SpeedNoise-v0", **SIZES[size])
+    return fill_sb3(CrossQ("MlpPolicy", env, buffer_size=TRANSITIONS, policy_kwargs=network, device="cpu"))
 
 
 def sb3_dqn(size: str, n: int) -> Any:

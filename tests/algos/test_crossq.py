@@ -1,4 +1,6 @@
-"""CrossQ's numbers, against sb3-contrib and by hand."""
+"""CrossQ's numbers, against sb3-contrib and by hand, and its statistics, which updates alone move."""
+
+import copy
 
 import gymnasium as gym
 import pytest
@@ -8,9 +10,15 @@ from sb3_contrib.common.torch_layers import BatchRenorm1d
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
+from tests.collectors.test_fleet import outcome
+from tests.runs.test_checkpoint import train_until
 from tests.toys import BATCH, ContinuousSpacesEnv
+from workspace_rl import Workspace, load_policy, n_step_transitions
 from workspace_rl.agents import BatchRenorm
-from workspace_rl.algos import CrossQ
+from workspace_rl.algos import SAC, CrossQ
+from workspace_rl.algos.crossq import critic_loss
+from workspace_rl.errors import ConfigError
+from workspace_rl.inspection.problems import check_before_training
 
 #: sb3-contrib's names of what a layer of batch renormalisation holds, and ours.
 NAMES = {"scale": "weight", "bias": "bias", "ra_mean": "mean", "ra_var": "var", "steps": "n_batches"}
@@ -120,3 +128,97 @@ def test_six_updates_equal_those_of_sb3_contrib(theirs, ours, batch):
             assert state.keys() == expected.keys()
             for name, value in expected.items():
                 torch.testing.assert_close(state[name], value, rtol=1e-6, atol=1e-9)
+
+
+def test_truncation_bootstraps_and_termination_does_not(double):
+    workspace = Workspace()
+    workspace.set_full("env/reward", torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+    workspace.set_full("env/terminated", torch.tensor([[False, False], [True, False]]))
+    workspace.set_full("env/done", torch.tensor([[False, False], [True, True]]))
+    transitions = n_step_transitions(workspace, 0.5)
+    q_values = torch.stack((torch.zeros(2, 2), torch.tensor([[10.0, 20.0], [10.0, 20.0]]))).requires_grad_()
+    transitions.set_full("critic/q_values", q_values)
+    transitions.set("action_logprobs", 1, torch.tensor([4.0, 4.0]))
+    loss = critic_loss(transitions, torch.tensor(0.25))
+    # targets: 1, and 1 + 0.5 (10 - 0.25 * 4) = 5.5; two critics at 0
+    assert loss.item() == pytest.approx(2 * (1 + 5.5**2) / 2)
+    (gradient,) = torch.autograd.grad(loss, q_values)
+    assert gradient[0].tolist() == [[-1.0, -1.0], [-5.5, -5.5]] and not gradient[1].any()
+
+
+# ---- statistics ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(tiny_sac):
+    tiny_sac["algorithm"] |= {
+        "total_steps": 240, "learning_starts": 40, "random_steps": 20, "eval_interval": 120, "checkpoint_interval": 90,
+        "nb_evals": 1, "final_episodes": 1,
+    }  # fmt: skip
+    tiny_sac["gym_env"]["max_episode_steps"] = 15
+    return tiny_sac
+
+
+def statistics(module):
+    return {name: value.clone() for name, value in module.named_buffers()}
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_statistics_are_moved_by_updates_alone(tiny):
+    crossq = CrossQ(tiny)
+    agents = torch.nn.ModuleList([crossq.actor, crossq.critic])
+    before = statistics(agents)
+    check_before_training(crossq)
+    crossq.evaluate()
+    _, collectors = crossq.make_parts()
+    collectors.close()
+    assert equal(statistics(agents), before)
+    batch = Workspace()
+    for name, shape in (("env/env_obs", (2, 16, 3)), ("action", (2, 16, 1)), ("env/reward", (2, 16))):
+        batch.set_full(name, torch.randn(shape))
+    batch.set_full("env/terminated", torch.zeros(2, 16, dtype=torch.bool))
+    for _ in range(3):
+        crossq.learn(batch)
+    counts = {name: int(value) for name, value in statistics(agents).items() if name.endswith("n_batches")}
+    # The critics' one joint pass at each update, and the actor's own loss at every third one.
+    assert set(counts.values()) == {1, 3} and all(
+        (count == 1) == name.startswith("0.") for name, count in counts.items()
+    )
+    assert all(part.training for part in agents.modules())
+
+
+@pytest.mark.parametrize("collectors", [None, {"n": 2, "where": "process"}])
+def test_a_run_is_resumed_bit_for_bit_and_leaves_its_statistics_in_its_policy(collectors, tiny, tmp_path):
+    tiny["collectors"] = collectors
+    paths = [tmp_path / "one", tmp_path / "two"]
+    whole, stopped = (CrossQ(copy.deepcopy(tiny) | {"base_dir": str(path)}) for path in paths)
+    whole.train(progress=False)
+    train_until(stopped, 12)
+    CrossQ.restore(paths[1]).train(progress=False)
+    assert outcome(paths[0]) == outcome(paths[1])
+    found = statistics(load_policy(paths[0] / "latest"))
+    assert found and equal(found, statistics(whole.eval_policy))
+    assert all(value > 5 for name, value in found.items() if name.endswith("n_batches"))
+
+
+# ---- what does not fit --------------------------------------------------------------------------------------------
+
+
+def test_what_batches_of_statistics_do_not_go_with_is_refused(tiny, monkeypatch):
+    with_memory = copy.deepcopy(tiny)
+    with_memory["algorithm"]["architecture"]["memory"] = {"kind": "gru"}
+    with pytest.raises(ConfigError, match=r"algorithm.architecture.memory.kind: none expected by CrossQ, gru found"):
+        CrossQ(with_memory)
+    naive = copy.deepcopy(tiny)
+    naive["algorithm"]["architecture"]["critic_block"] = "batch_renorm"
+    with pytest.raises(
+        ConfigError, match=r"critic_block: one of 'plain', 'layer_norm', 'residual' expected, 'batch_renorm'"
+    ):
+        SAC(naive)
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="CrossQ learns on one rank, 2 found"):
+        CrossQ(tiny)

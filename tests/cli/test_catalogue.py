@@ -69,7 +69,7 @@ def test_the_command_lists_them(capfd):
     output = capfd.readouterr()
     assert output.out.splitlines()[0].split() == ["environment", "observation", "action", "extra", "algorithms"]
     lines = {line.split()[0]: line for line in output.out.splitlines()}
-    assert lines["Pendulum-v1"].endswith("a2c, ddpg, ppo, reinforce, sac, td3")
+    assert lines["Pendulum-v1"].endswith("a2c, crossq, ddpg, ppo, reinforce, sac, td3, tqc")
     assert lines["Taxi-v4"].endswith("a2c, dqn, ppo, reinforce")
     assert len(output.out.splitlines()) == 1 + sum(map(len, ENVIRONMENTS.values())) and output.err == ""
 
