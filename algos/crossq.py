@@ -20,7 +20,6 @@ d = 3, one update a step, a momentum of 0.01 and 100,000 batches of warm-up of t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -118,10 +117,6 @@ class CrossQ(SAC):
     def actor_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
         """Return the actor's loss, by the critics' least value."""
         return actor_loss(workspace, entropy_coef)
-
-    def update_flags(self, n: int) -> dict[str, Any]:
-        """Return whether the n-th update is one of the actor, too."""
-        return {"delayed": n % self.config.algorithm.policy_delay == 0}
 
     def update(self, batch: Workspace, *, delayed: bool = True) -> dict[str, Tensor]:
         """Take one step on the critics' loss; if `delayed`, one on the others, too."""

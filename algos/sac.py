@@ -45,6 +45,7 @@ class EntropyParameters(OffPolicyConfig):
     """What all algorithms know that learn a policy which is to be random, too, by several critics."""
 
     n_critics: int = option(2, "how many critics there are", least=1)
+    policy_delay: int = option(1, "updates of the critics to each one of actor and entropy coefficient", least=1)
     entropy_mode: str = option("auto", "learn the entropy coefficient, or keep it", choices=("auto", "fixed"))
     init_entropy_coef: float = option(1.0, "the entropy coefficient, at the beginning or for good", above=0)
     target_entropy: float | None = option(None, "in nats; minus the number of action components unless given")
@@ -216,11 +217,17 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         """Return the actor's loss."""
         return actor_loss(workspace, entropy_coef, self.config.algorithm.actor_value)
 
-    def update(self, batch: Workspace) -> dict[str, Tensor]:
-        """Take one step on each loss, and move the target critics."""
+    def update_flags(self, n: int) -> dict[str, Any]:
+        """Return whether the n-th update is one of the actor, too."""
+        return {"delayed": n % self.config.algorithm.policy_delay == 0}
+
+    def update(self, batch: Workspace, *, delayed: bool = True) -> dict[str, Tensor]:
+        """Take one step on the critics' loss, if `delayed` one on each of the others, and move the target critics."""
         transitions = self.transitions(batch)
         entropy_coef = self.entropy_coef().detach()
-        metrics = self.update_critic(transitions, entropy_coef) | self.update_actor(transitions, entropy_coef)
+        metrics = self.update_critic(transitions, entropy_coef)
+        if delayed:
+            metrics |= self.update_actor(transitions, entropy_coef)
         soft_update(self.target_critic, self.critic, self.config.algorithm.tau_target)
         self.fronts.soft_update(self.config.algorithm.tau_target)
         return {name: metrics[name] for name in METRICS if name in metrics}

@@ -231,7 +231,7 @@ class _Tracer:
             self.trace.notes.append(f"the update was not traced: collecting did not write {missing}, which is stored.")
             return
         self.trace.batch, self.trace.frames = example.layouts, example.frames
-        variants = {tuple(algorithm.update_flags(n).items()) for n in range(1, 17)}
+        variants = {tuple(algorithm.update_flags(n).items()) for n in range(1, 65)}
         # The richest last: it is the one that is shown.
         for flags in sorted(variants):
             self.trace.begin("update" if len(variants) == 1 else f"update, {_listed(flags)}")
