@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.blocks import build_network
+from workspace_rl.agents.blocks import build_head, build_network
 from workspace_rl.agents.distributions import squashed_gaussian_log_prob
 from workspace_rl.agents.networks import first_weight, full_precision
 from workspace_rl.agents.observations import network_input, one_hot
@@ -92,8 +92,8 @@ class SquashedGaussianActor(Agent):
         self.one_hot = one_hot(observation_choices, observation_size, self.description())
         self.body = build_network(observation_size, hidden_sizes, block=block, activation=activation)
         width = hidden_sizes[-1] if hidden_sizes else observation_size
-        self.mean = nn.Linear(width, action_size)
-        self.log_std = nn.Linear(width, action_size)
+        self.mean = build_head(width, action_size, block)
+        self.log_std = build_head(width, action_size, block)
 
     def forward(self, t: int, stochastic: bool = True, log_prob: bool = True, **kwargs: Any) -> None:
         """Choose actions at step `t`.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.agents.batch_renorm import BatchRenorm
-from workspace_rl.agents.networks import build_mlp
+from workspace_rl.agents.networks import build_mlp, orthogonal
 from workspace_rl.basics.arguments import checked
 from workspace_rl.config import BLOCKS
 from workspace_rl.errors import ConfigError, did_you_mean
@@ -54,8 +54,8 @@ class ResidualMLPBlock(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, 4 * width), activation(), nn.Linear(4 * width, width)
         )
         for layer in (self.layers[1], self.layers[3]):
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            nn.init.kaiming_normal_(layer.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[B, width]` of `[B, width]`."""
@@ -84,7 +84,8 @@ def build_network(
             "layer_norm": a linear layer, dropout, normalisation (Ba et al. 2016), then the activation, as in DroQ
             (Hiraoka et al. 2022, arXiv:2110.02034).
             "residual": a `ResidualMLPBlock`, after a linear layer that makes the inputs as wide, and before a last
-            normalisation, as in SimBa. Inputs are to be normalised (`normalize_observations`).
+            normalisation, as in SimBa, with its initial weights: orthogonal ones, and in blocks He et al. 2015's.
+            Inputs are to be normalised (`normalize_observations`).
             "batch_renorm": a `BatchRenorm`, a linear layer, dropout, then the activation; a `BatchRenorm` follows the
             last one, as in CrossQ. Rows are normalised by those they share a batch with, so that it matters which.
         dropout: the probability with which each hidden number is left out while modules are in training mode; the
@@ -112,7 +113,13 @@ def build_network(
             layers += [nn.LayerNorm(size_out)] if block == "layer_norm" else []
             layers.append(activation())
         layers += [BatchRenorm(width)] if block == "batch_renorm" else []
-    return nn.Sequential(*layers, *(nn.Linear(width, one) for one in outputs))
+    return nn.Sequential(*layers, *(build_head(width, one, block) for one in outputs))
+
+
+def build_head(width: int, n_outputs: int, block: str) -> nn.Linear:
+    """Return the linear layer that makes outputs of the features of a network of such blocks."""
+    layer = nn.Linear(width, n_outputs)
+    return orthogonal(layer, 1.0) if block == "residual" else layer
 
 
 def _residual(inputs: int, hidden_sizes: Sequence[int], dropout: float, activation: type[nn.Module]) -> list[nn.Module]:
@@ -124,7 +131,5 @@ def _residual(inputs: int, hidden_sizes: Sequence[int], dropout: float, activati
     if dropout:
         raise ConfigError(f"dropout: 0 expected with residual blocks, {dropout} found.")
     width = hidden_sizes[0]
-    first = nn.Linear(inputs, width)
-    nn.init.orthogonal_(first.weight)
-    nn.init.zeros_(first.bias)
+    first = orthogonal(nn.Linear(inputs, width), 1.0)
     return [first, *(ResidualMLPBlock(width, activation) for _ in hidden_sizes), nn.LayerNorm(width)]

@@ -81,6 +81,8 @@ CALLS = {
     agents.build_mlp: {"sizes": [2, 3, 1], "activation": torch.nn.ReLU, "output_activation": torch.nn.Tanh},
     agents.BatchRenorm: {"n_features": 2, "momentum": 0.01, "epsilon": 1e-3, "warm_up": 10},
     agents.EnsembleMLP: {"inputs": 2, "hidden_sizes": [3], "n_members": 2, "activation": torch.nn.ReLU},
+    agents.Ensemble: {"inputs": 2, "hidden_sizes": [3], "n_members": 2, "activation": torch.nn.ReLU, "dropout": 0.1},
+    agents.build_network: {"inputs": 2, "hidden_sizes": [3], "n_outputs": 1, "block": "layer_norm", "dropout": 0.1},
     agents.ContinuousQAgent: NETWORK | {"n_critics": 2},
     agents.SquashedGaussianActor: NETWORK,
     agents.DeterministicActor: NETWORK,
