@@ -186,12 +186,12 @@ def test_the_actor_is_updated_at_every_policy_delay_th_update(tiny_sac):
     moved, metrics = [], []
     for k in range(6):
         before = copy.deepcopy([sac.actor.state_dict(), sac.critic.state_dict(), sac.target_critic.state_dict()])
-        coefficient = float(sac.entropy_coef())
+        coefficient = sac.entropy_coef().item()
         metrics.append(sac.learn(random_batch(k)))
         after = [sac.actor.state_dict(), sac.critic.state_dict(), sac.target_critic.state_dict()]
         moved.append([not all(torch.equal(one[key], other[key]) for key in one)
                       for one, other in zip(before, after, strict=True)])  # fmt: skip
-        moved[-1].append(float(sac.entropy_coef()) != coefficient)
+        moved[-1].append(sac.entropy_coef().item() != coefficient)
     assert moved == [[delayed, True, True, delayed] for delayed in [False, False, True] * 2]
     assert "loss/actor" in metrics[2] and "loss/actor" not in metrics[1]
 
@@ -203,11 +203,11 @@ PARAMETERS = {"n_critics": 3, "n_target_critics": 2, "actor_value": "mean", "pol
 def test_updates_learn_the_same_compiled_and_what_is_drawn_is_the_same(tiny_sac, one_thread):  # noqa: F811
     found = []
     for compiles in (False, True):
-        sac = SAC(small(tiny_sac, MIXED, **PARAMETERS) | {"compile": compiles})
+        sac = SAC(small(tiny_sac, DROQ, n_target_critics=1, actor_value="mean") | {"compile": compiles})
         torch.manual_seed(0)
         metrics = [sac.learn(random_batch(k)) for k in range(12)]
         found.append((metrics, dict(sac.critic.state_dict())))
-    assert not sac.learner.compiled._eager and len(sac.learner.compiled._graphs) == 2
+    assert not sac.learner.compiled._eager and len(sac.learner.compiled._graphs) == 1
     for eager, graph in zip(found[0][0], found[1][0], strict=True):
         torch.testing.assert_close(graph, eager, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-3, atol=1e-4)
@@ -246,7 +246,7 @@ def test_products_of_bf16_are_close(tiny_sac):
     for precision in ("float32", "bf16"):
         sac = SAC(small(tiny_sac, DROQ) | {"precision": precision})
         torch.manual_seed(0)
-        losses.append(float(sac.learn(random_batch(0))["loss/critic"]))
+        losses.append(sac.learn(random_batch(0))["loss/critic"].item())
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
