@@ -94,6 +94,7 @@ class CrossQ(SAC):
 
     config: CrossQConfig  # type: ignore[assignment]
     config_class = CrossQConfig
+    gives_priorities = False
     has_targets = False
 
     def build(self) -> None:

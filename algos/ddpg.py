@@ -33,7 +33,7 @@ from workspace_rl.agents.fronts import Fronts
 from workspace_rl.agents.normalization import Normalizers
 from workspace_rl.composition import Agents
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
-from workspace_rl.learning import batch_mean, minimise, setup_optimizer, soft_update
+from workspace_rl.learning import batch_mean, minimise, plain_mean, setup_optimizer, soft_update
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -66,15 +66,19 @@ class DDPGConfig(RunConfig):
 
 
 def critic_loss(workspace: Workspace) -> Tensor:
-    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 4).
+    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 4)."""
+    return batch_mean(td_errors(workspace).square(), workspace).sum()
+
+
+def td_errors(workspace: Workspace) -> Tensor:
+    """Return the temporal-difference errors of the critics (`[B, N]`).
 
     Of several target critics the least value counts (TD3). Reads `critic/q_values` (`[B, N]`) at 0;
     `target-critic/q_values` (`[B, N]`), `env/reward` and `discount` (`[B]`) at 1.
     """
     next_value = workspace.get("target-critic/q_values", 1).amin(-1)
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
-    errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
-    return batch_mean(errors.square(), workspace).sum()
+    return workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
 
 
 def actor_loss(workspace: Workspace) -> Tensor:
@@ -90,6 +94,7 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
 
     config_class: ClassVar[type[DDPGConfig]] = DDPGConfig
     action_kind = "continuous"
+    gives_priorities = True
     n_critics = 1
 
     def build(self) -> None:
@@ -157,8 +162,11 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
         self.critic(workspace, t=0)
         loss = critic_loss(workspace)
         norm = minimise(loss, self.critic_optimizer, self.config.algorithm.max_grad_norm)
-        q_value = batch_mean(workspace.get("critic/q_values", 0), workspace, dim=None)
-        return {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
+        q_value = plain_mean(workspace.get("critic/q_values", 0), workspace, dim=None)
+        metrics = {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
+        if self.config.algorithm.prioritized is not None:
+            metrics |= self.row_errors(td_errors(workspace), workspace)
+        return metrics
 
     def update_actor(self, transitions: Workspace) -> dict[str, Tensor]:
         """Take one step on the actor's loss; return metrics."""

@@ -311,5 +311,7 @@ class DQN(OffPolicyAlgorithm[DQNConfig]):
             "q_value/mean": plain_mean(workspace.get("q/q_values", 0), workspace, dim=None),
             "gradient_norm/critic": norm,
         }
-        errors = self.row_errors(td_errors(workspace) if sizes.distribution == "none" else losses, workspace)
-        return {name: value.detach() for name, value in metrics.items()} | errors
+        if parameters.prioritized is not None:
+            errors = td_errors(workspace) if sizes.distribution == "none" else losses
+            metrics |= self.row_errors(errors, workspace)
+        return {name: value.detach() for name, value in metrics.items()}

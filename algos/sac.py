@@ -33,7 +33,7 @@ from workspace_rl.agents import (
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import ConfigError
-from workspace_rl.learning import batch_mean, minimise, setup_optimizer, soft_update
+from workspace_rl.learning import ROW_ERRORS, batch_mean, minimise, plain_mean, setup_optimizer, soft_update
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -97,7 +97,12 @@ class SACConfig(RunConfig):
 
 
 def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_target_critics: int | None = None) -> Tensor:
-    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 5, twice).
+    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 5, twice)."""
+    return batch_mean(td_errors(workspace, entropy_coef, n_target_critics).square(), workspace).sum()
+
+
+def td_errors(workspace: Workspace, entropy_coef: Tensor, n_target_critics: int | None = None) -> Tensor:
+    """Return the temporal-difference errors of the critics (`[B, N]`).
 
     Reads `critic/q_values` (`[B, N]`) at 0; `target-critic/q_values` (`[B, N]`), `action_logprobs`, `env/reward` and
     `discount` (`[B]`) at 1. With `n_target_critics`, M, the least value is that of M of the N target critics, drawn at
@@ -110,8 +115,7 @@ def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_target_critics: in
     next_value = next_values.amin(-1)
     next_value = next_value - entropy_coef * workspace.get("action_logprobs", 1)
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
-    errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
-    return batch_mean(errors.square(), workspace).sum()
+    return workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
 
 
 def actor_loss(workspace: Workspace, entropy_coef: Tensor, value: str = "min") -> Tensor:
@@ -149,6 +153,7 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
 
     config_class = SACConfig
     action_kind = "continuous"
+    gives_priorities = True
     #: Whether target critics follow the critics.
     has_targets: ClassVar[bool] = True
 
@@ -230,7 +235,7 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             metrics |= self.update_actor(transitions, entropy_coef)
         soft_update(self.target_critic, self.critic, self.config.algorithm.tau_target)
         self.fronts.soft_update(self.config.algorithm.tau_target)
-        return {name: metrics[name] for name in METRICS if name in metrics}
+        return {name: metrics[name] for name in (*METRICS, ROW_ERRORS) if name in metrics}
 
     def update_critic(self, transitions: Workspace, entropy_coef: Tensor) -> dict[str, Tensor]:
         """Take one step on the critics' loss; return metrics."""
@@ -239,8 +244,11 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         self.ask_critics(workspace)
         loss = self.critic_loss(workspace, entropy_coef)
         norm = minimise(loss, self.critic_optimizer, self.config.algorithm.max_grad_norm)
-        q_value = batch_mean(workspace.get("critic/q_values", 0), workspace, dim=None)
-        return {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
+        q_value = plain_mean(workspace.get("critic/q_values", 0), workspace, dim=None)
+        metrics = {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
+        if self.config.algorithm.prioritized is not None:  # by the least value of all target critics
+            metrics |= self.row_errors(td_errors(workspace, entropy_coef), workspace)
+        return metrics
 
     def ask_critics(self, workspace: Workspace) -> None:
         """Write all that the critics' loss reads besides rewards."""
@@ -260,7 +268,7 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         metrics = {
             "loss/actor": loss,
             "entropy/coefficient": entropy_coef,
-            "entropy/policy": -batch_mean(workspace.get("action_logprobs", 0), workspace),
+            "entropy/policy": -plain_mean(workspace.get("action_logprobs", 0), workspace),
             "gradient_norm/actor": norm,
         }
         if isinstance(self.entropy_coef, LearnedEntropyCoefficient):

@@ -87,6 +87,7 @@ class TQC(SAC):
 
     config: TQCConfig  # type: ignore[assignment]
     config_class = TQCConfig
+    gives_priorities = False
 
     def build_critic(self, front: Front) -> ContinuousQAgent:
         """Return the critics, distributions of returns."""

@@ -8,7 +8,7 @@ from tests.algos.test_off_policy_memory import GRU, algorithm
 from tests.collectors.test_fleet import outcome
 from tests.runs.test_checkpoint import train_until
 from workspace_rl import Workspace
-from workspace_rl.algos import DQN
+from workspace_rl.algos import DDPG, DQN, SAC, TD3, TQC
 from workspace_rl.errors import CompositionError, ConfigError, ReplayBufferError
 from workspace_rl.experience import Replay, ReplayBuffer
 from workspace_rl.learning import ROW_ERRORS, batch_mean, plain_mean
@@ -65,6 +65,30 @@ def test_an_update_weighs_its_loss_and_tells_its_errors(n_step_return, tmp_path)
         torch.testing.assert_close(drawn._all[drawn._drawn], expected)
 
 
+@pytest.mark.parametrize("cls", [DDPG, TD3, SAC])
+def test_the_error_of_a_transition_is_the_mean_of_its_critics(cls, tmp_path):
+    options = {"policy_noise": 0.0} if cls is TD3 else {}
+    one = algorithm(cls, tmp_path, None, prioritized={}, **options)
+    batch = next(ready(one).batches())
+    batch.set_full("weight", torch.tensor([1.0, 0.5, 0.5, 0.25, 1.0]).repeat(2, 1))
+    with torch.no_grad():
+        workspace = one.transitions(batch)
+        y = workspace.get("env/reward", 1)
+        if cls is SAC:  # nothing lies ahead, so that the action that would be drawn there does not matter
+            batch.set_full("env/terminated", torch.ones(2, 5, dtype=torch.bool))
+        else:
+            one.target_policy(workspace, t=1)
+            one.target_critic(workspace, t=1)
+            y = y + workspace.get("discount", 1) * workspace.get("target-critic/q_values", 1).amin(-1)
+        one.critic(workspace, t=0)
+        errors = workspace.get("critic/q_values", 0) - y.unsqueeze(-1)
+    metrics = one.learn(batch)
+    torch.testing.assert_close(metrics[ROW_ERRORS], errors.abs().mean(-1))
+    expected = (batch["weight"][0].unsqueeze(-1) * errors.square()).sum() / 5
+    torch.testing.assert_close(metrics["loss/critic"], expected)
+    torch.testing.assert_close(metrics["q_value/mean"], workspace.get("critic/q_values", 0).mean())
+
+
 def test_the_error_of_a_sequence_is_the_greatest_and_the_mean_of_those_that_count(tmp_path):
     one = dqn(tmp_path, memory=GRU, prioritized={"greatest_share": 0.75})
     batch = next(ready(one, 6).batches())
@@ -105,13 +129,13 @@ def test_means_are_of_rows_that_count_and_of_what_weights_leave_of_them():
     assert batch_mean(x, workspace).tolist() == plain_mean(x, workspace).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("memory", [None, GRU])
-def test_a_run_is_resumed_bit_for_bit(memory, tmp_path):
+@pytest.mark.parametrize(("cls", "memory"), [(DQN, None), (DQN, GRU), (SAC, None)])
+def test_a_run_is_resumed_bit_for_bit(cls, memory, tmp_path):
     paths = [tmp_path / "one", tmp_path / "two"]
-    whole, stopped = (dqn(path, memory=memory, buffer_size=120, n_step_return=2) for path in paths)
+    whole, stopped = (dqn(path, cls, memory, buffer_size=120, n_step_return=2) for path in paths)
     whole.train(progress=False)
     train_until(stopped, 12)
-    DQN.restore(paths[1] / "run").train(progress=False)
+    cls.restore(paths[1] / "run").train(progress=False)
     assert outcome(paths[0] / "run") == outcome(paths[1] / "run")
 
 
@@ -151,6 +175,8 @@ class Forgetful(DQN):
 def test_algorithms_that_give_no_priorities_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"algorithm.prioritized: null expected, since Silent .*gives_priorities"):
         dqn(tmp_path, Silent)
+    with pytest.raises(ConfigError, match=r"algorithm.prioritized: null expected, since TQC "):
+        dqn(tmp_path, TQC)
     assert not (tmp_path / "run").exists()
     with pytest.raises(CompositionError, match="the update has told nothing of the last batch.*row_errors"):
         dqn(tmp_path, Forgetful).train(progress=False)

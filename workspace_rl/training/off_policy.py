@@ -102,21 +102,22 @@ class OffPolicyAlgorithm(Algorithm[Config]):
         return transitions
 
     def row_errors(self, errors: Tensor, workspace: Workspace) -> dict[str, Tensor]:
-        """Return what `update` returns with its metrics, for windows to be drawn by it; nothing if they are not.
+        """Return what `update` returns with its metrics, where windows are `prioritized`, for them to be drawn by it.
 
         The error of a sequence is a part of the greatest of its transitions' and a part of their mean, of those that
         count (Kapturowski et al. 2019, "Recurrent Experience Replay in Distributed Reinforcement Learning", section
         2.3).
 
         Args:
-            errors: what each of the `transitions` was off, of either sign, `[B]`.
+            errors: what each of the `transitions` was off, of either sign, `[B]`; or by each of N critics, `[B, N]`, of
+                which the mean counts.
             workspace: those transitions.
         """
         parameters = self.parameters
-        if parameters.prioritized is None:
-            return {}
         errors = errors.detach().abs()
-        if parameters.remembers:
+        if errors.ndim > 1:
+            errors = errors.mean(-1)
+        if parameters.prioritized is not None and parameters.remembers:
             count = workspace.get("weight", 0).ne(0).view(parameters.learned_steps, -1)
             errors = errors.view_as(count) * count
             share = parameters.prioritized.greatest_share

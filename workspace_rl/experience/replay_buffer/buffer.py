@@ -305,7 +305,7 @@ class ReplayBuffer:
             self.drawn_versions = self._ring.notes[VERSIONS].index_select(0, index[:batch_size])
         frames = frames_at(self._ring, self._stacks, index, (window, batch_size), self.first_only)
         if self.prioritized is not None:
-            frames.set_full("weight", self.prioritized.weights.repeat(window, 1))
+            frames.set_full("weight", self.prioritized.weights)
         if self._hindsight is not None and self._episodes is not None:
             self._hindsight.relabel(frames, index[:batch_size], self._ring.storage, self._episodes)
         return frames

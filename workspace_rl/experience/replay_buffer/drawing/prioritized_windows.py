@@ -35,7 +35,7 @@ class Priorities:
 
     def of(self, errors: Tensor) -> Tensor:
         """Return the priorities of windows (`[n]`), by what they were off."""
-        return errors.float().abs().add_(self.epsilon).pow_(self.exponent).clamp_(_LEAST, _MOST)
+        return errors.float().abs().add_(self.epsilon).pow_(self.exponent).nan_to_num_().clamp_(_LEAST, _MOST)
 
 
 class PrioritizedWindows(Windows):
@@ -51,7 +51,7 @@ class PrioritizedWindows(Windows):
         self._priorities = priorities
         #: beta, how far weights make up for probabilities that are not equal.
         self.importance_exponent = 1.0
-        #: Those of the windows that were drawn last, `[n]`.
+        #: Those of the windows that were drawn last, `[window, n]`, the same for all frames of each.
         self.weights = torch.empty(0)
         # Those of all frames that a window has begun at, `[capacity_T * B]`, whether one may now or not.
         self._all = torch.empty(0)
@@ -74,7 +74,8 @@ class PrioritizedWindows(Windows):
         self._drawn, self._drawn_at = places, ring.steps
         priorities = self._all.index_select(0, places)
         # (N P(i))^-beta, divided by the greatest of the batch (section 3.4).
-        self.weights = (priorities / priorities.amin()).pow_(-self.importance_exponent) if batch_size else priorities
+        least = priorities.amin() if batch_size else 1.0
+        self.weights = (priorities / least).expand(window, batch_size).pow(-self.importance_exponent)
         index = places + self.offsets(window)
         return index.remainder_(ring.capacity_steps * ring.batch_size).view(-1)
 
@@ -99,7 +100,7 @@ class PrioritizedWindows(Windows):
             return
         self._all.scatter_reduce_(0, places, priorities, "amax", include_self=False)
         self._greatest = torch.maximum(self._greatest, priorities.amax())
-        self._sums.put(places, self._all.index_select(0, places))
+        self._sums.put_greatest(places, priorities)
 
     def _still_stored(self, places: Tensor) -> Tensor:
         """Return which of the places that were drawn have not been written again, `[n]` bool."""
@@ -128,7 +129,7 @@ class PrioritizedWindows(Windows):
         for gone in (range(before.start, min(before.stop, now.start)), range(max(changed, now.start), before.stop)):
             if gone:
                 places = self._places(gone)
-                sums.put(places, torch.zeros(len(places), device=ring.device), in_order=True)
+                sums.put(places, torch.zeros(len(places), device=ring.device))
         new = range(max(self._known, now.start), now.stop)
         if new:
             self._all.index_copy_(0, self._places(new), self._greatest.expand(len(new) * ring.batch_size))
@@ -137,7 +138,7 @@ class PrioritizedWindows(Windows):
         if come:
             places = self._places(come)
             begin = torch.from_numpy(~self._ends.among(come, ring.batch_size)).view(-1).to(ring.device)
-            sums.put(places, self._all.index_select(0, places) * begin, in_order=True)
+            sums.put(places, self._all.index_select(0, places) * begin)
         self._summed = now
         return sums
 
