@@ -3,13 +3,13 @@
     python benchmarks/speed.py [GROUP ...] [--rounds N] [--sbx-python PATH]
     python benchmarks/speed.py profile update|step
 
-Groups: sac, tqc, crossq, dqn, ppo, sequences, train, collect, memory, first; all of them unless named. Contenders take
-turns on one core with one thread, in another order every round; what counts is the ratio of two in the same round.
-Processor time is measured (a machine is rarely idle), the clock beside it. SBX runs in a virtual environment of its
-own, whose Python is `--sbx-python`. Each kind of processor has its results in `benchmarks/results/speed/`, as JSON and
-as tables; groups that are not run again keep theirs. `benchmarks/results/speed.md` has the goals, the same for all
-kinds, side by side.
-`profile` prints where a compiled update, or a step of collection, spends its time.
+Groups: sac, tqc, crossq, dqn, ppo, replay, sequences, train, collect, memory, first; all of them unless named.
+Contenders take turns on one core with one thread, in another order every round; what counts is the ratio of two in the
+same round. Processor time is measured (a machine is rarely idle), the clock beside it. SBX runs in a virtual
+environment of its own, whose Python is `--sbx-python`. Each kind of processor has its results in
+`benchmarks/results/speed/`, as JSON and as tables; groups that are not run again keep theirs.
+`benchmarks/results/speed.md` has the goals, the same for all kinds, side by side. `profile` prints where a compiled
+update, or a step of collection, spends its time.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from typing import Any
 import speed_contenders as contenders
 import speed_memory
 import speed_on_policy as on_policy
+import speed_replay
 import torch
 from speed_contenders import SIZES, TRANSITIONS, Contender, Here, Worker, filled_buffer, ours_update, versions
 
@@ -258,6 +259,24 @@ def on_policy_training(rounds: int, sbx_python: str | None) -> tuple[list[Measur
     return measures, about
 
 
+def prioritised_replay(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
+    measures = []
+    for title, (algorithm, size, n) in speed_replay.CASES.items():
+        uniform, prioritised = "drawn uniformly", "drawn by priorities"
+        entries: dict[str, tuple[Contender, float]] = {
+            uniform: (speed_replay.update(algorithm, size, n, prioritized=False), 1),
+            prioritised: (speed_replay.update(algorithm, size, n, prioritized=True), 1),
+        }
+        # Drawing, update and writing of priorities take at most 1.3 times as long.
+        goals, note = [(prioritised, uniform, 1 / 1.3)], f"{n:,} transitions."
+        measures.append(
+            race(
+                f"prioritised replay, {title}", "updates", entries, rounds, uniform, warm_up=25, goals=goals, note=note
+            )
+        )
+    return measures, {}
+
+
 def sequences(rounds: int, sbx_python: str | None) -> tuple[list[Measure], dict[str, Any]]:
     least, *_, most = speed_memory.LENGTHS
     note = f"SAC, obs 4, act 1, {speed_memory.BATCH} sequences, a memory of {speed_memory.SIZE} that actor and critics "
@@ -354,6 +373,7 @@ GROUPS: dict[str, Callable[..., tuple[list[Measure], dict[str, Any]]]] = {
     "crossq": crossq_updates,
     "dqn": dqn_updates,
     "ppo": on_policy_training,
+    "replay": prioritised_replay,
     "sequences": sequences,
     "train": training,
     "collect": collecting,

@@ -194,14 +194,12 @@ def random_frames(size: dict[str, Any], n: int, start: int = 0) -> Any:
 # ---- this library -------------------------------------------------------------------------------------------------
 
 
-def filled_buffer(
-    variables: Any, size: dict[str, Any], n: int, capacity: int | None = None, device: str = "cpu"
-) -> Any:
+def filled_buffer(variables: Any, size: dict[str, Any], n: int, capacity: int | None = None, **options: Any) -> Any:
     """Return a replay buffer with `n` transitions, put in pieces of at most 1000 frames (100 pictures)."""
     from workspace_rl import ReplayBuffer
 
     stacked = {"env/env_obs": 4} if size.get("frames") else None
-    buffer = ReplayBuffer(capacity or n, variables, stacked=stacked, device=device)
+    buffer = ReplayBuffer(capacity or n, variables, stacked=stacked, **options)
     piece = 100 if stacked else 1000
     for start in range(0, n, piece):
         buffer.put(random_frames(size, min(piece, n - start), start))
@@ -218,12 +216,12 @@ def configuration(env: str, compiled: bool | str = True, **algorithm: Any) -> di
     }
 
 
-def ours_sac(size: str, compiled: bool, algorithm: str = "sac", **options: Any) -> Any:
+def ours_sac(size: str, compiled: bool, algorithm: str = "sac", prioritized: Any = None, **options: Any) -> Any:
     """Return SAC, or a relative of it; `options` are of the configuration's first level, such as the device."""
     from workspace_rl.algos import ALGORITHMS
 
     sizes = {"actor_hidden_size": HIDDEN[size], "critic_hidden_size": [256, 256]}
-    config = configuration("SpeedNoise-v0", compiled, architecture=sizes)
+    config = configuration("SpeedNoise-v0", compiled, architecture=sizes, prioritized=prioritized)
     config["gym_env"]["env_args"] = SIZES[size]
     return ALGORITHMS[algorithm](config | options)
 
@@ -239,14 +237,14 @@ def ours_crossq(width: int, **options: Any) -> Any:
     return CrossQ(config | options)
 
 
-def ours_dqn(size: str, compiled: bool) -> Any:
+def ours_dqn(size: str, compiled: bool, **more: Any) -> Any:
     from workspace_rl.algos import DQN
 
     frames = bool(SIZES[size].get("frames"))
     network = {"network": "nature_cnn", "hidden_size": [512]} if frames else {"hidden_size": [128, 128]}
     # The target is copied so often that the update which copies is compiled before it is measured.
     options = {"batch_size": 32 if frames else 128, "max_grad_norm": 10, "target_update_interval": 20}
-    config = configuration("SpeedNoise-v0", compiled, architecture=network, **options)
+    config = configuration("SpeedNoise-v0", compiled, architecture=network, **options, **more)
     config["gym_env"]["env_args"] = SIZES[size]
     return DQN(config)
 
