@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -44,10 +42,10 @@ class EpisodeEnds:
         self._tail = self._head + int(self._positions[self._head : self._tail].searchsorted(position))
         self._changed = position if self._changed is None else min(self._changed, position)
 
-    def changed_from(self, batch_size: int) -> float:
-        """Return the row from which on ends have changed since the last call, infinity where none have."""
+    def changed_from(self, batch_size: int) -> int | None:
+        """Return the row from which on ends have changed since the last call, None where none have."""
         changed, self._changed = self._changed, None
-        return math.inf if changed is None else changed // batch_size
+        return None if changed is None else changed // batch_size
 
     def forget_before(self, position: int) -> None:
         """Drop the ends before `position`."""

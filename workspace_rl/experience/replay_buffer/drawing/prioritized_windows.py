@@ -125,7 +125,8 @@ class PrioritizedWindows(Windows):
         sums, ring, before = self._allocated(), self._ring, self._summed
         now = range(ring.oldest, max(ring.oldest, ring.steps - window + 1))
         # From here on, frames may begin windows, or begin none any more.
-        changed = min(before.stop, now.stop, self._ends.changed_from(ring.batch_size))
+        changed, ends = min(before.stop, now.stop), self._ends.changed_from(ring.batch_size)
+        changed = changed if ends is None else min(changed, ends)
         for gone in (range(before.start, min(before.stop, now.start)), range(max(changed, now.start), before.stop)):
             if gone:
                 places = self._places(gone)
