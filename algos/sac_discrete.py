@@ -129,9 +129,12 @@ class DiscreteActor(CategoricalActor):
         if not of_all:
             super().forward(t, **kwargs)
             return
-        distribution = self.distribution(t)
-        self.set("action_probs", t, distribution.log_probs.exp())
-        self.set("entropy", t, distribution.entropy())
+        log_probs = self.distribution(t).log_probs
+        probs = log_probs.exp()
+        self.set("action_probs", t, probs)
+        # e^-100 is 0 to all purposes; the logarithms of what is not allowed, which are as low as numbers go, times a
+        # large entropy coefficient would be beyond them.
+        self.set("entropy", t, -(probs * log_probs.clamp(min=-100)).sum(-1))
 
 
 # ---- the algorithm ------------------------------------------------------------------------------------------------

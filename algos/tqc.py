@@ -62,12 +62,18 @@ def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_dropped_quantiles:
     Reads `critic/quantiles` (`[B, N, M]`) at 0; `target-critic/quantiles` (`[B, N, M]`), `action_logprobs`,
     `env/reward` and `discount` (`[B]`) at 1.
     """
-    quantiles, next_quantiles = workspace.get("critic/quantiles", 0), workspace.get("target-critic/quantiles", 1)
-    next_values = kept_quantiles(next_quantiles, n_dropped_quantiles)
-    next_values = next_values - (entropy_coef * workspace.get("action_logprobs", 1)).unsqueeze(-1)
-    reward, discount = workspace.get("env/reward", 1).unsqueeze(-1), workspace.get("discount", 1).unsqueeze(-1)
-    target = (reward + discount * next_values).detach()
-    return batch_mean(quantile_huber_loss(quantiles, target.unsqueeze(1)).mean((1, 2)), workspace)
+    next_value = workspace.get("target-critic/quantiles", 1) - each(entropy_coef * workspace.get("action_logprobs", 1))
+    targets = each(workspace.get("env/reward", 1)) + each(workspace.get("discount", 1)) * next_value
+    # The greatest targets are those of the greatest values. They are dropped last, so that the targets are in memory
+    # where all pairs are looked at, and are not computed for each.
+    kept = kept_quantiles(targets.detach(), n_dropped_quantiles)
+    losses = quantile_huber_loss(workspace.get("critic/quantiles", 0), kept.unsqueeze(1))
+    return batch_mean(losses.mean((1, 2)), workspace)
+
+
+def each(x: Tensor) -> Tensor:
+    """Return a number for each row, `[B]`, beside `[B, N, M]`."""
+    return x.view(-1, 1, 1)
 
 
 def kept_quantiles(quantiles: Tensor, n_dropped: int) -> Tensor:

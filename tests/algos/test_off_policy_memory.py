@@ -1,4 +1,4 @@
-"""SAC, TD3, DDPG and DQN with memories and encoders: what is learned, with whose gradients, and from which state."""
+"""Off-policy algorithms with memories and encoders: what is learned, with whose gradients, and from which state."""
 
 import copy
 
@@ -13,7 +13,7 @@ from tests.runs.test_checkpoint import train_until
 from workspace_rl import check, load_policy, policy_function
 from workspace_rl.agent import before
 from workspace_rl.agents import MemoryAgent
-from workspace_rl.algos import DDPG, DQN, SAC, TD3
+from workspace_rl.algos import DDPG, DQN, SAC, TD3, TQC, SACDiscrete
 from workspace_rl.config.schema import resolve_config
 from workspace_rl.errors import ConfigError
 from workspace_rl.experience import run_over
@@ -53,7 +53,10 @@ def algorithm(cls, tmp_path, memory=GRU, env=None, collectors=None, **parameters
     if memory is not None:
         architecture |= {"memory": memory}
         parameters = {"sequence_length": 4, "burn_in": 3} | parameters
-    default = {"env_name": "CartPole-v1" if issubclass(cls, DQN) else "Pendulum-v1", "max_episode_steps": 9}
+    default = {
+        "env_name": "CartPole-v1" if issubclass(cls, (DQN, SACDiscrete)) else "Pendulum-v1",
+        "max_episode_steps": 9,
+    }
     return cls(
         {
             "gym_env": env or default,
@@ -97,6 +100,8 @@ CASES = [
     pytest.param(SAC, {"architecture": {"front_shared_by": "none"}, "n_step_return": 2}, id="sac, one each"),
     pytest.param(TD3, {"architecture": {"front_shared_by": "critics"}, "policy_delay": 1}, id="td3, critics share one"),
     pytest.param(DDPG, {"architecture": {"front_shared_by": "all"}, "burn_in": 0}, id="ddpg"),
+    pytest.param(TQC, {"architecture": {"front_shared_by": "critics"}}, id="tqc"),
+    pytest.param(SACDiscrete, {"architecture": {"front_shared_by": "none"}}, id="sac_discrete, one each"),
     pytest.param(DQN, {"tau_target": 0.1}, id="dqn"),
     pytest.param(DQN, {"double": True, "n_step_return": 3, "target_update_interval": 1}, id="double dqn"),
 ]
@@ -183,12 +188,12 @@ def test_transitions_of_sequences_weigh_what_counts(tmp_path):
 
 
 @pytest.mark.parametrize("memory", [None, GRU])
-@pytest.mark.parametrize("cls", [SAC, DQN])
+@pytest.mark.parametrize("cls", [SAC, SACDiscrete, DQN])
 def test_observations_of_many_parts(cls, memory, tmp_path):
     parameters = {"architecture": {"encoder": {"images": "impala_cnn", "image_hidden_size": [6]}}}
-    if cls is SAC:
+    if cls is not DQN:
         parameters["architecture"]["front_shared_by"] = "none"
-    env = {"env_name": "SeveralParts-v0", "env_args": {"discrete": cls is DQN}, "max_episode_steps": 30}
+    env = {"env_name": "SeveralParts-v0", "env_args": {"discrete": cls is not SAC}, "max_episode_steps": 30}
     one = algorithm(cls, tmp_path, memory, env, **parameters)
     assert not list(check(one))
     experience, _ = filled(one)
@@ -199,7 +204,7 @@ def test_observations_of_many_parts(cls, memory, tmp_path):
     for _ in range(2):
         one.learn(batch)
     assert sum(moved(online, one.fronts.online)) > 0.8 * len(online)
-    if cls is SAC:  # DQN copies at every 250th update
+    if cls is not DQN:  # which copies at every 250th update
         assert sum(moved(targets, one.fronts.targets)) > 0.8 * len(targets)
 
 

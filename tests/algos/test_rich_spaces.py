@@ -9,11 +9,11 @@ import torch
 from tests.spaces_env import ACTIONS
 from workspace_rl import Run, policy_function
 from workspace_rl.agents import Encoder, EncoderAgent, ObservationNormalizer
-from workspace_rl.algos import A2C, DDPG, DQN, PPO, REINFORCE, SAC, TD3
+from workspace_rl.algos import A2C, DDPG, DQN, PPO, REINFORCE, SAC, TD3, TQC, SACDiscrete
 from workspace_rl.errors import ConfigError, PolicyFileError, UnsupportedSpaceError, WorkspaceRLError
 
-OFF_POLICY = (SAC, TD3, DDPG, DQN)
-OWN_ACTIONS = {SAC: "continuous", TD3: "continuous", DDPG: "continuous", DQN: "discrete"}
+OFF_POLICY = (SAC, TQC, SACDiscrete, TD3, DDPG, DQN)
+OWN_ACTIONS = {one: "discrete" if one in (DQN, SACDiscrete) else "continuous" for one in OFF_POLICY}
 
 #: Observations that every algorithm learns from as they are.
 LEARNED = (
@@ -37,7 +37,11 @@ REFUSED = {
 def run_of(algorithm, observation, folder, action=None, architecture=None, **parameters):
     """Return an algorithm that does two updates, and little else."""
     action = action or OWN_ACTIONS.get(algorithm, "discrete")
-    small = {"actor_hidden_size": [8], "critic_hidden_size": [8]} if algorithm in (SAC, TD3, DDPG) else {}
+    small = (
+        {"actor_hidden_size": [8], "critic_hidden_size": [8]}
+        if algorithm in OFF_POLICY and algorithm is not DQN
+        else {}
+    )
     small = small or {"hidden_size": [8]}
     pace = {"learning_starts": 12, "batch_size": 4, "n_steps": 2} if algorithm in OFF_POLICY else {"n_steps": 8}
     if algorithm is PPO:
@@ -74,14 +78,15 @@ def learns(algorithm):
     return finite and any(changed.values())
 
 
-ALL = (SAC, TD3, DDPG, DQN, PPO, A2C, REINFORCE)
+ALL = (*OFF_POLICY, PPO, A2C, REINFORCE)
 #: One for each way in which networks are put together; the others have the kinds that differ most.
 EACH_WAY = (SAC, DQN, PPO)
 
 
 @pytest.mark.parametrize(
     ("algorithm", "observation"),
-    [(one, kind) for one in ALL for kind in LEARNED if one in EACH_WAY or kind in ("dict", "tuple")],
+    [(one, kind) for one in ALL for kind in LEARNED if one in EACH_WAY or kind in ("dict", "tuple")]
+    + [(SACDiscrete, kind) for kind in ("choice", "picture")],
 )
 def test_it_learns_from_observations_of_every_kind(algorithm, observation, tmp_path):
     assert learns(run_of(algorithm, observation, tmp_path))
@@ -120,7 +125,7 @@ def test_keys_may_be_empty(tmp_path):
     assert act({"": np.zeros(3, np.float32), "a": {"": 1}}).shape == (2,)
 
 
-@pytest.mark.parametrize("algorithm", [DQN, PPO])
+@pytest.mark.parametrize("algorithm", [DQN, SACDiscrete, PPO])
 def test_the_parts_beside_a_mask_are_learned_from(algorithm, tmp_path):
     run = run_of(algorithm, "masked", tmp_path, action_mask="env/env_obs/action_mask")
     (encoder,) = {one for one in run.eval_policy.modules() if isinstance(one, EncoderAgent)}

@@ -11,6 +11,8 @@ from sb3_contrib.common.utils import quantile_huber_loss as their_loss
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
+from tests.collectors.test_fleet import outcome
+from tests.runs.test_checkpoint import train_until
 from tests.toys import ACT, BATCH, ContinuousSpacesEnv
 from workspace_rl import Workspace, n_step_transitions
 from workspace_rl.algos import TQC
@@ -278,6 +280,16 @@ def test_dropping_everything_is_refused():
     config["algorithm"]["n_dropped_quantiles"] = 3
     with pytest.raises(ConfigError, match="n_dropped_quantiles: less than algorithm.n_quantiles = 3 expected, 3 found"):
         resolve_config(TQC.config_class, config)
+
+
+def test_a_run_is_resumed_bit_for_bit(tiny_sac, tmp_path):
+    tiny_sac["algorithm"] |= {"total_steps": 240, "eval_interval": 120, "checkpoint_interval": 100, "final_episodes": 1}
+    tiny_sac |= {"torch_threads": 1, "matmul_precision": "highest"}
+    whole, stopped = (TQC(copy.deepcopy(tiny_sac) | {"base_dir": str(tmp_path / name)}) for name in ("one", "two"))
+    whole.train(progress=False)
+    train_until(stopped, 12)
+    TQC.restore(tmp_path / "two").train(progress=False)
+    assert outcome(tmp_path / "one") == outcome(tmp_path / "two")
 
 
 def test_it_learns_the_optimum_of_a_one_step_problem(one_step_problem):

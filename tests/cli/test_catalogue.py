@@ -70,7 +70,7 @@ def test_the_command_lists_them(capfd):
     assert output.out.splitlines()[0].split() == ["environment", "observation", "action", "extra", "algorithms"]
     lines = {line.split()[0]: line for line in output.out.splitlines()}
     assert lines["Pendulum-v1"].endswith("a2c, crossq, ddpg, ppo, reinforce, sac, td3, tqc")
-    assert lines["Taxi-v4"].endswith("a2c, dqn, ppo, reinforce")
+    assert lines["Taxi-v4"].endswith("a2c, dqn, ppo, reinforce, sac_discrete")
     assert len(output.out.splitlines()) == 1 + sum(map(len, ENVIRONMENTS.values())) and output.err == ""
 
 

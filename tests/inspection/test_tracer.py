@@ -47,11 +47,16 @@ def test_agents_of_other_packages_are_traced(env):
         ("sac", {"critic_loss": ["critic"], "actor_loss": ["actor"], "entropy_coef_loss": ["entropy_coef"]}),
         ("td3", {"critic_loss": ["critic"], "actor_loss": ["actor"]}),
         ("crossq", {"critic_loss": ["critic"], "actor_loss": ["actor"], "entropy_coef_loss": ["entropy_coef"]}),
+        ("tqc", {"critic_loss": ["critic"], "actor_loss": ["actor"], "entropy_coef_loss": ["entropy_coef"]}),
+        (
+            "sac_discrete",
+            {"critic_loss": ["critic-0", "critic-1"], "actor_loss": ["actor"], "entropy_coef_loss": ["entropy_coef"]},
+        ),
         ("dqn", {"critic_loss": ["q"]}),
     ],
 )
 def test_a_trace_knows_whom_each_loss_trains(name, trained):
-    environment = "CartPole-v1" if name == "dqn" else "Pendulum-v1"
+    environment = "CartPole-v1" if name in ("dqn", "sac_discrete") else "Pendulum-v1"
     settings = {"total_steps": 100_000}
     algorithm = find_algorithm(name)({"gym_env": {"env_name": environment}, "algorithm": settings, **FAST})
     traced = trace(algorithm)

@@ -57,6 +57,14 @@ RUNS: dict[str, dict[str, Any]] = {
             "init_entropy_coef": 0.2, "architecture": {"actor_hidden_size": [16], "critic_hidden_size": [16]},
         },
     },
+    "tqc": {
+        "gym_env": {"env_name": "Pendulum-v1", "max_episode_steps": 60},
+        "algorithm": {
+            "seed": 11, "total_steps": 500, "n_envs": 2, "n_steps": 4, "batch_size": 32, "n_critics": 3,
+            "n_quantiles": 7, "n_step_return": 2, "learning_starts": 150, "nb_evals": 2, "eval_interval": 250,
+            "checkpoint_interval": 300, "final_episodes": 2, "architecture": _NETWORKS,
+        },
+    },
     "td3": {
         "gym_env": {
             "env_name": "Pendulum-v1", "max_episode_steps": 60,

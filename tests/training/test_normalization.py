@@ -9,7 +9,7 @@ import torch
 from tests.collectors.test_fleet import outcome
 from tests.runs.test_checkpoint import train_until
 from workspace_rl import Workspace, check, load_policy, policy_function
-from workspace_rl.algos import DDPG, DQN, SAC, TD3
+from workspace_rl.algos import DDPG, DQN, SAC, TD3, SACDiscrete
 from workspace_rl.errors import ConfigError, UnsupportedSpaceError
 
 BOTH = {"normalize_observations": True, "normalize_rewards": True}
@@ -100,11 +100,13 @@ def test_statistics_stay_as_they_are_in_scores_and_updates(parameters):
     run.train_env.close()
 
 
-@pytest.mark.parametrize("algorithm", [SAC, TD3, DDPG, DQN])
+@pytest.mark.parametrize("algorithm", [SAC, SACDiscrete, TD3, DDPG, DQN])
 def test_updates_learn_from_normalised_numbers(algorithm, parameters):
     """An update with normalisers equals one without them on a batch that is normalised already."""
-    if algorithm is DQN:
+    discrete = algorithm in (DQN, SACDiscrete)
+    if discrete:
         parameters["gym_env"]["env_name"] = "CartPole-v1"
+    if algorithm is DQN:
         parameters["algorithm"]["architecture"] = {"hidden_size": [16]}
     run = algorithm(parameters)
     assert not check(run)
@@ -113,7 +115,7 @@ def test_updates_learn_from_normalised_numbers(algorithm, parameters):
     plain = algorithm(parameters)
     batch = Workspace()
     batch.set_full("env/env_obs", 3 + 2 * torch.randn(2, 16, size))
-    batch.set_full("action", torch.randint(2, (2, 16)) if algorithm is DQN else torch.rand(2, 16, 1))
+    batch.set_full("action", torch.randint(2, (2, 16)) if discrete else torch.rand(2, 16, 1))
     batch.set_full("env/reward", torch.randn(2, 16))
     batch.set_full("env/terminated", torch.rand(2, 16) < 0.5)
     batch.set_full("env/done", batch.get_full("env/terminated"))

@@ -119,16 +119,16 @@ def learned_by(name: str, observation: gym.Space[Any], action: gym.Space[Any]) -
     try:
         observation_size(observation)
     except UnsupportedSpaceError:
-        return f"{known} with {_needed(name, observation, kind)}"
+        needed = _needed(name, observation)
+        return f"{known} with {needed}" if needed else known
     return known
 
 
-def _needed(name: str, observation: gym.Space[Any], kind: str) -> str:
+def _needed(name: str, observation: gym.Space[Any]) -> str:
     if any(re.fullmatch(one.pattern, name) for one in PROVIDERS if one.module == "ale_py"):
-        return "gym_env.atari={} and algorithm.architecture.network=nature_cnn"
-    if kind == "discrete" and is_image(observation):
-        return "algorithm.architecture.network=nature_cnn"
-    return "gym_env.wrappers=[FlattenObservation]"
+        return "gym_env.atari={}"
+    # Pictures have an encoder that comes by itself.
+    return "" if is_image(observation) else "gym_env.wrappers=[FlattenObservation]"
 
 
 def describe_space(space: gym.Space[Any]) -> str:

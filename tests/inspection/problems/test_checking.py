@@ -38,9 +38,9 @@ def test_a_right_composition_has_no_problems(env, cartpole):
     assert not problems and str(problems) == "TemporalAgent: no problems found"
 
 
-@pytest.mark.parametrize("algorithm", ["sac", "dqn", "td3", "ddpg"])
+@pytest.mark.parametrize("algorithm", ["sac", "dqn", "td3", "ddpg", "tqc", "sac_discrete"])
 def test_returns_over_several_steps_have_no_problems(algorithm):
-    environment = "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"
+    environment = "CartPole-v1" if algorithm in ("dqn", "sac_discrete") else "Pendulum-v1"
     settings = {"n_step_return": 3, "random_steps": 10, "total_steps": 100_000}
     found = check(find_algorithm(algorithm)({"gym_env": {"env_name": environment}, "algorithm": settings, **FAST}))
     assert not found and not found.notes

@@ -299,6 +299,8 @@ PARAMETERS = {
     "ddpg": {},
     "td3": {"n_step_return": 3},
     "crossq": {},
+    "tqc": {"n_quantiles": 5},
+    "sac_discrete": {},
     "dqn": {"target_update_interval": 10, "double": True},
 }
 
@@ -306,8 +308,8 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_algorithms_learn_the_same_compiled(name, tmp_path):
     """100 updates, one graph for each kind of update; the random numbers of both are the same."""
-    discrete = name == "dqn"
-    sizes = {"hidden_size": [16]} if discrete else {"actor_hidden_size": [16], "critic_hidden_size": [16]}
+    discrete = name in ("dqn", "sac_discrete")
+    sizes = {"hidden_size": [16]} if name == "dqn" else {"actor_hidden_size": [16], "critic_hidden_size": [16]}
     config = {
         "gym_env": {"env_name": "CartPole-v1" if discrete else "Pendulum-v1"},
         "matmul_precision": "highest",
