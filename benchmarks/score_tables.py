@@ -46,6 +46,11 @@ class KeptRun:
         return f"**{final['mean']:.1f}** ± {final['std']:.1f}"
 
     @functools.cached_property
+    def algorithm(self) -> str:
+        """The name of the algorithm, as configurations have it."""
+        return str(load_config(self.folder / "config.yaml").algo)
+
+    @functools.cached_property
     def differences(self) -> dict[str, Any]:
         """Parameters in which the run differs from the configuration as it is shipped now, with the run's values."""
         ran, shipped = load_config(self.folder / "config.yaml"), load_config(self.about["configuration"])
@@ -202,7 +207,7 @@ def guide(path: Path, runs: list[KeptRun]) -> str:
     """Return an algorithm's page with its scores at the end, after the mark."""
     lines = ["| run | steps | final return | episodes | changed |", "|---|---|---|---|---|"]
     for run in runs:
-        if run.folder.name.startswith(f"{path.stem}-"):
+        if run.algorithm == path.stem:
             link = f"[{run.folder.name}](../../benchmarks/scores/{run.folder.name})"
             episodes = run.scores["final"]["episodes"]
             lines.append(f"| {link} | {run.about['steps']:,} | {run.score} | {episodes} | {run.changed} |")
