@@ -131,26 +131,24 @@ class DiscreteQAgent(Agent):
         super().__init__(name)
         self.with_prefix("q/")
         self.observation_variable = observation_variable
-        if n_atoms is not None and (n_quantiles is not None or v_max <= v_min):
-            what = f"n_quantiles={n_quantiles}" if n_quantiles is not None else f"v_min={v_min}, v_max={v_max}"
-            raise ConfigError(
-                f"{self.description()}: n_atoms={n_atoms}: n_quantiles=None and v_min < v_max expected, {what} found."
-            )
         self.n_atoms, self.v_min, self.v_max, self.n_quantiles, self.noisy = n_atoms, v_min, v_max, n_quantiles, noisy
+        self._require_one_distribution()
         images = network in IMAGE_NETWORKS
         self.body, features = build_body(
             observation_shape, hidden_sizes, network, activation, self.description(), noisy=noisy
         )
         self.one_hot = None if images else one_hot(observation_choices, observation_shape[0], self.description())
         self._takes_images = images
-        each = n_atoms or n_quantiles
-        self.head: nn.Module
-        if dueling:
-            self.head = DuelingHead(features, head_hidden_sizes, n_actions, activation, n_outputs=each, noisy=noisy)
-        else:
-            self.head = build_mlp([features, *head_hidden_sizes, n_actions * (each or 1)], activation, noisy=noisy)
-            if each is not None:
-                self.head.append(nn.Unflatten(-1, (n_actions, each)))
+        self.head = _head(features, head_hidden_sizes, n_actions, n_atoms or n_quantiles, dueling, noisy, activation)
+
+    def _require_one_distribution(self) -> None:
+        if self.n_atoms is not None and (self.n_quantiles is not None or self.v_max <= self.v_min):
+            values = f"v_min={self.v_min}, v_max={self.v_max}"
+            what = values if self.n_quantiles is None else f"n_quantiles={self.n_quantiles}"
+            raise ConfigError(
+                f"{self.description()}: n_atoms={self.n_atoms}: n_quantiles=None and v_min < v_max expected, {what} "
+                "found."
+            )
 
     def forward(self, t: int, stochastic: bool = True, **kwargs: Any) -> None:
         """Evaluate all actions at step `t`.
@@ -176,3 +174,19 @@ class DiscreteQAgent(Agent):
             self.set((f"{self.prefix}quantiles", t), q_values)
             q_values = q_values.mean(-1)
         self.set((f"{self.prefix}q_values", t), q_values)
+
+
+def _head(
+    features: int,
+    hidden_sizes: Sequence[int],
+    n_actions: int,
+    n_outputs: int | None,
+    dueling: bool,
+    noisy: bool,
+    activation: type[nn.Module],
+) -> nn.Module:
+    """Return a head `[B, features]` to `[B, n_actions]`, or `[B, n_actions, n_outputs]`."""
+    if dueling:
+        return DuelingHead(features, hidden_sizes, n_actions, activation, n_outputs=n_outputs, noisy=noisy)
+    head = build_mlp([features, *hidden_sizes, n_actions * (n_outputs or 1)], activation, noisy=noisy)
+    return head if n_outputs is None else head.append(nn.Unflatten(-1, (n_actions, n_outputs)))
