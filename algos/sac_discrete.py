@@ -150,6 +150,8 @@ class SACDiscrete(OffPolicyAlgorithm[SACDiscreteConfig]):
         """Create actor, critics, target critics and the entropy coefficient."""
         config, parameters = self.config, self.config.algorithm
         sizes, mask = parameters.architecture, parameters.action_mask
+        #: The entropy of a policy that takes all actions equally often, in nats.
+        self.most_entropy = math.log(self.train_env.action_size)
         self.normalizers = Normalizers.of(parameters, self.train_env, self.device)
         if mask is not None:
             self.stored_variables = [*self.stored_variables, mask]
@@ -176,7 +178,7 @@ class SACDiscrete(OffPolicyAlgorithm[SACDiscreteConfig]):
         self.target_critic = self.build_critics(self.fronts.targets["critic"], "target-critic")
         self.entropy_coef: FixedEntropyCoefficient | LearnedEntropyCoefficient
         if parameters.entropy_mode == "auto":
-            target = parameters.target_entropy_part * math.log(self.train_env.action_size)
+            target = parameters.target_entropy_part * self.most_entropy
             self.entropy_coef = LearnedEntropyCoefficient(parameters.init_entropy_coef, target)
         else:
             self.entropy_coef = FixedEntropyCoefficient(parameters.init_entropy_coef)
@@ -216,7 +218,7 @@ class SACDiscrete(OffPolicyAlgorithm[SACDiscreteConfig]):
         """Return the entropy that the policy is to have, of all states, or, with a mask, of each (`[B]`)."""
         parameters = self.config.algorithm
         if parameters.action_mask is None:
-            return parameters.target_entropy_part * math.log(self.train_env.action_size)
+            return self.most_entropy * parameters.target_entropy_part
         allowed = workspace.get(parameters.action_mask, 0) != 0
         return parameters.target_entropy_part * allowed.sum(-1).clamp(min=1).log()
 

@@ -300,6 +300,7 @@ PARAMETERS = {
     "td3": {"n_step_return": 3},
     "crossq": {},
     "tqc": {"n_quantiles": 5},
+    "sac_discrete": {},
     "dqn": {"target_update_interval": 10, "double": True},
 }
 
