@@ -54,7 +54,8 @@ class Line:
 
     def rows_at(self, times: Ints) -> Ints:
         """Return the rows of the frames at these times."""
-        return self._rows[times - self._first]
+        found: Ints = self._rows[times - self._first]
+        return found
 
     def rows_between(self, first: int, last: int) -> Ints:
         """Return the rows of the frames from the time `first` to `last` (inclusive) that are stored."""

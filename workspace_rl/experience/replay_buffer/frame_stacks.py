@@ -81,8 +81,8 @@ class FrameStacks:
             bits(ring.rows_of(name))[places] = bits(first)
         ring.rows_of(self._done_variable)[places] = True
         ring.rows_of_note(AGES)[places] = 0
-        first, ring.steps = ring.steps, ring.steps + history
-        return np.arange(first * ring.batch_size, ring.steps * ring.batch_size)
+        ring.steps += history
+        return np.arange((ring.steps - history) * ring.batch_size, ring.steps * ring.batch_size)
 
     def pictures(self, index: Tensor, name: str) -> Tensor:
         """Return where the pictures `[n, size]` lie that make up the stacks of the frames at `index` (`[n]`)."""
