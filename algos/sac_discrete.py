@@ -118,16 +118,20 @@ def entropy_coef_loss(workspace: Workspace, entropy_coef: Tensor, target_entropy
 class DiscreteActor(CategoricalActor):
     """A policy for one choice of n that also tells how likely each is."""
 
-    def forward(self, t: int | None = None, of_all: bool = False, **kwargs: Any) -> None:
+    def forward(
+        self, t: int | None = None, stochastic: bool = True, given: bool = False, of_all: bool = False, **kwargs: Any
+    ) -> None:
         """Choose actions, as `CategoricalActor`, or look at all of them.
 
         Args:
             t: the step; None for all steps at once.
+            stochastic: see `CategoricalActor`.
+            given: see `CategoricalActor`.
             of_all: choose nothing; write `action_probs` (`[B, n_actions]`) and `entropy` (`[B]`, nats).
-            **kwargs: of `CategoricalActor`.
+            **kwargs: ignored.
         """
         if not of_all:
-            super().forward(t, **kwargs)
+            super().forward(t, stochastic, given, **kwargs)
             return
         log_probs = self.distribution(t).log_probs
         probs = log_probs.exp()

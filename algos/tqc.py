@@ -91,8 +91,8 @@ def kept_quantiles(quantiles: Tensor, n_dropped: int) -> Tensor:
 class TQC(SAC):
     """Truncated quantile critics: `TQC(config).train()`."""
 
-    config: TQCConfig  # type: ignore[assignment]
-    config_class = TQCConfig
+    config: TQCConfig
+    config_class = TQCConfig  # type: ignore[assignment]
     gives_priorities = False
 
     def build_critic(self, front: Front) -> ContinuousQAgent:
