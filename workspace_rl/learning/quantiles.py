@@ -43,6 +43,6 @@ class _QuantileHuberLoss(torch.autograd.Function):
         return (slope * (error - 0.5 * clipped)).mean(-1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (slope,) = ctx.saved_tensors
         return -gradient * slope, None
