@@ -223,8 +223,9 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         return actor_loss(workspace, entropy_coef, self.config.algorithm.actor_value)
 
     def update_flags(self, n: int) -> dict[str, Any]:
-        """Return whether the n-th update is one of the actor, too."""
-        return {"delayed": n % self.config.algorithm.policy_delay == 0}
+        """Return whether the n-th update is one of the actor, too, where not each is."""
+        delay = self.config.algorithm.policy_delay
+        return {} if delay == 1 else {"delayed": n % delay == 0}
 
     def update(self, batch: Workspace, *, delayed: bool = True) -> dict[str, Tensor]:
         """Take one step on the critics' loss, if `delayed` one on each of the others, and move the target critics."""
