@@ -234,6 +234,11 @@ def test_discrete_action_values():
     np.testing.assert_allclose(pixels(best)[0], np.maximum(x, 1 - x))
     np.testing.assert_allclose(pixels(second)[0], 1 - x)
     np.testing.assert_allclose(pixels(chosen), [x, x, 1 - x, 1 - x])
+    several = Formula(
+        lambda o: torch.stack((o[:, 0], 1 - o[:, 0]), 1).unsqueeze(-1) + torch.tensor([2.0, 0.0, 1.0]), "q"
+    )
+    for options, of_one in (({}, best), ({"action": 1}, second), ({"policy": policy}, chosen)):
+        np.testing.assert_allclose(pixels(critic_map(several, SPACE, **draw, **options)), pixels(of_one))
     labels = [figure.axes[1].get_ylabel() for figure in (best, second, chosen)]
     assert labels == ["q of the best action", "q of action 1", "q of the policy's action"]
 

@@ -4,7 +4,7 @@ import torch
 
 from tests.toys import ConstantAgent, CountingEnv, SummingAgent
 from workspace_rl import Agent, GymAgent
-from workspace_rl.algos import DQN, SAC
+from workspace_rl.algos import DQN, SAC, SACDiscrete
 from workspace_rl.config.make_env_agent import make_env_agent
 from workspace_rl.errors import CompositionError, ConfigError, UnknownVariableError, VariableMismatchError
 from workspace_rl.plots import episode_values, save_figure, value_plot
@@ -54,6 +54,9 @@ def test_critics_of_discrete_actions_are_asked_for_that_of_the_policys_action():
     cartpole = GymAgent("CartPole-v1", 1, auto_reset=False)
     values = episode_values(cartpole, policy, critic, value_variable="q", discount_factor=1, seed=2)
     assert set(values.q_values) == {5} and values.returns.tolist() == list(range(len(values.returns), 0, -1))
+    several = Writes(lambda o, a: torch.tensor([[[9.0, 8.0], [5.0, 4.0], [7.0, 3.0]]]))
+    values = episode_values(cartpole, policy, several, value_variable="q", discount_factor=1, seed=2)
+    assert set(values.q_values) == {4}
     with pytest.raises(VariableMismatchError, match=r"actions 0 to 0, not of \[1\]"):
         episode_values(cartpole, policy, Writes(lambda o, a: torch.ones(1, 1)), value_variable="q", discount_factor=1)
 
@@ -73,6 +76,12 @@ def test_agents_of_algorithms_can_be_judged_and_drawn(tiny_sac, tmp_path):
     cartpole = make_env_agent(dqn.config.gym_env, 1, auto_reset=False)
     values = episode_values(cartpole, dqn.eval_policy, value_variable="q/q_values", discount_factor=0.99)
     (axes,) = value_plot(values).axes
+    discrete = SACDiscrete(
+        {"gym_env": {"env_name": "CartPole-v1"}, "algorithm": {"total_steps": 100, "learning_starts": 1}}
+    )
+    judged = discrete.eval_policy, discrete.critic
+    values = episode_values(cartpole, *judged, value_variable="critic/q_values", discount_factor=0.99)
+    assert len(values.q_values) == len(values.returns)
     assert [line.get_label() for line in axes.get_lines()] == ["critic: Q(s, a)", "observed"]
 
 
@@ -92,5 +101,5 @@ def test_what_cannot_be_judged_is_told():
         episode_values(env(), ConstantAgent(), critic, value_variable="q", discount_factor=2)
     with pytest.raises(UnknownVariableError, match="neither policy nor critic wrote variable 'v'"):
         episode_values(env(), ConstantAgent(), critic, value_variable="v", discount_factor=1)
-    with pytest.raises(VariableMismatchError, match=r"shape \[1, 1, 1\]; \[1\], \[1, N\] or \[1, n_actions\]"):
+    with pytest.raises(VariableMismatchError, match=r"shape \[1, 1, 1\]; \[1\], \[1, N\], \[1, n_actions\] or"):
         episode_values(env(), ConstantAgent(), critic, value_variable="q", discount_factor=1)

@@ -66,6 +66,21 @@ def test_the_environment_that_computes_rewards_is_closed_with_the_others(tmp_pat
     assert closed == [True]
 
 
+class Unbuildable(SAC):
+    def build(self):
+        self._goal_rewards._env.close = lambda: CLOSED.append(True)
+        raise ConfigError("it cannot be built")
+
+
+CLOSED = []
+
+
+def test_it_is_closed_where_the_algorithm_cannot_be_built(tmp_path):
+    with pytest.raises(ConfigError, match="it cannot be built"):
+        a_run(tmp_path, Unbuildable)
+    assert CLOSED == [True]
+
+
 class Unequal(SpacesEnv):
     def __init__(self):
         super().__init__("vector", "continuous")

@@ -53,8 +53,8 @@ _OF_THE_LOOP = ("progress", "ranks", "run", "scoring")
 _FOR_ALL = "PPO, A2C and REINFORCE are for actions of all kinds."
 #: What there is for the actions of an environment.
 _FOR_ACTIONS = {
-    "continuous": "SAC, TD3 and DDPG are for continuous ones; {classname: DiscretizeAction, bins: 5} in "
-    f"gym_env.wrappers makes a few choices of them. {_FOR_ALL}",
+    "continuous": "SAC, TD3 and DDPG, TQC and CrossQ are for continuous ones; {classname: DiscretizeAction, bins: 5} "
+    f"in gym_env.wrappers makes a few choices of them. {_FOR_ALL}",
     "discrete": f"DQN and SACDiscrete are for discrete ones. {_FOR_ALL}",
     "multi-discrete": f"{_FOR_ALL} DQN and SACDiscrete are for a single choice: number the combinations in a "
     "subclass of gymnasium.ActionWrapper, and name it in gym_env.wrappers.",

@@ -5,8 +5,7 @@
 - `optimizers`: optimisers from configurations.
 - `gradient_steps`: `minimise`, a step down the gradient of a loss.
 - `target_networks`: networks that follow others.
-- `quantiles`: distributions given by quantiles.
-- `categorical`: distributions given by probabilities of fixed values.
+- `distributional`: distributions of returns, and what they learn from.
 - `weighted`: means over the rows of a batch that count.
 - `compiled`: updates as one graph.
 - `precision`: how exact matrix products are.
@@ -16,12 +15,12 @@
 - `state`: the state of modules and optimisers, by name and on its way.
 """
 
-from workspace_rl.learning.categorical import atoms, categorical_loss, project
 from workspace_rl.learning.compiled.update import compile_update
+from workspace_rl.learning.distributional.categorical import atoms, categorical_loss, project
+from workspace_rl.learning.distributional.quantiles import quantile_huber_loss
 from workspace_rl.learning.gradient_steps import minimise
 from workspace_rl.learning.metrics import ROW_ERRORS
 from workspace_rl.learning.optimizers import setup_optimizer
-from workspace_rl.learning.quantiles import quantile_huber_loss
 from workspace_rl.learning.target_networks import copy_parameters, soft_update
 from workspace_rl.learning.weighted import batch_mean, normalised, plain_mean, weighted_mean
 

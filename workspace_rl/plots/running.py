@@ -48,8 +48,11 @@ def run_agents(agents: Sequence[Runnable], given: Mapping[str, Tensor], kwargs: 
     return workspace
 
 
-def read_rows(workspace: Workspace, name: str, agent: Runnable) -> Tensor:
-    """Return what `agent` wrote for each of the observations, the workspace's first variable, as `[B, n]`."""
+def read_rows(workspace: Workspace, name: str, agent: Runnable, *, of_critics: bool = False) -> Tensor:
+    """Return what `agent` wrote for each of the observations, the workspace's first variable, as `[B, n]`.
+
+    It may be `[B, n, N]` if it is `of_critics` of discrete actions, N of them: the least of their values counts.
+    """
     observations, *others = workspace.keys()
     n_points = workspace.batch_size(observations)
     who = f"agent {getattr(agent, 'name', None) or type(agent).__name__!r}"
@@ -59,6 +62,8 @@ def read_rows(workspace: Workspace, name: str, agent: Runnable) -> Tensor:
             f"Besides {observations!r}, the workspace holds {', '.join(map(repr, others)) or 'nothing'}."
         )
     value = workspace.get(name, 0)
+    if of_critics and value.ndim == 3:
+        value = value.amin(-1)
     if value.ndim not in (1, 2) or value.shape[0] != n_points:
         raise VariableMismatchError(
             f"{who} wrote variable {name!r} of shape {list(value.shape)} for {n_points} observations; "

@@ -61,15 +61,16 @@ def episode_values(
         episode_values(env_agent, sac.eval_policy, sac.critic, value_variable="critic/q_values", discount_factor=0.99)
         episode_values(env_agent, dqn.eval_policy, value_variable="q/q_values", discount_factor=0.99)
 
-    Of N critics that judge a continuous action together (`[B, N]`), the least value counts, as TD3 and SAC use it; of
-    the values of discrete actions (`[B, n_actions]`) that of the policy's action. The values of SAC contain the
-    entropy of the actions to come, weighted by its coefficient, which no observed return does.
+    Of N critics that judge a continuous action together (`[B, N]`), or all discrete ones (`[B, n_actions, N]`), the
+    least value counts, as TD3 and SAC use it; of the values of discrete actions (`[B, n_actions]`) that of the policy's
+    action. The values of SAC contain the entropy of the actions to come, weighted by its coefficient, which no observed
+    return does.
 
     Args:
         env_agent: one environment without auto-reset; it is played, while copies of policy and critic act.
         policy: writes `action_variable`, as the critic reads it.
         critic: runs after the policy; None where the policy writes `value_variable` itself, as DQN's.
-        value_variable: where the values are written, `[1]`, `[1, N]` or `[1, n_actions]`.
+        value_variable: where the values are written, `[1]`, `[1, N]`, `[1, n_actions]` or `[1, n_actions, N]`.
         discount_factor: g.
         seed: of the episode, and of the policy's random numbers if it uses any.
         action_variable: where the policy writes its actions.
@@ -140,12 +141,14 @@ def _value(workspace: Workspace, t: int, value_variable: str, action_variable: s
         raise UnknownVariableError(
             f"neither policy nor critic wrote variable {value_variable!r}.{did_you_mean(value_variable, workspace)}"
         )
-    value = workspace.get(value_variable, t)
-    if value.ndim not in (1, 2):
+    value, action = workspace.get(value_variable, t), workspace.get(action_variable, t)
+    if value.ndim not in ((1, 2) if action.is_floating_point() else (1, 2, 3)):
         raise VariableMismatchError(
-            f"variable {value_variable!r} has the shape {list(value.shape)}; [1], [1, N] or [1, n_actions] expected."
+            f"variable {value_variable!r} has the shape {list(value.shape)}; [1], [1, N], [1, n_actions] or "
+            "[1, n_actions, N] expected."
         )
-    action = workspace.get(action_variable, t)
+    if value.ndim == 3:  # of several critics
+        value = value.amin(-1)
     if value.ndim == 1 or action.is_floating_point():
         return float(as_numpy(value.min()))
     return float(as_numpy(value[0, _index(action, value.shape[1], value_variable)]))

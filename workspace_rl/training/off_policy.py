@@ -47,7 +47,11 @@ class OffPolicyAlgorithm(Algorithm[Config]):
     def _build(self) -> None:
         if self.parameters.hindsight is not None:
             self._goal_rewards = goal_rewards(self.config.gym_env, self.train_env, self.parameters.seed)
-        super()._build()
+        with contextlib.ExitStack() as if_it_fails:
+            if self._goal_rewards is not None:
+                if_it_fails.callback(self._goal_rewards.close)
+            super()._build()
+            if_it_fails.pop_all()
 
     def _close_environments(self) -> None:
         with contextlib.ExitStack() as both:

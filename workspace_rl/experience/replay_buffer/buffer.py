@@ -89,11 +89,9 @@ class ReplayBuffer:
             ReplayBufferError: the capacity or the size of a stack is impossible, a stacked variable is not stored, or
                 hindsight cannot be had of what is.
         """
-        self.capacity = capacity
-        self.done_variable = done_variable
+        self.capacity, self.done_variable = capacity, done_variable
         self.variables = [name for name in dict.fromkeys(variables) if name != done_variable]
-        self.first_only = frozenset(first_only)
-        self.device = torch_device(device)
+        self.first_only, self.device = frozenset(first_only), torch_device(device)
         sizes = stacked or {}
         # The rows before a frame that its stack reaches back to.
         history = max(sizes.values(), default=1) - 1
@@ -106,9 +104,8 @@ class ReplayBuffer:
         self.prioritized = None if priorities is None else PrioritizedWindows(self._ring, self._ends, priorities)
         self._windows = self.prioritized or Windows(self._ring, self._ends)
         self._blocks = Blocks(self._ring, self._ends, longest_window)
-        self._hindsight = hindsight
-        self._episodes = None if hindsight is None else Episodes(longest_window - 1)
         check_hindsight(hindsight, self.variables, sizes)
+        self._hindsight, self._episodes = hindsight, None if hindsight is None else Episodes(longest_window - 1)
         self._continues = False  # whether the next frame follows the last one
         self.longest_window, self.n_sources, self.keeps_versions = longest_window, n_sources, keeps_versions
         #: The versions of the first frames of the windows that were drawn last, `[N]` int32, where they are kept.

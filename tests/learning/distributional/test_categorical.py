@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workspace_rl.learning import categorical_loss, project
-from workspace_rl.learning.categorical import atoms
+from workspace_rl.learning.distributional.categorical import atoms
 
 #: Five atoms, 0 to 4.
 ENDS = (0.0, 4.0)
