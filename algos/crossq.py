@@ -92,8 +92,8 @@ def critic_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
 class CrossQ(SAC):
     """CrossQ: `CrossQ(config).train()`."""
 
-    config: CrossQConfig  # type: ignore[assignment]
-    config_class = CrossQConfig
+    config: CrossQConfig
+    config_class = CrossQConfig  # type: ignore[assignment]
     gives_priorities = False
     has_targets = False
 

@@ -120,8 +120,7 @@ def critic_map(
     | discrete Q(s, .), writes `[B, n_actions]`    | max over a Q(s,a) | a, an index: Q(s, a)     | Q(s, policy(s)) |
     | continuous Q(s, a), writes `[B]` or `[B, N]` |                   | a, `[A]` floats: Q(s, a) | Q(s, policy(s)) |
 
-    Of N critics that judge a continuous action together, or all discrete ones (`[B, n_actions, N]`), the least value
-    counts, as TD3 and SAC use it.
+    Of N critics of a continuous action, or of all discrete ones (`[B, n_actions, N]`), the least value is shown.
 
         critic_map(critic, space, value_variable="critic/q_values", policy=actor, stochastic=False)
 
@@ -184,8 +183,8 @@ def _values(
         label += " of the policy's action"
         chosen = read_rows(workspace, action_variable, policy)
         index = None if chosen.is_floating_point() else chosen
-    discrete = index is not None or (action is None and policy is None)
-    values = read_rows(workspace, value_variable, critic, of_critics=discrete)
+    of_all = index is not None or (action is None and policy is None)
+    values = read_rows(workspace, value_variable, critic, of_critics=of_all)
     n = values.shape[1]
     if index is not None:
         return as_numpy(_of_actions(values, index, value_variable).flatten()), label
