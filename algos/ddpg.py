@@ -66,19 +66,17 @@ class DDPGConfig(RunConfig):
 
 
 def critic_loss(workspace: Workspace) -> Tensor:
-    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 4)."""
-    return batch_mean(td_errors(workspace).square(), workspace).sum()
-
-
-def td_errors(workspace: Workspace) -> Tensor:
-    """Return the temporal-difference errors of the critics (`[B, N]`).
+    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 4).
 
     Of several target critics the least value counts (TD3). Reads `critic/q_values` (`[B, N]`) at 0;
-    `target-critic/q_values` (`[B, N]`), `env/reward` and `discount` (`[B]`) at 1.
+    `target-critic/q_values` (`[B, N]`), `env/reward` and `discount` (`[B]`) at 1. Writes `critic/errors` (`[B, N]`) at
+    0, of which priorities are made.
     """
     next_value = workspace.get("target-critic/q_values", 1).amin(-1)
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
-    return workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
+    errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
+    workspace.set("critic/errors", 0, errors.detach())
+    return batch_mean(errors.square(), workspace).sum()
 
 
 def actor_loss(workspace: Workspace) -> Tensor:
@@ -165,7 +163,7 @@ class DDPG(OffPolicyAlgorithm[DDPGConfig]):
         q_value = plain_mean(workspace.get("critic/q_values", 0), workspace, dim=None)
         metrics = {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
         if self.config.algorithm.prioritized is not None:
-            metrics |= self.row_errors(td_errors(workspace), workspace)
+            metrics |= self.row_errors(workspace.get("critic/errors", 0), workspace)
         return metrics
 
     def update_actor(self, transitions: Workspace) -> dict[str, Tensor]:

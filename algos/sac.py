@@ -97,16 +97,12 @@ class SACConfig(RunConfig):
 
 
 def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_target_critics: int | None = None) -> Tensor:
-    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 5, twice)."""
-    return batch_mean(td_errors(workspace, entropy_coef, n_target_critics).square(), workspace).sum()
-
-
-def td_errors(workspace: Workspace, entropy_coef: Tensor, n_target_critics: int | None = None) -> Tensor:
-    """Return the temporal-difference errors of the critics (`[B, N]`).
+    """Return the critics' squared errors, averaged over the batch and summed over critics (equation 5, twice).
 
     Reads `critic/q_values` (`[B, N]`) at 0; `target-critic/q_values` (`[B, N]`), `action_logprobs`, `env/reward` and
-    `discount` (`[B]`) at 1. With `n_target_critics`, M, the least value is that of M of the N target critics, drawn at
-    random for all of the batch (Chen et al. 2021, "Randomized Ensembled Double Q-Learning", arXiv:2101.05982).
+    `discount` (`[B]`) at 1. Writes `critic/errors` (`[B, N]`) at 0, of which priorities are made. With
+    `n_target_critics`, M, the least value is that of M of the N target critics, drawn at random for all of the batch
+    (Chen et al. 2021, "Randomized Ensembled Double Q-Learning", arXiv:2101.05982).
     """
     next_values = workspace.get("target-critic/q_values", 1)
     if n_target_critics is not None and n_target_critics < next_values.shape[-1]:
@@ -115,7 +111,9 @@ def td_errors(workspace: Workspace, entropy_coef: Tensor, n_target_critics: int 
     next_value = next_values.amin(-1)
     next_value = next_value - entropy_coef * workspace.get("action_logprobs", 1)
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
-    return workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
+    errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
+    workspace.set("critic/errors", 0, errors.detach())
+    return batch_mean(errors.square(), workspace).sum()
 
 
 def actor_loss(workspace: Workspace, entropy_coef: Tensor, value: str = "min") -> Tensor:
@@ -247,8 +245,8 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         norm = minimise(loss, self.critic_optimizer, self.config.algorithm.max_grad_norm)
         q_value = plain_mean(workspace.get("critic/q_values", 0), workspace, dim=None)
         metrics = {"loss/critic": loss.detach(), "q_value/mean": q_value.detach(), "gradient_norm/critic": norm}
-        if self.config.algorithm.prioritized is not None:  # by the least value of all target critics
-            metrics |= self.row_errors(td_errors(workspace, entropy_coef), workspace)
+        if self.config.algorithm.prioritized is not None:
+            metrics |= self.row_errors(workspace.get("critic/errors", 0), workspace)
         return metrics
 
     def ask_critics(self, workspace: Workspace) -> None:
