@@ -198,8 +198,8 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         self.random_policy = RandomAgent(self.train_env.action_space)
         self.eval_policy = self.normalizers.before(self.fronts.evaluated(KWAgentWrapper(self.actor, stochastic=False)))
 
-    def build_critic(self, front: Front) -> ContinuousQAgent:
-        """Return the critics, which read what `front` writes."""
+    def build_critic(self, front: Front, n_quantiles: int | None = None) -> ContinuousQAgent:
+        """Return the critics, which read what `front` writes; with `n_quantiles` they are distributions of returns."""
         parameters, sizes = self.config.algorithm, self.config.algorithm.architecture
         return ContinuousQAgent(
             front.size,
@@ -207,6 +207,7 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             self.train_env.action_size,
             parameters.n_critics,
             name="critic",
+            n_quantiles=n_quantiles,
             block=sizes.critic_block,
             dropout=sizes.critic_dropout,
             **front.reads,

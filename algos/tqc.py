@@ -95,20 +95,9 @@ class TQC(SAC):
     config_class = TQCConfig  # type: ignore[assignment]
     gives_priorities = False
 
-    def build_critic(self, front: Front) -> ContinuousQAgent:
+    def build_critic(self, front: Front, n_quantiles: int | None = None) -> ContinuousQAgent:
         """Return the critics, distributions of returns."""
-        parameters, sizes = self.config.algorithm, self.config.algorithm.architecture
-        return ContinuousQAgent(
-            front.size,
-            sizes.critic_hidden_size,
-            self.train_env.action_size,
-            parameters.n_critics,
-            name="critic",
-            n_quantiles=parameters.n_quantiles,
-            block=sizes.critic_block,
-            dropout=sizes.critic_dropout,
-            **front.reads,
-        )
+        return super().build_critic(front, n_quantiles or self.config.algorithm.n_quantiles)
 
     def critic_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
         """Return the critics' loss."""
