@@ -237,7 +237,7 @@ def ours_crossq(width: int, **options: Any) -> Any:
     return CrossQ(config | options)
 
 
-def ours_dqn(size: str, compiled: bool, **more: Any) -> Any:
+def ours_dqn(size: str, compiled: bool, matmul_precision: str = "auto", **more: Any) -> Any:
     from workspace_rl.algos import DQN
 
     frames = bool(SIZES[size].get("frames"))
@@ -246,7 +246,7 @@ def ours_dqn(size: str, compiled: bool, **more: Any) -> Any:
     options = {"batch_size": 32 if frames else 128, "max_grad_norm": 10, "target_update_interval": 20}
     config = configuration("SpeedNoise-v0", compiled, architecture=network, **options, **more)
     config["gym_env"]["env_args"] = SIZES[size]
-    return DQN(config)
+    return DQN(config | {"matmul_precision": matmul_precision})
 
 
 def ours_update(algorithm: Any, buffer: Any) -> Here:

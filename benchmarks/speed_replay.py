@@ -16,14 +16,14 @@ CASES = {
 }
 
 
-def update(algorithm: str, size: str, n: int, *, prioritized: bool) -> Here:
-    """One update: sample, learn, and, by priorities, write the new ones."""
+def update(algorithm: str, size: str, n: int, *, prioritized: bool, precision: str = "auto") -> Here:
+    """One update: sample, learn at that precision of products, and, by priorities, write the new ones."""
     from workspace_rl.experience import Priorities
     from workspace_rl.learning import ROW_ERRORS
 
     options: dict[str, Any] = {"prioritized": {}} if prioritized else {}
     make = contenders.ours_dqn if algorithm == "dqn" else contenders.ours_sac
-    one = make(size, True, **options)
+    one = make(size, True, matmul_precision=precision, **options)
     priorities = Priorities() if prioritized else None
     buffer = contenders.filled_buffer(one.stored_variables, SIZES[size], n, priorities=priorities)
     batch_size = one.config.algorithm.batch_size

@@ -62,7 +62,7 @@ def test_an_update_weighs_its_loss_and_tells_its_errors(n_step_return, tmp_path)
         assert all(value.ndim == 0 for value in metrics.values())
         experience.learned(errors)
         expected = (errors + 0.01).sqrt()
-        torch.testing.assert_close(drawn._all[drawn._drawn], expected)
+        torch.testing.assert_close(torch.from_numpy(drawn._all[drawn._drawn]), expected)
 
 
 @pytest.mark.parametrize("cls", [DDPG, TD3, SAC])

@@ -33,7 +33,7 @@ class Check:
         size = buffer._ring.capacity_steps
         places = {(t % size) * model.batch_size + b: (t, b) for t, b in expected}
         numbers = buffer.prioritized._sums.numbers
-        found = {place: float(numbers[place]) for place in numbers.nonzero().flatten().tolist()}
+        found = {place: float(numbers[place]) for place in numbers.nonzero()[0].tolist()}
         assert found == {place: expected[at] for place, at in places.items()}
         drawn = [places[place] for place in buffer.prioritized._drawn.tolist()]
         assert batch["number"][0].tolist() == [model.rows[t][b].number for t, b in drawn]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,9 +34,15 @@ class Priorities:
     exponent: float = 0.6
     epsilon: float = 1e-6
 
-    def of(self, errors: Tensor) -> Tensor:
-        """Return the priorities of windows (`[n]`), by what they were off."""
-        return errors.float().abs().add_(self.epsilon).pow_(self.exponent).nan_to_num_().clamp_(_LEAST, _MOST)
+    def of(self, errors: np.ndarray) -> np.ndarray:
+        """Return the priorities of windows (`[n]` float32), by what they were off."""
+        priorities: np.ndarray = np.abs(errors)
+        priorities += self.epsilon
+        priorities **= self.exponent
+        # Those of errors that are no numbers are the least.
+        np.fmax(priorities, _LEAST, out=priorities)
+        np.fmin(priorities, _MOST, out=priorities)
+        return priorities
 
 
 class PrioritizedWindows(Windows):
@@ -43,7 +50,7 @@ class PrioritizedWindows(Windows):
 
     The priority p of a window stands at the place of its first frame. Those that can be drawn for the first time have
     the greatest priority that there has been, so that all are drawn soon. In the sums that are drawn from, those stand
-    alone that may be drawn: the same ones as of `Windows`.
+    alone that may be drawn: the same ones as of `Windows`. Priorities are in the CPU's memory, wherever the ring is.
     """
 
     def __init__(self, ring: Ring, ends: EpisodeEnds, priorities: Priorities) -> None:
@@ -54,12 +61,12 @@ class PrioritizedWindows(Windows):
         #: Those of the windows that were drawn last, `[window, n]`, the same for all frames of each.
         self.weights = torch.empty(0)
         # Those of all frames that a window has begun at, `[capacity_T * B]`, whether one may now or not.
-        self._all = torch.empty(0)
-        self._greatest = torch.ones((), device=ring.device)
+        self._all = np.empty(0, dtype=np.float32)
+        self._greatest = 1.0
         self._sums: PrioritySums | None = None
         # Up to which row windows have been given priorities, and the rows that the sums are of.
         self._known, self._summed = 0, range(0)
-        self._drawn, self._drawn_at = torch.empty(0, dtype=torch.int64), 0
+        self._drawn, self._drawn_at = np.empty(0, dtype=np.int64), 0
 
     def draw(self, batch_size: int, window: int) -> Tensor:
         """Draw windows by their priorities, with replacement; return where their frames lie, `[window * batch_size]`.
@@ -72,12 +79,14 @@ class PrioritizedWindows(Windows):
             raise self._none(window)
         places = self._follow(window).draw(batch_size)
         self._drawn, self._drawn_at = places, ring.steps
-        priorities = self._all.index_select(0, places)
+        priorities = self._all[places]
         # (N P(i))^-beta, divided by the greatest of the batch (section 3.4).
-        least = priorities.amin() if batch_size else 1.0
-        self.weights = (priorities / least).expand(window, batch_size).pow(-self.importance_exponent)
-        index = places + self.offsets(window)
-        return index.remainder_(ring.capacity_steps * ring.batch_size).view(-1)
+        weights = np.empty((window, batch_size), dtype=np.float32)
+        np.power(priorities / priorities.min(initial=_MOST), -self.importance_exponent, out=weights)
+        self.weights = torch.from_numpy(weights).to(ring.device)
+        index = places + np.arange(0, window * ring.batch_size, ring.batch_size)[:, np.newaxis]
+        index %= len(self._all)
+        return torch.from_numpy(index.ravel()).to(ring.device)
 
     def learned(self, errors: Tensor) -> None:
         """Give the windows that were drawn last the priorities of their `errors` (`[n]`).
@@ -92,22 +101,22 @@ class PrioritizedWindows(Windows):
                 f"errors of the windows that were drawn last expected, [{len(self._drawn)}], {list(errors.shape)} found"
                 ". Sample a batch, learn from it, and give its errors, [batch_size], in this order."
             )
-        places, priorities = self._drawn, self._priorities.of(errors.detach())
+        places, priorities = self._drawn, self._priorities.of(errors.float().numpy(force=True))
         if self._drawn_at != self._ring.steps:
             still = self._still_stored(places)
             places, priorities = places[still], priorities[still]
         if not len(places):
             return
-        self._all.scatter_reduce_(0, places, priorities, "amax", include_self=False)
-        self._greatest = torch.maximum(self._greatest, priorities.amax())
-        self._sums.put_greatest(places, priorities)
+        self._all[places] = 0
+        np.maximum.at(self._all, places, priorities)
+        self._greatest = max(self._greatest, float(priorities.max()))
+        self._sums.put(places, self._all[places])
 
-    def _still_stored(self, places: Tensor) -> Tensor:
+    def _still_stored(self, places: np.ndarray) -> np.ndarray:
         """Return which of the places that were drawn have not been written again, `[n]` bool."""
         ring = self._ring
-        size = ring.capacity_steps * ring.batch_size
         newest = self._drawn_at * ring.batch_size - 1
-        positions = newest - (newest - places).remainder(size)
+        positions = newest - (newest - places) % len(self._all)
         return positions >= ring.rows.start * ring.batch_size
 
     # ---- what may be drawn ----------------------------------------------------------------------------------------
@@ -115,39 +124,39 @@ class PrioritizedWindows(Windows):
     def _allocated(self) -> PrioritySums:
         """Return the sums, for which there is memory from now on."""
         if self._sums is None:
-            ring = self._ring
-            self._all = torch.zeros(ring.capacity_steps * ring.batch_size, device=ring.device)
-            self._sums = PrioritySums(len(self._all), ring.device)
+            self._all = np.zeros(self._ring.capacity_steps * self._ring.batch_size, dtype=np.float32)
+            self._sums = PrioritySums(len(self._all))
         return self._sums
 
     def _follow(self, window: int) -> PrioritySums:
         """Bring the sums up to date with the windows of `window` frames that may be drawn now, and return them."""
         sums, ring, before = self._allocated(), self._ring, self._summed
         now = range(ring.oldest, max(ring.oldest, ring.steps - window + 1))
+        ends = self._ends.changed_from(ring.batch_size)
+        if ends is None and now == before:
+            return sums
         # From here on, frames may begin windows, or begin none any more.
-        changed, ends = min(before.stop, now.stop), self._ends.changed_from(ring.batch_size)
-        changed = changed if ends is None else min(changed, ends)
+        changed = min(before.stop, now.stop) if ends is None else min(before.stop, now.stop, ends)
         for gone in (range(before.start, min(before.stop, now.start)), range(max(changed, now.start), before.stop)):
-            if gone:
-                places = self._places(gone)
-                sums.put(places, torch.zeros(len(places), device=ring.device))
-        new = range(max(self._known, now.start), now.stop)
-        if new:
-            self._all.index_copy_(0, self._places(new), self._greatest.expand(len(new) * ring.batch_size))
-            self._known = now.stop
-        come = range(max(changed, now.start), now.stop)
-        if come:
-            places = self._places(come)
-            begin = torch.from_numpy(~self._ends.among(come, ring.batch_size)).view(-1).to(ring.device)
-            sums.put(places, self._all.index_select(0, places) * begin)
+            for _, run in self._runs(gone):
+                sums.put_run(run, 0.0)
+        for _, run in self._runs(range(max(self._known, now.start), now.stop)):
+            self._all[run] = self._greatest
+        if now:
+            self._known = max(self._known, now.stop)
+        for rows, run in self._runs(range(max(changed, now.start), now.stop)):
+            sums.put_run(run, self._all[run] * ~self._ends.among(rows, ring.batch_size).ravel())
         self._summed = now
         return sums
 
-    def _places(self, rows: range) -> Tensor:
-        """Return where the frames of some rows lie, `[n * B]`."""
-        ring = self._ring
-        first, stop = rows.start * ring.batch_size, rows.stop * ring.batch_size
-        return torch.arange(first, stop, device=ring.device).remainder_(ring.capacity_steps * ring.batch_size)
+    def _runs(self, rows: range) -> Iterator[tuple[range, slice]]:
+        """Yield the rows in parts that are not cut by the ring's end, two at most, and the places of their frames."""
+        n, size = self._ring.capacity_steps, self._ring.batch_size
+        cut = rows.start + n - rows.start % n
+        for part in (range(rows.start, min(rows.stop, cut)), range(cut, rows.stop)):
+            if part:
+                first = part.start % n * size
+                yield part, slice(first, first + len(part) * size)
 
     # ---- saving ---------------------------------------------------------------------------------------------------
 
@@ -157,8 +166,8 @@ class PrioritizedWindows(Windows):
         if not ring.storage:
             return {}
         self._allocated()
-        kept = self._all.index_select(0, self._places(ring.rows)).view(-1, ring.batch_size)
-        return {PRIORITIES: kept.cpu(), KNOWN: self._known, GREATEST: float(self._greatest)}
+        kept = np.concatenate([self._all[run] for _, run in self._runs(ring.rows)]).reshape(-1, ring.batch_size)
+        return {PRIORITIES: torch.from_numpy(kept), KNOWN: self._known, GREATEST: self._greatest}
 
     def restore(self, description: Mapping[str, Any]) -> None:
         """Take over what another one's `describe` returned, whose rows are in the ring."""
@@ -173,5 +182,7 @@ class PrioritizedWindows(Windows):
                 f"{list(kept.shape)} of {kept.dtype} found."
             )
         self._allocated()
-        self._all.index_copy_(0, self._places(ring.rows), kept[len(kept) - len(ring.rows) :].flatten().to(ring.device))
-        self._greatest.fill_(description[GREATEST])
+        newest = kept[len(kept) - len(ring.rows) :].numpy(force=True)
+        for rows, run in self._runs(ring.rows):
+            self._all[run] = newest[rows.start - ring.rows.start :][: len(rows)].ravel()
+        self._greatest = float(description[GREATEST])
