@@ -78,11 +78,13 @@ def critic_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
     """Return the critics' squared errors, averaged over the batch and summed over critics (figure 2).
 
     Reads `critic/q_values` (`[B, N]`) at 0 and 1; `action_logprobs`, `env/reward` and `discount` (`[B]`) at 1.
+    Writes `critic/errors` (`[B, N]`) at 0, of which priorities are made.
     """
     next_value = workspace.get("critic/q_values", 1).detach().amin(-1)
     next_value = next_value - entropy_coef * workspace.get("action_logprobs", 1)
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
     errors = workspace.get("critic/q_values", 0) - target.detach().unsqueeze(-1)
+    workspace.set("critic/errors", 0, errors.detach())
     return batch_mean(errors.square(), workspace).sum()
 
 
@@ -94,7 +96,6 @@ class CrossQ(SAC):
 
     config: CrossQConfig
     config_class = CrossQConfig  # type: ignore[assignment]
-    gives_priorities = False
     has_targets = False
 
     def build(self) -> None:

@@ -41,7 +41,7 @@ from workspace_rl.config import (
     optimizer_option,
     option,
 )
-from workspace_rl.learning import batch_mean, copy_parameters, minimise, setup_optimizer, soft_update
+from workspace_rl.learning import batch_mean, copy_parameters, minimise, plain_mean, setup_optimizer, soft_update
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -89,13 +89,15 @@ def critic_loss(workspace: Workspace, entropy_coef: Tensor) -> Tensor:
     """Return the critics' squared errors, averaged over the batch and summed over critics (equation 4, twice).
 
     Reads `critic/q_values` (`[B, n_actions, N]`) and `action` (`[B]`) at 0; `env/reward` and `discount` (`[B]`), and
-    what `soft_value` reads of "target-critic", at 1.
+    what `soft_value` reads of "target-critic", at 1. Writes `critic/errors` (`[B, N]`) at 0, of which priorities
+    are made.
     """
     next_value = soft_value(workspace, 1, entropy_coef, "target-critic")
     target = workspace.get("env/reward", 1) + workspace.get("discount", 1) * next_value
     q_values = workspace.get("critic/q_values", 0)
     of_action = workspace.get("action", 0).view(-1, 1, 1).expand(-1, 1, q_values.shape[-1])
     errors = q_values.gather(1, of_action).squeeze(1) - target.detach().unsqueeze(-1)
+    workspace.set("critic/errors", 0, errors.detach())
     return batch_mean(errors.square(), workspace).sum()
 
 
@@ -149,6 +151,7 @@ class SACDiscrete(OffPolicyAlgorithm[SACDiscreteConfig]):
 
     config_class = SACDiscreteConfig
     action_kind = "discrete"
+    gives_priorities = True
 
     def build(self) -> None:
         """Create actor, critics, target critics and the entropy coefficient."""
@@ -239,6 +242,7 @@ class SACDiscrete(OffPolicyAlgorithm[SACDiscreteConfig]):
         self.critic(workspace, t=0)
         q_values = workspace.get("critic/q_values", 0)
         critic = critic_loss(workspace, entropy_coef)
+        errors = workspace.get("critic/errors", 0)
         critic_norm = minimise(critic, self.critic_optimizer, parameters.max_grad_norm)
 
         workspace = self.fronts.for_actor(transitions)
@@ -251,9 +255,9 @@ class SACDiscrete(OffPolicyAlgorithm[SACDiscreteConfig]):
         metrics = {
             "loss/critic": critic,
             "loss/actor": actor,
-            "q_value/mean": batch_mean(q_values, transitions, dim=None),
+            "q_value/mean": plain_mean(q_values, transitions, dim=None),
             "entropy/coefficient": entropy_coef,
-            "entropy/policy": batch_mean(workspace.get("entropy", 0), workspace),
+            "entropy/policy": plain_mean(workspace.get("entropy", 0), workspace),
             "gradient_norm/critic": critic_norm,
             "gradient_norm/actor": actor_norm,
         }
@@ -261,6 +265,8 @@ class SACDiscrete(OffPolicyAlgorithm[SACDiscreteConfig]):
             coefficient = entropy_coef_loss(workspace, self.entropy_coef(), self.target_entropy(workspace))
             minimise(coefficient, self.entropy_coef_optimizer)
             metrics["loss/entropy_coefficient"] = coefficient
+        if parameters.prioritized is not None:
+            metrics |= self.row_errors(errors, transitions)
         soft_update(self.target_critic, self.critic, parameters.tau_target)
         self.fronts.soft_update(parameters.tau_target)
         return {name: value.detach() for name, value in metrics.items()}

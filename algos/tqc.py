@@ -60,15 +60,17 @@ def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_dropped_quantiles:
     """Return the critics' quantile Huber loss (equations 10 to 12), averaged over the batch.
 
     Reads `critic/quantiles` (`[B, N, M]`) at 0; `target-critic/quantiles` (`[B, N, M]`), `action_logprobs`,
-    `env/reward` and `discount` (`[B]`) at 1.
+    `env/reward` and `discount` (`[B]`) at 1. Writes `critic/errors` (`[B]`) at 0, the loss of each transition, of which
+    priorities are made.
     """
     next_value = workspace.get("target-critic/quantiles", 1) - each(entropy_coef * workspace.get("action_logprobs", 1))
     targets = each(workspace.get("env/reward", 1)) + each(workspace.get("discount", 1)) * next_value
     # The greatest targets are those of the greatest values. They are dropped last, so that the targets are in memory
     # where all pairs are looked at, and are not computed for each.
     kept = kept_quantiles(targets.detach(), n_dropped_quantiles)
-    losses = quantile_huber_loss(workspace.get("critic/quantiles", 0), kept.unsqueeze(1))
-    return batch_mean(losses.mean((1, 2)), workspace)
+    losses = quantile_huber_loss(workspace.get("critic/quantiles", 0), kept.unsqueeze(1)).mean((1, 2))
+    workspace.set("critic/errors", 0, losses.detach())
+    return batch_mean(losses, workspace)
 
 
 def each(x: Tensor) -> Tensor:
@@ -93,7 +95,6 @@ class TQC(SAC):
 
     config: TQCConfig
     config_class = TQCConfig  # type: ignore[assignment]
-    gives_priorities = False
 
     def build_critic(self, front: Front, n_quantiles: int | None = None) -> ContinuousQAgent:
         """Return the critics, distributions of returns."""

@@ -8,7 +8,7 @@ from tests.algos.test_off_policy_memory import GRU, algorithm
 from tests.collectors.test_fleet import outcome
 from tests.runs.test_checkpoint import train_until
 from workspace_rl import Workspace
-from workspace_rl.algos import DDPG, DQN, SAC, TD3, TQC
+from workspace_rl.algos import DDPG, DQN, SAC, TD3, TQC, CrossQ, SACDiscrete
 from workspace_rl.errors import CompositionError, ConfigError, ReplayBufferError
 from workspace_rl.experience import Replay, ReplayBuffer
 from workspace_rl.learning import ROW_ERRORS, batch_mean, plain_mean
@@ -65,7 +65,7 @@ def test_an_update_weighs_its_loss_and_tells_its_errors(n_step_return, tmp_path)
         torch.testing.assert_close(torch.from_numpy(drawn._all[drawn._drawn]), expected)
 
 
-@pytest.mark.parametrize("cls", [DDPG, TD3, SAC])
+@pytest.mark.parametrize("cls", [DDPG, TD3, SAC, SACDiscrete])
 def test_the_error_of_a_transition_is_the_mean_of_its_critics(cls, tmp_path):
     options = {"policy_noise": 0.0} if cls is TD3 else {}
     one = algorithm(cls, tmp_path, None, prioritized={}, **options)
@@ -74,19 +74,55 @@ def test_the_error_of_a_transition_is_the_mean_of_its_critics(cls, tmp_path):
     with torch.no_grad():
         workspace = one.transitions(batch)
         y = workspace.get("env/reward", 1)
-        if cls is SAC:  # nothing lies ahead, so that the action that would be drawn there does not matter
+        if cls in (
+            SAC,
+            SACDiscrete,
+        ):  # nothing lies ahead, so that the action that would be drawn there does not matter
             batch.set_full("env/terminated", torch.ones(2, 5, dtype=torch.bool))
         else:
             one.target_policy(workspace, t=1)
             one.target_critic(workspace, t=1)
             y = y + workspace.get("discount", 1) * workspace.get("target-critic/q_values", 1).amin(-1)
         one.critic(workspace, t=0)
-        errors = workspace.get("critic/q_values", 0) - y.unsqueeze(-1)
+        q_values = workspace.get("critic/q_values", 0)
+        of_action = q_values[range(5), batch["action"][0]] if cls is SACDiscrete else q_values
+        errors = of_action - y.unsqueeze(-1)
     metrics = one.learn(batch)
     torch.testing.assert_close(metrics[ROW_ERRORS], errors.abs().mean(-1))
     expected = (batch["weight"][0].unsqueeze(-1) * errors.square()).sum() / 5
     torch.testing.assert_close(metrics["loss/critic"], expected)
-    torch.testing.assert_close(metrics["q_value/mean"], workspace.get("critic/q_values", 0).mean())
+    torch.testing.assert_close(metrics["q_value/mean"], q_values.mean())
+
+
+@pytest.mark.parametrize("cls", [TQC, CrossQ])
+def test_relatives_of_sac_tell_errors_of_their_own(cls, tmp_path, monkeypatch):
+    """CrossQ those of both steps' pass; TQC its loss of each transition, as DQN does with quantiles."""
+    one = algorithm(cls, tmp_path, None, prioritized={})
+    batch, seen, loss_of = next(ready(one).batches()), [], one.critic_loss
+    weight = torch.tensor([1.0, 0.5, 0.5, 0.25, 1.0])
+    batch.set_full("weight", weight.repeat(2, 1))
+    monkeypatch.setattr(
+        one, "critic_loss", lambda workspace, coef: (seen.append((workspace, coef)), loss_of(*seen[0]))[1]
+    )
+    metrics = one.learn(batch)
+    ((workspace, coef),) = seen
+    entropy = coef * workspace.get("action_logprobs", 1)
+    reward, discount = workspace.get("env/reward", 1), workspace.get("discount", 1)
+    if cls is CrossQ:
+        y = reward + discount * (workspace.get("critic/q_values", 1).amin(-1) - entropy)
+        errors = (workspace.get("critic/q_values", 0) - y.unsqueeze(-1)).detach()
+        expected, losses = errors.abs().mean(-1), errors.square().sum(-1)
+    else:
+        ahead = workspace.get("target-critic/quantiles", 1).flatten(1).sort().values[:, : 2 * 23] - entropy.unsqueeze(
+            -1
+        )
+        y = (reward.unsqueeze(-1) + discount.unsqueeze(-1) * ahead).view(5, 1, 1, -1)
+        errors = y - workspace.get("critic/quantiles", 0).detach().unsqueeze(-1)
+        levels = (torch.arange(25).view(-1, 1) + 0.5) / 25
+        huber = functional.huber_loss(errors, torch.zeros_like(errors), reduction="none")
+        expected = losses = ((levels - errors.lt(0).float()).abs() * huber).mean((1, 2, 3))
+    torch.testing.assert_close(metrics[ROW_ERRORS], expected)
+    torch.testing.assert_close(metrics["loss/critic"], (weight * losses).sum() / 5)
 
 
 def test_the_error_of_a_sequence_is_the_greatest_and_the_mean_of_those_that_count(tmp_path):
@@ -129,7 +165,7 @@ def test_means_are_of_rows_that_count_and_of_what_weights_leave_of_them():
     assert batch_mean(x, workspace).tolist() == plain_mean(x, workspace).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize(("cls", "memory"), [(DQN, None), (DQN, GRU), (SAC, None)])
+@pytest.mark.parametrize(("cls", "memory"), [(DQN, None), (DQN, GRU), (CrossQ, None), (SACDiscrete, None)])
 def test_a_run_is_resumed_bit_for_bit(cls, memory, tmp_path):
     paths = [tmp_path / "one", tmp_path / "two"]
     whole, stopped = (dqn(path, cls, memory, buffer_size=120, n_step_return=2) for path in paths)
@@ -175,8 +211,6 @@ class Forgetful(DQN):
 def test_algorithms_that_give_no_priorities_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"algorithm.prioritized: null expected, since Silent .*gives_priorities"):
         dqn(tmp_path, Silent)
-    with pytest.raises(ConfigError, match=r"algorithm.prioritized: null expected, since TQC "):
-        dqn(tmp_path, TQC)
     assert not (tmp_path / "run").exists()
     with pytest.raises(CompositionError, match="the update has told nothing of the last batch.*row_errors"):
         dqn(tmp_path, Forgetful).train(progress=False)
