@@ -13,7 +13,7 @@ from workspace_rl.ranks import Alone, ranks_of_this_program
 
 ROWS, UPDATES = 32, 100
 ENVIRONMENTS = {"sac": "Pendulum-v1", "td3": "Pendulum-v1", "dqn": "CartPole-v1"}
-REMEMBERING = "sac with memory"
+REMEMBERING, PRIORITISED = "sac with memory", "dqn by priorities"
 
 
 class FedActor(SquashedGaussianActor):
@@ -33,6 +33,8 @@ def config_of(name, compiled):
     if name == REMEMBERING:
         name, networks["memory"] = "sac", {"kind": "gru", "size": 4}
         sequences = {"sequence_length": 3, "burn_in": 2}
+    if name == PRIORITISED:
+        name, sequences = "dqn", {"prioritized": {}}
     parameters = {
         "total_steps": 20_000,
         "n_envs": 1,
@@ -61,6 +63,8 @@ def batches(algorithm, rows):
             kinds["action"] = torch.randint(env.action_size, size, generator=generator)
         for name in state_variables(algorithm.policy):
             kinds[before(name)] = torch.randn(1, ROWS, 4, generator=generator)
+        if algorithm.parameters.prioritized is not None:
+            kinds["weight"] = torch.rand(ROWS, generator=generator).expand(size)
         for name, value in kinds.items():
             kinds[name] = value.to(dtype) if value.is_floating_point() else value
         # As many of one half as of the other: each averages over what counts.
@@ -105,6 +109,7 @@ CASES = [
     ("td3", torch.float64, False),
     ("dqn", torch.float64, False),
     (REMEMBERING, torch.float64, False),
+    (PRIORITISED, torch.float64, False),
 ]
 
 
@@ -134,6 +139,8 @@ def test_two_halves_are_the_whole(both, name, dtype, compiled):
     assert len(measured) == UPDATES
     for number, expected in enumerate(measured if exact else measured[:1]):
         for key, value in expected.items():
-            mean = (first[number][key] + second[number][key]) / 2
-            torch.testing.assert_close(mean, value, rtol=0 if exact else 1e-5, atol=1e-9 if exact else 1e-6)
+            parts = first[number][key], second[number][key]
+            # Numbers of the batch are means; the errors of its rows, by which windows are drawn, are of each rank's.
+            both_parts = torch.stack(parts, 1).flatten() if value.ndim else sum(parts) / 2
+            torch.testing.assert_close(both_parts, value, rtol=0 if exact else 1e-5, atol=1e-9 if exact else 1e-6)
     assert any(not torch.equal(first[0][key], second[0][key]) for key in measured[0])  # of different rows

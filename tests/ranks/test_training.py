@@ -65,11 +65,11 @@ def train(folder, happens=None, algorithm=Watched, **parameters):
     return outcome_of(made)
 
 
-def resume(folder, overrides=()):
+def resume(folder, overrides=(), algorithm=Watched):
     Watched.happens = staticmethod(lambda sac, n: None)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        made = Watched.restore(folder, overrides)
+        made = algorithm.restore(folder, overrides)
     return outcome_of(made) | {"told": [str(one.message) for one in told]}
 
 
@@ -91,7 +91,8 @@ def outcome_of(made):
         "rows": buffer.rows,
         "capacity": buffer.capacity,
         "batch": made.experience.batch_size,
-        "newest": buffer.read_rows(buffer.rows.stop - 1, buffer.rows.stop)["env/env_obs"],
+        "newest": next(iter(buffer.read_rows(buffer.rows.stop - 1, buffer.rows.stop).values())),
+        "priorities": buffer.describe().get("priorities"),
         "draws": next_number(made),
     }
 
@@ -149,6 +150,15 @@ class Fleet(Watched):
         super().__init__(config | {"collectors": {"n": 2}})
 
 
+class Reaching(Watched):
+    """Learns from goals of hindsight, of windows drawn by priorities."""
+
+    def __init__(self, config):
+        config["gym_env"] = {"env_name": "PointReach-v0"}
+        config["algorithm"] |= {"prioritized": {}, "hindsight": {}, "total_steps": 200}
+        super().__init__(config)
+
+
 class Coarse(Watched):
     """Products of 16 bits; gradients have 32."""
 
@@ -171,6 +181,9 @@ def scenarios(folder):
         "taken": train(folder / "whole"),
         "shorter": train(folder / "two", total_steps=200),
         "fleet": train(folder / "fleet", algorithm=Fleet, total_steps=96, **NORMALIZED),
+        "reaching": train(folder / "reaching", algorithm=Reaching),
+        "left": train(folder / "left", on_rank(1, 8, interrupt), algorithm=Reaching),
+        "reached": resume(folder / "left", algorithm=Reaching),
         "coarse": train(folder / "coarse", algorithm=Coarse, total_steps=96),
     }
 
@@ -305,6 +318,19 @@ def test_ranks_have_the_same_statistics_of_what_all_have_collected(outcomes):
     assert rewards["count"] == first["steps"] and observations["count"] > first["steps"]
     for one, other in zip(first["statistics"], second["statistics"], strict=True):
         assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_priorities_and_goals_of_hindsight_are_each_ranks_own(outcomes, folder):
+    first, second = (one["reaching"] for one in outcomes)
+    assert first["updates"] >= 16 and same(first["weights"], second["weights"])
+    assert len(first["priorities"]) and not torch.isin(first["priorities"], second["priorities"]).all()
+    for one in outcomes:
+        assert one["left"]["interrupted"] and not one["reached"]["interrupted"]
+        for name in ("priorities", "newest"):
+            assert torch.equal(one["reached"][name], one["reaching"][name])
+        assert same(one["reached"]["weights"], one["reaching"]["weights"])
+    whole, resumed = (folder / name / "metrics.csv" for name in ("reaching", "left"))
+    assert whole.read_bytes() == resumed.read_bytes()
 
 
 def test_runs_in_bfloat16_stay_equal(outcomes):

@@ -30,7 +30,7 @@ def a_run(
 
 
 def test_a_resumed_run_and_one_with_collectors_elsewhere_end_as_the_whole_one(tmp_path):
-    options = {"n_step_return": 2, "normalize_rewards": True, "buffer_size": 200}
+    options = {"n_step_return": 2, "normalize_rewards": True, "buffer_size": 200, "prioritized": {}}
     collectors = {"n": 2, "where": "process"}
     a_run(tmp_path / "whole", collectors=collectors, **options).train(progress=False)
     train_until(a_run(tmp_path / "stopped", collectors=collectors, **options), 60)
