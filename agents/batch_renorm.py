@@ -54,13 +54,15 @@ class BatchRenorm(nn.Module):
             normal = functional.batch_norm(rows, self.mean, self.var, self.weight, self.bias, eps=self.epsilon)
             return normal.view_as(features)
         mean = rows.mean(0)
-        centred = rows - mean
+        # The variance has no gradient by way of the mean, and so one sum less over the batch to take.
+        fixed = mean.detach()
+        centred = rows - fixed
         var = centred.square().sum(0) / max(len(rows) - 1, 1)
         with torch.no_grad():
             r, d = self._corrections(mean, var)
             self._count(mean, var)
         # Where all rows are the same, a root of 0 has no gradient.
-        shift = d * var.clamp(min=torch.finfo(var.dtype).tiny).sqrt() / r
+        shift = d * var.clamp(min=torch.finfo(var.dtype).tiny).sqrt() / r - (mean - fixed)
         scale = self.weight * (var / r.square() + self.epsilon).rsqrt()
         return ((centred + shift) * scale + self.bias).view_as(features)
 

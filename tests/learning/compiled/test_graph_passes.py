@@ -47,3 +47,15 @@ def test_numbers_that_tensors_are_computed_from_are_computed_once():
     marked = [node.target for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
     # The quotient, which the parameters read; neither what only leads to it nor what is no number.
     assert marked == [aten.mul.Tensor]
+
+
+def test_roots_for_each_feature_are_computed_once_for_all_rows():
+    def normalise(rows, var, shift):
+        return (rows + shift) * (var + 1e-3).rsqrt().unsqueeze(0) * (2 * shift)
+
+    graph = passed(normalise, torch.randn(300, 16), torch.rand(16), torch.randn(16))
+    marked = [node.target for node in graph.nodes if node.meta.get("inductor_realize_to_strides")]
+    # Neither the sum under the root, nor a product, which costs no more than reading it would.
+    assert marked == [aten.rsqrt.default]
+    few = passed(normalise, torch.randn(3, 16), torch.rand(16), torch.randn(16))
+    assert not any(node.meta.get("inductor_realize_to_strides") for node in few.nodes)
