@@ -292,3 +292,26 @@ def test_23_both_steps_may_be_judged():
         return discounted(one, ws) - 0.1 * one.judge(ws, one.target_critic, 0, no_grad=True)
 
     assert not look(advantage_learning)
+
+
+def test_observations_of_several_parts_may_be_normalised(tiny_sac):
+    tiny_sac["gym_env"]["env_name"] = "PointReach-v0"
+    assert not check(SAC(tiny_sac | {"algorithm": tiny_sac["algorithm"] | {"normalize_observations": True}}))
+
+
+CONVERSIONS = {
+    "float": lambda x: x.float(),
+    "to": lambda x: x.to("cpu"),
+    "type": lambda x: x.type(torch.float32),
+    "dropout": lambda x: functional.dropout(x, 0.5, training=False),
+}
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS)
+def test_a_conversion_that_changes_nothing_is_no_mistake_about_steps(convert):
+    def whole(one, workspace):
+        workspace.set_full("env/env_obs", 2 * workspace.get_full("env/env_obs"))
+        convert(workspace.get("env/env_obs", 0))
+        return discounted(one, workspace)
+
+    assert not look(whole)

@@ -115,6 +115,8 @@ class OriginWatch(TorchFunctionMode):
         self.ratios.look(bare, args, result)
         outputs = [one for one in flat(result) if isinstance(one, Tensor)]
         changed = args[0] if args and (bare == "setitem" or any(one is args[0] for one in outputs)) else None
+        if changed is not None and not _is_in_place(name):
+            return result  # float() of float32, and the like: the tensor that was given
         if changed is not None:
             outputs = [changed, *([changed._base] if changed._base is not None else [])]
         if outputs:
@@ -228,3 +230,8 @@ class OriginWatch(TorchFunctionMode):
                 self._steps[id(result)] = parts
             return joined
         return known
+
+
+def _is_in_place(name: str) -> bool:
+    """Whether an operation of this name changes the tensor that it is called of: add_(), +=, [...] =."""
+    return name == "setitem" or name.startswith(("__i", "__set")) or (name.endswith("_") and not name.endswith("__"))
