@@ -9,12 +9,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from workspace_rl.agents import make_encoder
 from workspace_rl.algorithm.contract import action_kinds
 from workspace_rl.algorithm.names import all_algorithms
 from workspace_rl.envs.make_env import make_env
 from workspace_rl.envs.providers import PROVIDERS
 from workspace_rl.envs.spaces.actions import action_adapter
-from workspace_rl.envs.spaces.images import is_image
+from workspace_rl.envs.spaces.parts import observation_parts
 from workspace_rl.envs.spaces.sizes import action_kind, action_size, observation_size
 from workspace_rl.errors import MissingDependencyError, UnsupportedSpaceError
 
@@ -127,8 +128,11 @@ def learned_by(name: str, observation: gym.Space[Any], action: gym.Space[Any]) -
 def _needed(name: str, observation: gym.Space[Any]) -> str:
     if any(re.fullmatch(one.pattern, name) for one in PROVIDERS if one.module == "ale_py"):
         return "gym_env.atari={}"
-    # Pictures have an encoder that comes by itself.
-    return "" if is_image(observation) else "gym_env.wrappers=[FlattenObservation]"
+    try:
+        make_encoder(observation_parts(observation, "env/env_obs"))
+    except UnsupportedSpaceError:
+        return "gym_env.wrappers=[FlattenObservation]"
+    return ""  # an encoder comes by itself
 
 
 def describe_space(space: gym.Space[Any]) -> str:
