@@ -145,13 +145,3 @@ def test_a_rollouts_other_minibatches_are_left_out(tmp_path):
     algorithm = ppo(tmp_path, target_kl=1e-9, batch_size=7, n_epochs=2, **options)
     algorithm.train(progress=False)
     assert algorithm.steps == 84 and algorithm.n_updates == 2 * 3
-
-
-def test_the_learning_rate_falls_along_a_line(tmp_path, double):
-    algorithm = ppo(tmp_path, anneal_learning_rate=True)
-    experience, rollout, found = algorithm.make_experience(), random_rollout(algorithm), []
-    for steps in (0, 250, 750, 1000, 1020):
-        algorithm.progress.steps = steps
-        experience.as_batch(rollout)
-        found.append(algorithm.optimizer.param_groups[0]["lr"])
-    assert found == pytest.approx([1e-2, 7.5e-3, 2.5e-3, 0, 0])

@@ -15,6 +15,7 @@ from workspace_rl.config import RunConfig, TrainingConfig
 from workspace_rl.envs.gym_agent import GymAgent
 from workspace_rl.experience.collector import Collecting, Collector
 from workspace_rl.experience.experience import Experience
+from workspace_rl.learning.optimizers import scale_learning_rates
 from workspace_rl.learning.state.training_state import Part
 from workspace_rl.learning.statistics import Statistics
 from workspace_rl.ranks import Alone
@@ -79,6 +80,14 @@ class AlgorithmDefinition(ABC, Generic[Config]):
     def update_flags(self, n: int) -> dict[str, Any]:
         """Return the keyword arguments of the n-th update (from 1), for instance whether the actor is updated."""
         return {}
+
+    def begin_updates(self, step: int) -> None:
+        """Do what is due before the updates that follow a collection, of which `step` is the last one's number.
+
+        Learning rates fall along a line, to 0 at the end of the run, where `anneal_learning_rate` says so.
+        """
+        if self.parameters.anneal_learning_rate:
+            scale_learning_rates(self.optimizers(), 1 - step / self.parameters.run_length)
 
     def enough(self, metrics: dict[str, Tensor]) -> bool:
         """Return whether what an update has measured says that the fragments' other batches are to be left out."""

@@ -25,6 +25,7 @@ class TrainingConfig:
     max_grad_norm: float | None = option(
         None, "gradients are clipped to this Euclidean norm", above=0, instead=" null means no limit."
     )
+    anneal_learning_rate: bool = option(False, "learning rates fall along a line, to 0 at the end of the run")
     normalize_observations: bool = option(
         False, "networks read observations with mean 0 and deviation 1, by running statistics saved with the policy"
     )
@@ -227,7 +228,6 @@ class OnPolicyConfig(MaskedActions, TrainingConfig):
     entropy_coef: float = option(0.0, "the weight of the policy's entropy, which is made greater", least=0)
     recompute_advantages: bool = option(False, "values are asked again, and advantages computed, before each epoch")
     normalize_advantages: bool = option(False, "advantages of a batch are brought to mean 0 and deviation 1")
-    anneal_learning_rate: bool = option(False, "learning rates fall along a line, to 0 at the end of the run")
     architecture: OnPolicyArchitecture = field(default_factory=OnPolicyArchitecture)
 
     def check(self, path: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -54,6 +54,13 @@ def setup_optimizer(config: Mapping[str, Any], *parts: nn.Module | nn.Parameter)
 
     optimizer: torch.optim.Optimizer = instantiate_class(config, build)
     return optimizer
+
+
+def scale_learning_rates(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
+    """Let optimisers learn at a share of the learning rates that they were built with, 0 if it is below."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * max(0.0, share)
 
 
 def _try_out(optimizer_class: type[torch.optim.Optimizer], parameters: list[Any], arguments: dict[str, Any]) -> None:

@@ -71,6 +71,8 @@ class Loop:
     learner: Learner
     #: Whose weights collectors act with.
     policy: Agent
+    #: Does what is due before the updates that follow a collection, by the steps so far.
+    begin_updates: Callable[[int], None]
     #: Whether what an update has measured says that the fragments' other batches are to be left out.
     enough: Callable[[dict[str, Tensor]], bool]
     #: What changes with the number of steps alone, to be logged.
@@ -132,6 +134,8 @@ class Loop:
     def _learn(self, n_fragments: int) -> None:
         self.statistics.merge(before_updates=True)
         ready = self.ranks.all(self.experience.ready(self.progress.steps))
+        if ready:
+            self.begin_updates(self.progress.steps)
         for _ in range(max(1, n_fragments) if ready else 0):
             for batch in self.experience.batches():
                 stop_if_requested()

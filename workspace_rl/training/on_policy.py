@@ -116,13 +116,7 @@ class OnPolicyAlgorithm(Algorithm[Config]):
     # ---- pace -----------------------------------------------------------------------------------------------------
 
     def begin_rollout(self) -> None:
-        """Do what is due once for each rollout: let learning rates fall along a line, to 0 at the end of the run."""
-        if not self.parameters.anneal_learning_rate:
-            return
-        for optimizer in self.optimizers():
-            for group in optimizer.param_groups:
-                first = group.setdefault("initial_lr", group["lr"])
-                group["lr"] = first * max(0.0, 1 - self.progress.steps / self.total_steps)
+        """Do what is due once for each rollout, before it is learned from: nothing, unless a subclass knows better."""
 
     def rows_per_update(self) -> int:
         """Return how many rows an update has, this rank's share."""

@@ -64,6 +64,7 @@ def put_together(
         learn=algorithm.learn,
         learner=algorithm.learner,
         policy=algorithm.policy,
+        begin_updates=algorithm.begin_updates,
         enough=algorithm.enough,
         schedules=algorithm.schedules,
         evaluations=Evaluations(evaluator, selection, logs),

@@ -308,6 +308,22 @@ def test_schedules_step_without_a_complaint_and_need_no_new_graph(no_code):
     assert len(compiled._graphs) == 1
 
 
+@pytest.mark.parametrize("name", sorted(FUNCTIONAL))
+def test_a_learning_rate_of_0_changes_nothing(name, no_code):
+    own = nn.Parameter(torch.ones(3))
+    optimizer = getattr(torch.optim, name)([own], lr=0.1)
+    optimizer.param_groups[0]["lr"] = 0.0
+
+    def update(batch):
+        # The last element has no gradient: Adam would divide 0 by 0.
+        return {"loss": minimise(((own[:2] - batch.get("x", 0).mean()) ** 2).sum(), optimizer)}
+
+    compiled = CompiledUpdate(update, [optimizer])
+    for k in range(3):
+        compiled(batch_of(k))
+    torch.testing.assert_close(own.detach(), torch.ones(3), rtol=0, atol=1e-30)
+
+
 def test_settings_that_change_at_every_update_run_eagerly_in_the_end(no_code):
     """As those of a cyclic schedule do."""
 

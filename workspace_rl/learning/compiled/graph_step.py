@@ -57,8 +57,7 @@ class GraphStep:
             self._take_over()
         for group, settings in zip(self._groups, groups, strict=False):
             if settings["lr"] != group.last_lr:
-                group.last_lr = float(settings["lr"])
-                group.lr.fill_(group.last_lr)
+                group.set_lr(settings["lr"])
         self.optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers ask whether it has stepped
 
     def __call__(self, gradients: Sequence[Tensor | None]) -> None:
@@ -114,10 +113,16 @@ class _Group:
                 self._state[-1].append(state[name])
         self._given = [group[name] for name in self._settings]
         self._options = {"foreach": False, **dict(zip(self._settings, self._given, strict=True))}
-        self.last_lr = float(group["lr"])
         first = self.parameters[0]
         dtype = torch.float64 if first.dtype == torch.float64 else None
-        self.lr = torch.tensor(self.last_lr, dtype=dtype, device=first.device)
+        self.lr = torch.zeros((), dtype=dtype, device=first.device)
+        self.set_lr(group["lr"])
+
+    def set_lr(self, lr: Any) -> None:
+        """Take over a learning rate."""
+        self.last_lr = float(lr)
+        # Adam's functional form divides by it, 0 by 0 where there has been no gradient.
+        self.lr.fill_(max(self.last_lr, torch.finfo(self.lr.dtype).tiny))
 
     def is_outdated(self, group: dict[str, Any]) -> bool:
         """Return whether the group has other settings than it had, except the learning rate."""
