@@ -95,6 +95,7 @@ def a_loop(tmp_path, *, total=100, updates=1, learns_from=0, scores=True, checkp
         learn=learn,
         learner=learner,
         policy="policy",
+        begin_updates=lambda step: events.append(("begin_updates", step)),
         enough=lambda metrics: False,
         schedules=lambda step: {"epsilon": step},
         evaluations=Evaluations(evaluator, selection, logs),
@@ -135,11 +136,12 @@ def steps_of(events, name):
 def test_a_round_collects_keeps_learns_and_hands_the_weights_over(tmp_path):
     loop, events = a_loop(tmp_path, total=10, updates=2, scores=False)
     loop.run(GOING)
-    assert names(events)[:9] == [
-        "collectors.collect", "experience.put", "logs.fragment", "experience.ready", "experience.batches",
-        "learn", "logs.update", "learn", "logs.update",
+    assert names(events)[:10] == [
+        "collectors.collect", "experience.put", "logs.fragment", "experience.ready", "begin_updates",
+        "experience.batches", "learn", "logs.update", "learn", "logs.update",
     ]  # fmt: skip
-    assert events[9] == ("collectors.load_policy", "policy", 2) and loop.progress.n_updates == 2
+    assert events[4] == ("begin_updates", 10)
+    assert events[10] == ("collectors.load_policy", "policy", 2) and loop.progress.n_updates == 2
     assert events[0] == ("collectors.collect", 0) and loop.progress.steps == 10
 
 
@@ -148,6 +150,7 @@ def test_nothing_is_learned_before_the_experience_is_ready(tmp_path):
     loop.run(GOING)
     assert [one[1] for one in events if one[0] == "collectors.collect"] == [0, 10, 20, 30, 40]
     assert steps_of(events, "learn") == steps_of(events, "collectors.load_policy") == [30, 40, 50]
+    assert [one[1] for one in events if one[0] == "begin_updates"] == [30, 40, 50]
 
 
 def test_statistics_grow_around_updates_and_reach_the_collectors_also_before_any(tmp_path):
@@ -156,7 +159,7 @@ def test_statistics_grow_around_updates_and_reach_the_collectors_also_before_any
     told = [(one[0], one[1]) if one[0] == "statistics.merge" else one[0] for one in events]
     collected = ["collectors.collect", "experience.put", "statistics.put", "logs.fragment"]
     before, after = [("statistics.merge", True), "experience.ready"], [("statistics.merge", False)]
-    updates = ["experience.batches", "learn", "logs.update"]
+    updates = ["begin_updates", "experience.batches", "learn", "logs.update"]
     rounds = [*collected, *before, *after, "collectors.load_policy", *collected, *before, *updates, *after]
     assert told[: len(rounds) + 1] == [*rounds, "collectors.load_policy"]
 
