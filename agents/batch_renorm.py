@@ -54,7 +54,8 @@ class BatchRenorm(nn.Module):
             normal = functional.batch_norm(rows, self.mean, self.var, self.weight, self.bias, eps=self.epsilon)
             return normal.view_as(features)
         mean = rows.mean(0)
-        # The variance has no gradient by way of the mean, and so one sum less over the batch to take.
+        # The variance has no gradient by way of the mean, whose own goes through the shift alone: one sum less over
+        # the batch to take.
         fixed = mean.detach()
         centred = rows - fixed
         var = centred.square().sum(0) / max(len(rows) - 1, 1)

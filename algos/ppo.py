@@ -130,9 +130,9 @@ class PPO(OnPolicyAlgorithm[PPOConfig]):
         self.kl_coef = torch.tensor(self.config.algorithm.kl_coef, device=self.device)
         self.last_kl = torch.tensor(self.config.algorithm.kl_target, device=self.device)
 
-    def begin_rollout(self) -> None:
+    def begin_updates(self, step: int) -> None:
         """Adapt the penalty to how far the last rollout has led (the paper's section 4)."""
-        super().begin_rollout()
+        super().begin_updates(step)
         parameters = self.config.algorithm
         if parameters.penalty == "kl":
             too_far, too_near = self.last_kl > 1.5 * parameters.kl_target, self.last_kl < parameters.kl_target / 1.5

@@ -127,7 +127,7 @@ def test_the_penalty_doubles_and_halves(double, tmp_path):
     algorithm, found = ppo(tmp_path, penalty="kl", kl_target=0.02, kl_coef=3.0), []
     for last in (0.02, 0.0301, 0.031, 0.0299, 0.0133, 0.0134, 0.001):
         algorithm.last_kl.fill_(last)
-        algorithm.begin_rollout()
+        algorithm.begin_updates(0)
         found.append(algorithm.kl_coef.item())
     # Above 1.5 times the target, and below it divided by 1.5.
     assert found == [3, 6, 12, 12, 6, 6, 3]

@@ -82,9 +82,10 @@ class AlgorithmDefinition(ABC, Generic[Config]):
         return {}
 
     def begin_updates(self, step: int) -> None:
-        """Do what is due before the updates that follow a collection, of which `step` is the last one's number.
+        """Do what is due before the updates that follow a collection; `step` counts the steps so far.
 
-        Learning rates fall along a line, to 0 at the end of the run, where `anneal_learning_rate` says so.
+        Learning rates fall along a line, to 0 at the end of the run, where `anneal_learning_rate` says so. An override
+        calls this one, too.
         """
         if self.parameters.anneal_learning_rate:
             scale_learning_rates(self.optimizers(), 1 - step / self.parameters.run_length)

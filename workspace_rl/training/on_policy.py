@@ -62,8 +62,6 @@ class OnPolicyAlgorithm(Algorithm[Config]):
         return True
 
     def _prepare(self, rollout: Workspace, epoch: int = 0) -> Workspace:
-        if epoch == 0:
-            self.begin_rollout()
         if self.reward_normalizer is not None:
             rollout = Workspace(rollout)
             self.reward_normalizer(rollout)
@@ -114,9 +112,6 @@ class OnPolicyAlgorithm(Algorithm[Config]):
         return advantage, value[:-1]
 
     # ---- pace -----------------------------------------------------------------------------------------------------
-
-    def begin_rollout(self) -> None:
-        """Do what is due once for each rollout, before it is learned from: nothing, unless a subclass knows better."""
 
     def rows_per_update(self) -> int:
         """Return how many rows an update has, this rank's share."""
