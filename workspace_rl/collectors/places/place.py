@@ -25,6 +25,8 @@ class Place(Protocol):
     def wait(self, timeout: float) -> list[Delivery | Failure]:
         """Return what has arrived since; if there is nothing, wait for it, at most `timeout` seconds.
 
+        Where that is more than 0, some of what has arrived may be left for the next call.
+
         A failure is told once for a collector that was lost, whatever it had been ordered, and once for each order
         that it could not do.
         """

@@ -70,6 +70,8 @@ class _Handle:
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
+        #: Ray would make it anew at each look at the actor's attribute.
+        self.collect = actor.collect
         self.here = actor.here.remote()
         self.at: tuple[str, int] | None = None
         self.is_lost = False
@@ -136,11 +138,11 @@ class RayActors:
         handle = self._handles[order.collector]
         if not handle.ordered:
             handle.since = time.monotonic()
-        result = handle.actor.collect.remote(dataclasses.replace(order, weights=None), sent)
+        result = handle.collect.remote(dataclasses.replace(order, weights=None), sent)
         handle.ordered.append((result, 1 if order.history is None else 1 + len(order.history.actions)))
 
     def wait(self, timeout: float) -> list[Delivery | Failure]:
-        """Return what has arrived since; if there is nothing, wait for it, at most `timeout` seconds."""
+        """Return what has arrived since; with a `timeout`, in seconds, the first of it, which is waited for."""
         waiting = {
             handle.ordered[0][0]: collector
             for collector, handle in enumerate(self._handles)
@@ -148,11 +150,13 @@ class RayActors:
         }
         if not waiting:
             return []
-        found, _ = self._ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
-        if not found:
-            found, _ = self._ray.wait(list(waiting), timeout=timeout)
+        # Each call costs the learner a tenth of what a fragment does.
+        at_most = 1 if timeout else len(waiting)
+        found, _ = self._ray.wait(list(waiting), num_returns=at_most, timeout=timeout)
         arrived = [self._take(waiting.pop(result)) for result in found]
-        return arrived + self._given_up(waiting.values())
+        if len(found) < at_most:  # so that none of the others has arrived
+            arrived += self._given_up(waiting.values())
+        return arrived
 
     def restart(self, collector: int) -> None:
         """Start a collector anew, in a new process."""
@@ -191,6 +195,7 @@ class RayActors:
             num_cpus=self._cpus_each,
             max_restarts=0,
             max_task_retries=0,
+            enable_task_events=False,  # single fragments are of no interest in Ray's dashboard, and told one by one
             scheduling_strategy="SPREAD",  # a node that leaves takes few of them along
             # Modules of the user's are found where this program finds them, on machines that have them there.
             runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}},

@@ -110,11 +110,11 @@ class Ring:
 
     def write(self, rows: Tensor, start: int, value: Tensor) -> None:
         """Write `value[start:]` (`[T, B, ...]`) to the rows (`[capacity_T, B, ...]`) that are next, round the end."""
-        row = (self.steps + start) % self.capacity_steps
-        split = min(len(value), start + self.capacity_steps - row)
-        rows[row : row + split - start].copy_(value[start:split] if start or split < len(value) else value)
-        if split < len(value):
-            rows[: len(value) - split].copy_(value[split:])
+        n, row = value.shape[0], (self.steps + start) % self.capacity_steps
+        split = min(n, start + self.capacity_steps - row)
+        rows[row : row + split - start].copy_(value[start:split] if start or split < n else value)
+        if split < n:
+            rows[: n - split].copy_(value[split:])
 
 
 def bits(tensor: Tensor) -> Tensor:
