@@ -78,6 +78,8 @@ class Lockstep:
         """
         if not self._ordered:
             self._order(step)
+        if self._lag:  # while collectors are at work
+            self._packed()
         fragments = [one.fragment() for one in self._delivered()]
         if self._lag:
             self._order(step + sum(one.n_transitions for one in fragments))
@@ -108,8 +110,7 @@ class Lockstep:
 
     def _order(self, step: int) -> None:
         """Order a round."""
-        if self._weights is None:
-            self._weights = PackedWeights.of(self._policy)
+        weights = self._packed()
         for collector in range(self._n):
             self._submit(
                 Order(
@@ -121,10 +122,16 @@ class Lockstep:
                     step=step,
                     random=step < self._random_steps,
                     version=self._version,
-                    weights=self._weights,
+                    weights=weights,
                 )
             )
         self._number += 1
+
+    def _packed(self) -> PackedWeights:
+        """Return the policy's weights as they are now."""
+        if self._weights is None:
+            self._weights = PackedWeights.of(self._policy)
+        return self._weights
 
     def _submit(self, order: Order) -> None:
         collector = order.collector

@@ -15,6 +15,7 @@ import pytest
 
 from tests.collectors.rounds import KINDS, collected, recipe, rounds
 from workspace_rl.collectors.places import local_processes
+from workspace_rl.collectors.places.hosted import NICENESS
 from workspace_rl.collectors.places.in_process import InProcess
 from workspace_rl.collectors.places.local_processes import LocalProcesses
 from workspace_rl.errors import CollectorError
@@ -61,6 +62,13 @@ def test_fragments_are_those_of_collectors_in_the_learners_process(n, lag, four)
     assert rounds(four, n, lag=lag, begin=begin) == in_process(n, lag=lag, begin=begin)
     assert four.alive() == 4
     assert four.where(1) == f"process {four._workers[1].pid}"
+
+
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="processes have no niceness here")
+def test_where_processors_are_scarce_the_learner_comes_first(four):
+    rounds(four, 4, begin=next(begins))
+    learner = os.getpriority(os.PRIO_PROCESS, 0)
+    assert all(os.getpriority(os.PRIO_PROCESS, worker.pid) >= max(learner, NICENESS) for worker in four._workers)
 
 
 def test_fragments_of_every_kind_are_those_of_the_learners_process():

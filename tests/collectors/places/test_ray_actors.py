@@ -14,6 +14,7 @@ import pytest
 from tests.collectors.ray_nodes import needs_ray
 from tests.collectors.rounds import recipe, rounds
 from workspace_rl.collectors.order import Failure, Order
+from workspace_rl.collectors.places import ray_actors
 from workspace_rl.collectors.places.in_process import InProcess
 from workspace_rl.collectors.places.ray_actors import CollectorActor, RayActors
 from workspace_rl.errors import CollectorError, EnvironmentFailedError, WorkerError
@@ -50,8 +51,10 @@ def take(place, n, timeout=60.0):
     return found
 
 
+@pytest.mark.parametrize("small", [10**6, 0], ids=["weights go along", "weights are stored"])
 @pytest.mark.parametrize("lag", [0, 1])
-def test_fragments_are_those_of_the_learners_own_process(lag, three):
+def test_fragments_are_those_of_the_learners_own_process(lag, small, three, monkeypatch):
+    monkeypatch.setattr(ray_actors, "_SMALL", small)
     begin = next(begins)
     assert rounds(three, 2, lag=lag, begin=begin) == rounds(started(InProcess(), 2), 2, lag=lag, begin=begin)
     assert three.alive() == 3

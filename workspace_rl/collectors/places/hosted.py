@@ -23,6 +23,9 @@ from workspace_rl.errors import EnvironmentTimeoutError
 HANGS = 75
 #: Seconds that environments get to end what they do by the exception that they are interrupted with.
 GRACE = 5.0
+#: The niceness of the process, unless it has a greater one, as Ray's have: where processors are scarce, a learner that
+#: waits for one makes all of its collectors wait.
+NICENESS = 10
 #: Interrupts environments; what a simulator is likely to use itself is left to it.
 _SIGNAL = signal.SIGUSR2
 
@@ -32,6 +35,8 @@ class HostedCollector:
 
     def __init__(self, recipe: CollectorRecipe) -> None:
         """Nothing is built yet."""
+        if hasattr(os, "setpriority"):  # not on Windows
+            os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
         torch.set_num_threads(recipe.threads)
         self._worker = CollectorWorker(recipe)
         timeout = recipe.env_config.timeout

@@ -32,6 +32,9 @@ _BEGIN, _BEGIN_EACH = 60.0, 5.0
 PATIENCE, _TIMES = 600.0, 20
 #: Seconds that collectors get to close their environments.
 _GRACE = 2.0
+#: Bytes up to which weights go along with each order: those in the object store are asked of further processes, which
+#: takes milliseconds. Ray itself sends up to 100 kB of what a call is given.
+_SMALL = 65_536
 #: Seconds after which ctrl-C is looked for.
 _SLICE = 0.2
 
@@ -86,8 +89,8 @@ class RayActors:
     """An actor for each collector.
 
     The learner drives: what is ordered are calls of an actor's one method, which Ray does one after the other. Weights
-    are put into the object store once, whoever acts with them. Ray itself starts no actor again: it would have lost
-    where its environments were.
+    of some size are put into the object store once, whoever acts with them. Ray itself starts no actor again: it would
+    have lost where its environments were.
     """
 
     def __init__(self, address: str | None, cpus_each: float) -> None:
@@ -133,7 +136,7 @@ class RayActors:
         """Order a fragment."""
         weights = order.weights
         if weights is not None and (self._weights is None or self._weights[0] is not weights):
-            self._weights = weights, self._ray.put(weights)
+            self._weights = weights, weights if weights.data.nbytes <= _SMALL else self._ray.put(weights)
         sent = None if self._weights is None else self._weights[1]
         handle = self._handles[order.collector]
         if not handle.ordered:
