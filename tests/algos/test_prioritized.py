@@ -165,7 +165,9 @@ def test_means_are_of_rows_that_count_and_of_what_weights_leave_of_them():
     assert batch_mean(x, workspace).tolist() == plain_mean(x, workspace).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize(("cls", "memory"), [(DQN, None), (DQN, GRU), (CrossQ, None), (SACDiscrete, None)])
+@pytest.mark.parametrize(
+    ("cls", "memory"), [(DQN, GRU), *((cls, None) for cls in (DQN, SAC, TQC, CrossQ, SACDiscrete, TD3, DDPG))]
+)
 def test_a_run_is_resumed_bit_for_bit(cls, memory, tmp_path):
     paths = [tmp_path / "one", tmp_path / "two"]
     whole, stopped = (dqn(path, cls, memory, buffer_size=120, n_step_return=2) for path in paths)
