@@ -26,9 +26,9 @@ class Constant:
     origin: str
 
 
-#: Through 1.55 ms for 50 kB and 2.41 ms for 487 kB, of all threads of the learner's process.
-BLOCK = Constant(1.45, "ms", "the learner's processor time for a block of no size", _HERE)
-BYTES = Constant(1.97, "ms/MB", "the learner's processor time for each megabyte of a block", _HERE)
+#: Through 1.14 ms for 50 kB and 1.83 ms for 487 kB, of all threads of the learner's process.
+BLOCK = Constant(1.06, "ms", "the learner's processor time for a block of no size", _HERE)
+BYTES = Constant(1.58, "ms/MB", "the learner's processor time for each megabyte of a block", _HERE)
 #: Of a prototype.
 WEIGHTS = Constant(
     1.2, "ms/MB", "the learner's thread for each megabyte of weights and each collector", "two cores, Ray"
