@@ -183,6 +183,7 @@ def test_episode_seeds_are_apart_but_for_chance():
 
 
 def test_an_update_that_calls_backward_itself_stays_eager():
+    torch.manual_seed(0)
     layer = nn.Linear(2, 1)
     optimizer = torch.optim.Adam(layer.parameters())
 
