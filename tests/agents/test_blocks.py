@@ -82,6 +82,17 @@ def test_dropout_is_a_function_of_the_generator_and_its_gradient_is_that_of_what
     assert layer(torch.ones(2, 3, 5)).shape == (2, 3, 5)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of itself
+def test_compiled_dropout_leaves_out_the_same_numbers():
+    layer, x = Dropout(0.3), torch.randn(7, 13)  # neither is a multiple of what a processor does at once
+    compiled = torch.compile(layer, fullgraph=True, options={"fallback_random": True})
+    for seed in range(5):
+        torch.manual_seed(seed)
+        expected = layer(x)
+        torch.manual_seed(seed)
+        torch.testing.assert_close(compiled(x), expected)
+
+
 def test_a_residual_block_by_hand_and_its_first_weights():
     torch.manual_seed(0)
     block, x = ResidualMLPBlock(64).double(), torch.randn(6, 64, dtype=torch.float64)
