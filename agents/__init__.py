@@ -12,6 +12,7 @@
 - `q_networks`: action values for discrete actions.
 - `transfer`: features that are taken over from another run.
 - `discrete_policies`: policies that choose among discrete actions by their values.
+- `state_dependent_exploration`: a policy whose noise is a function of the state.
 - `exploration`: actions chosen without looking, and noise on those of a policy.
 - `entropy`: the entropy coefficient.
 - `encoders`: what makes features of an observation, of one part or of many.
@@ -47,6 +48,7 @@ from workspace_rl.agents.networks import build_mlp
 from workspace_rl.agents.noisy import NoisyLinear
 from workspace_rl.agents.normalization import Normalizers, ObservationNormalizer, RewardNormalizer
 from workspace_rl.agents.q_networks import DiscreteQAgent, DuelingHead
+from workspace_rl.agents.state_dependent_exploration import StateDependentExplorationActor
 from workspace_rl.agents.stochastic_actors import (
     BernoulliActor,
     CategoricalActor,
@@ -91,6 +93,7 @@ __all__ = [
     "RandomAgent",
     "RewardNormalizer",
     "SquashedGaussianActor",
+    "StateDependentExplorationActor",
     "TransformerAgent",
     "ValueAgent",
     "build_actor_critic",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
 from workspace_rl.agents.blocks import build_head, build_network
@@ -104,15 +104,23 @@ class SquashedGaussianActor(Agent):
             log_prob: also write `action_logprobs` (of drawn actions only).
             **kwargs: ignored.
         """
-        features = self.body(
-            network_input(self.get((self.observation_variable, t)), self.one_hot, self, self.mean.weight)
-        )
+        features = self.features(t)
         mean = full_precision(self.mean(features))
         if not stochastic:
             self.set(("action", t), torch.tanh(mean))
             return
         log_std = full_precision(self.log_std(features)).clamp(LOG_STD_MIN, LOG_STD_MAX)
         noise = torch.randn_like(mean)
+        self.choose(t, mean, log_std, noise, log_prob=log_prob)
+
+    def features(self, t: int) -> Tensor:
+        """Return what the last hidden layer makes of the observations at step `t`, `[B, features]`."""
+        observation = self.get((self.observation_variable, t))
+        features: Tensor = self.body(network_input(observation, self.one_hot, self, self.mean.weight))
+        return features
+
+    def choose(self, t: int, mean: Tensor, log_std: Tensor, noise: Tensor, *, log_prob: bool) -> None:
+        """Write the action that standard normal `noise` makes and, if asked for, its log-density; all are `[B, A]`."""
         u = mean + log_std.exp() * noise
         self.set(("action", t), torch.tanh(u))
         if log_prob:

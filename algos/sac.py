@@ -29,6 +29,7 @@ from workspace_rl.agents import (
     Normalizers,
     RandomAgent,
     SquashedGaussianActor,
+    StateDependentExplorationActor,
 )
 from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
@@ -41,6 +42,14 @@ from workspace_rl.workspace import Workspace
 
 
 @dataclass
+class StateDependentExploration:
+    """Noise that is a function of the state (gSDE; see `StateDependentExplorationActor`)."""
+
+    resample_interval: int = option(8, "steps for which the function stays the same", least=1)
+    log_std_init: float = option(-3.0, "of the function's weights at the beginning, the deviation's natural logarithm")
+
+
+@dataclass
 class EntropyParameters(OffPolicyConfig):
     """What all algorithms know that learn a policy which is to be random, too, by several critics."""
 
@@ -49,6 +58,9 @@ class EntropyParameters(OffPolicyConfig):
     entropy_mode: str = option("auto", "learn the entropy coefficient, or keep it", choices=("auto", "fixed"))
     init_entropy_coef: float = option(1.0, "the entropy coefficient, at the beginning or for good", above=0)
     target_entropy: float | None = option(None, "in nats; minus the number of action components unless given")
+    state_dependent_exploration: StateDependentExploration | None = option(
+        None, "noise that is a function of the state and kept for a while (gSDE); {} for the usual one; null: none"
+    )
     architecture: ActorCriticArchitecture = field(default_factory=ActorCriticArchitecture)
 
 
@@ -170,10 +182,7 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
             device=self.device,
         )
 
-        front = self.fronts.online["actor"]
-        self.actor = SquashedGaussianActor(
-            front.size, sizes.actor_hidden_size, action_size, name="actor", block=sizes.actor_block, **front.reads
-        )
+        self.actor, explores = self.build_actor(self.fronts.online["actor"])
         self.critic = self.build_critic(self.fronts.online["critic"])
         if self.has_targets:
             self.target_critic = copy.deepcopy(self.critic).with_prefix("target-critic/").set_name("target-critic")
@@ -194,9 +203,21 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         if isinstance(self.entropy_coef, LearnedEntropyCoefficient):
             self.entropy_coef_optimizer = setup_optimizer(config.entropy_coef_optimizer, self.entropy_coef)
 
-        self.policy = self.normalizers.before(self.fronts.acting(KWAgentWrapper(self.actor, log_prob=False)))
+        self.policy = self.normalizers.before(
+            self.fronts.acting(KWAgentWrapper(self.actor, log_prob=False, **explores))
+        )
         self.random_policy = RandomAgent(self.train_env.action_space)
         self.eval_policy = self.normalizers.before(self.fronts.evaluated(KWAgentWrapper(self.actor, stochastic=False)))
+
+    def build_actor(self, front: Front) -> tuple[SquashedGaussianActor, dict[str, Any]]:
+        """Return the actor, which reads what `front` writes, and with what arguments it explores."""
+        by, sizes = self.config.algorithm.state_dependent_exploration, self.config.algorithm.architecture
+        arguments = (front.size, sizes.actor_hidden_size, self.train_env.action_size)
+        options = {"name": "actor", "block": sizes.actor_block, **front.reads}
+        if by is None:
+            return SquashedGaussianActor(*arguments, **options), {}
+        options |= {"resample_interval": by.resample_interval, "log_std_init": by.log_std_init}
+        return StateDependentExplorationActor(*arguments, **options), {"hold_noise": True}
 
     def build_critic(self, front: Front, n_quantiles: int | None = None) -> ContinuousQAgent:
         """Return the critics, which read what `front` writes; with `n_quantiles` they are distributions of returns."""
