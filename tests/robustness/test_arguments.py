@@ -85,6 +85,7 @@ CALLS = {
     agents.build_network: {"inputs": 2, "hidden_sizes": [3], "n_outputs": 1, "block": "layer_norm", "dropout": 0.1},
     agents.ContinuousQAgent: NETWORK | {"n_critics": 2},
     agents.SquashedGaussianActor: NETWORK,
+    agents.StateDependentExplorationActor: NETWORK | {"resample_interval": 4, "log_std_init": -1.0},
     agents.DeterministicActor: NETWORK,
     agents.DiscreteQAgent: {
         "observation_shape": [2], "hidden_sizes": [3], "n_actions": 2, "network": "mlp", "dueling": True,

@@ -99,6 +99,8 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
     ("algorithm.policy_noise",): "smooth_target_policy target_noise target_policy_noise",
     ("algorithm.noise_clip",): "target_noise_clip target_policy_noise_clip",
     ("algorithm.exploration_noise",): "act_noise action_noise actor_noise expl_noise noise_std sigma",
+    ("algorithm.state_dependent_exploration.resample_interval",): "sde_sample_freq sde_sample_interval",
+    ("algorithm.state_dependent_exploration",): "gsde sde use_gsde use_sde",
     ("algorithm.hindsight.strategy",): "goal_selection_strategy goal_strategy replay_strategy",
     ("algorithm.hindsight.n_goals",): "her_k n_sampled_goal n_sampled_goals replay_k",
     ("algorithm.hindsight",): "her her_config hindsight_replay use_her",
