@@ -21,14 +21,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from workspace_rl.algos.sac import SAC, EntropyParameters, SACConfig, actor_loss
+from workspace_rl.algos.sac import SAC, EntropyParameters, SACConfig, actor_loss, check_without_targets
 from workspace_rl.config import BLOCKS, ActorCriticArchitecture, option
-from workspace_rl.errors import ConfigError
 from workspace_rl.learning import batch_mean
-from workspace_rl.learning.modes import evaluation_mode
 from workspace_rl.workspace import Workspace
 
 # ---- parameters ---------------------------------------------------------------------------------------------------
@@ -55,12 +52,7 @@ class CrossQParameters(EntropyParameters):
     def check(self, path: str) -> None:
         """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
         super().check(path)
-        if self.remembers:
-            raise ConfigError(
-                f"{path}architecture.memory.kind: none expected by CrossQ, {self.architecture.memory.kind} found: "
-                "sequences have rows that are no transitions, and these must not enter the statistics of a batch. SAC, "
-                "TQC, TD3 and DDPG learn with a memory."
-            )
+        check_without_targets(self, path)
 
 
 @dataclass
@@ -96,21 +88,11 @@ class CrossQ(SAC):
 
     config: CrossQConfig
     config_class = CrossQConfig  # type: ignore[assignment]
-    has_targets = False
 
-    def build(self) -> None:
-        """Create actor, critics and the entropy coefficient.
-
-        Raises:
-            ConfigError: several ranks learn together.
-        """
-        if self.ranks.size > 1:
-            raise ConfigError(
-                f"CrossQ learns on one rank, {self.ranks.size} found: the statistics that it normalises by are those "
-                "of whole batches, and each rank has a part of them. Start it without torchrun, with several "
-                "collectors (collectors.n) if environments are slow; SAC and TQC learn on several ranks."
-            )
-        super().build()
+    @property
+    def has_targets(self) -> bool:
+        """Whether target critics follow the critics: none do."""
+        return False
 
     def critic_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
         """Return the critics' loss."""
@@ -119,19 +101,3 @@ class CrossQ(SAC):
     def actor_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
         """Return the actor's loss, by the critics' least value."""
         return actor_loss(workspace, entropy_coef)
-
-    def update(self, batch: Workspace, *, delayed: bool = True) -> dict[str, Tensor]:
-        """Take one step on the critics' loss; if `delayed`, one on the others, too."""
-        transitions = self.transitions(batch)
-        entropy_coef = self.entropy_coef().detach()
-        metrics = self.update_critic(transitions, entropy_coef)
-        if delayed:
-            with evaluation_mode(self.critic):
-                metrics |= self.update_actor(transitions, entropy_coef)
-        return metrics
-
-    def ask_critics(self, workspace: Workspace) -> None:
-        """Write all that the critics' loss reads besides rewards."""
-        with torch.no_grad(), evaluation_mode(self.actor):
-            self.actor(workspace, t=1)
-        self.critic(workspace, t=None)  # both steps in one pass, whose statistics are those of both

@@ -14,12 +14,14 @@ following copies Q'_i, one update on transitions (s, a, r, s') takes a gradient 
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from workspace_rl.agent import Agent
 from workspace_rl.agents import (
     ContinuousQAgent,
     FixedEntropyCoefficient,
@@ -35,6 +37,7 @@ from workspace_rl.composition import KWAgentWrapper
 from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
 from workspace_rl.errors import ConfigError
 from workspace_rl.learning import ROW_ERRORS, batch_mean, minimise, plain_mean, setup_optimizer, soft_update
+from workspace_rl.learning.modes import evaluation_mode
 from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
@@ -62,6 +65,16 @@ class EntropyParameters(OffPolicyConfig):
         None, "noise that is a function of the state and kept for a while (gSDE); {} for the usual one; null: none"
     )
     architecture: ActorCriticArchitecture = field(default_factory=ActorCriticArchitecture)
+
+
+def check_without_targets(parameters: EntropyParameters, path: str) -> None:
+    """Raise a `ConfigError` if what has no target critics is to remember; `path` is put before parameters' names."""
+    if parameters.remembers:
+        raise ConfigError(
+            f"{path}architecture.memory.kind: none expected without target critics, "
+            f"{parameters.architecture.memory.kind} found: sequences have rows that are no transitions, and these must "
+            "not enter the statistics of a batch. SAC, TD3, DDPG, and TQC with target critics, learn with a memory."
+        )
 
 
 @dataclass
@@ -164,11 +177,24 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
     config_class = SACConfig
     action_kind = "continuous"
     gives_priorities = True
-    #: Whether target critics follow the critics.
-    has_targets: ClassVar[bool] = True
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether target critics follow the critics.
+
+        If not, the critics look at both ends of transitions in one pass (see `algos/crossq.py`), and what modules
+        normalise by, the statistics of batches, is that of these passes: it stays as it is in all others.
+        """
+        return True
 
     def build(self) -> None:
-        """Create actor, critics, target critics and the entropy coefficient."""
+        """Create actor, critics, target critics if there are to be any, and the entropy coefficient.
+
+        Raises:
+            ConfigError: there are no target critics, and several ranks learn together.
+        """
+        if not self.has_targets:
+            self._require_one_rank()
         action_size = self.train_env.action_size
         config, parameters = self.config, self.config.algorithm
         sizes = parameters.architecture
@@ -209,6 +235,15 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         self.random_policy = RandomAgent(self.train_env.action_space)
         self.eval_policy = self.normalizers.before(self.fronts.evaluated(KWAgentWrapper(self.actor, stochastic=False)))
 
+    def _require_one_rank(self) -> None:
+        if self.ranks.size > 1:
+            raise ConfigError(
+                f"{type(self).__name__} learns on one rank without target critics, {self.ranks.size} found: the "
+                "statistics that it normalises by are those of whole batches, and each rank has a part of them. Start "
+                "it without torchrun, with several collectors (collectors.n) if environments are slow; SAC and TQC "
+                "with target critics learn on several ranks."
+            )
+
     def build_actor(self, front: Front) -> tuple[SquashedGaussianActor, dict[str, Any]]:
         """Return the actor, which reads what `front` writes, and with what arguments it explores."""
         by, sizes = self.config.algorithm.state_dependent_exploration, self.config.algorithm.architecture
@@ -248,14 +283,16 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
         return {} if delay == 1 else {"delayed": n % delay == 0}
 
     def update(self, batch: Workspace, *, delayed: bool = True) -> dict[str, Tensor]:
-        """Take one step on the critics' loss, if `delayed` one on each of the others, and move the target critics."""
+        """Take one step on the critics' loss, if `delayed` one on each of the others, and move target critics."""
         transitions = self.transitions(batch)
         entropy_coef = self.entropy_coef().detach()
         metrics = self.update_critic(transitions, entropy_coef)
         if delayed:
-            metrics |= self.update_actor(transitions, entropy_coef)
-        soft_update(self.target_critic, self.critic, self.config.algorithm.tau_target)
-        self.fronts.soft_update(self.config.algorithm.tau_target)
+            with self.statistics_kept(self.critic):
+                metrics |= self.update_actor(transitions, entropy_coef)
+        if self.has_targets:
+            soft_update(self.target_critic, self.critic, self.config.algorithm.tau_target)
+            self.fronts.soft_update(self.config.algorithm.tau_target)
         return {name: metrics[name] for name in (*METRICS, ROW_ERRORS) if name in metrics}
 
     def update_critic(self, transitions: Workspace, entropy_coef: Tensor) -> dict[str, Tensor]:
@@ -273,10 +310,15 @@ class SAC(OffPolicyAlgorithm[SACConfig]):
 
     def ask_critics(self, workspace: Workspace) -> None:
         """Write all that the critics' loss reads besides rewards."""
-        with torch.no_grad():
+        with torch.no_grad(), self.statistics_kept(self.actor):
             self.actor(workspace, t=1)
-            self.target_critic(workspace, t=1)
-        self.critic(workspace, t=0)
+            if self.has_targets:
+                self.target_critic(workspace, t=1)
+        self.critic(workspace, t=0 if self.has_targets else None)
+
+    def statistics_kept(self, agent: Agent) -> AbstractContextManager[None]:
+        """Return a context in which `agent` keeps the statistics that it normalises by, if there are no targets."""
+        return nullcontext() if self.has_targets else evaluation_mode(agent)
 
     def update_actor(self, transitions: Workspace, entropy_coef: Tensor) -> dict[str, Tensor]:
         """Take one step on the losses of the actor and of the entropy coefficient; return metrics."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from workspace_rl.agents import ContinuousQAgent, Front
-from workspace_rl.algos.sac import SAC, FollowedParameters, SACConfig, actor_loss
-from workspace_rl.config import option
+from workspace_rl.algos.sac import SAC, FollowedParameters, SACConfig, actor_loss, check_without_targets
+from workspace_rl.config import BLOCKS, ActorCriticArchitecture, option
 from workspace_rl.errors import ConfigError
 from workspace_rl.learning import batch_mean, quantile_huber_loss
 from workspace_rl.workspace import Workspace
@@ -29,15 +29,36 @@ from workspace_rl.workspace import Workspace
 
 
 @dataclass
+class TQCArchitecture(ActorCriticArchitecture):
+    """The networks' hidden layers."""
+
+    actor_block: str = option("plain", "what the actor's hidden layers are made of", choices=BLOCKS)
+    critic_block: str = option("plain", "what the critics' hidden layers are made of", choices=BLOCKS)
+
+
+@dataclass
 class TQCParameters(FollowedParameters):
     """The algorithm's parameters."""
 
     n_quantiles: int = option(25, "values that make up a critic's distribution of returns", least=1)
     n_dropped_quantiles: int = option(2, "of these, for each critic, how many targets leave out, the greatest", least=0)
+    target_critics: bool = option(
+        True, "target critics follow the critics; false: none do, for hidden layers of batch_renorm, as in CrossQ"
+    )
+    architecture: TQCArchitecture = field(default_factory=TQCArchitecture)
 
     def check(self, path: str) -> None:
         """Raise a `ConfigError` if parameters contradict each other; `path` is put before their names."""
         super().check(path)
+        if not self.target_critics:
+            check_without_targets(self, path)
+        else:
+            for name in ("actor_block", "critic_block"):
+                if getattr(self.architecture, name) == "batch_renorm":
+                    raise ConfigError(
+                        f"{path}architecture.{name}: no batch_renorm expected with target critics, whose batches are "
+                        f"others than the critics'. Take {path}target_critics=false, or other layers."
+                    )
         if self.n_dropped_quantiles >= self.n_quantiles:
             raise ConfigError(
                 f"{path}n_dropped_quantiles: less than {path}n_quantiles = {self.n_quantiles} expected, "
@@ -56,14 +77,16 @@ class TQCConfig(SACConfig):
 # ---- losses (the actor's, and that of the entropy coefficient, are SAC's) ------------------------------------------
 
 
-def critic_loss(workspace: Workspace, entropy_coef: Tensor, n_dropped_quantiles: int) -> Tensor:
+def critic_loss(
+    workspace: Workspace, entropy_coef: Tensor, n_dropped_quantiles: int, target: str = "target-critic/quantiles"
+) -> Tensor:
     """Return the critics' quantile Huber loss (equations 10 to 12), averaged over the batch.
 
-    Reads `critic/quantiles` (`[B, N, M]`) at 0; `target-critic/quantiles` (`[B, N, M]`), `action_logprobs`,
-    `env/reward` and `discount` (`[B]`) at 1. Writes `critic/errors` (`[B]`) at 0, the loss of each transition, of which
-    priorities are made.
+    Reads `critic/quantiles` (`[B, N, M]`) at 0; `target` (`[B, N, M]`, "critic/quantiles" without target critics),
+    `action_logprobs`, `env/reward` and `discount` (`[B]`) at 1. No gradient flows back from targets. Writes
+    `critic/errors` (`[B]`) at 0, the loss of each transition, of which priorities are made.
     """
-    next_value = workspace.get("target-critic/quantiles", 1) - each(entropy_coef * workspace.get("action_logprobs", 1))
+    next_value = workspace.get(target, 1) - each(entropy_coef * workspace.get("action_logprobs", 1))
     targets = each(workspace.get("env/reward", 1)) + each(workspace.get("discount", 1)) * next_value
     # The greatest targets are those of the greatest values. They are dropped last, so that the targets are in memory
     # where all pairs are looked at, and are not computed for each.
@@ -96,13 +119,19 @@ class TQC(SAC):
     config: TQCConfig
     config_class = TQCConfig  # type: ignore[assignment]
 
+    @property
+    def has_targets(self) -> bool:
+        """Whether target critics follow the critics."""
+        return self.config.algorithm.target_critics
+
     def build_critic(self, front: Front, n_quantiles: int | None = None) -> ContinuousQAgent:
         """Return the critics, distributions of returns."""
         return super().build_critic(front, n_quantiles or self.config.algorithm.n_quantiles)
 
     def critic_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
         """Return the critics' loss."""
-        return critic_loss(workspace, entropy_coef, self.config.algorithm.n_dropped_quantiles)
+        target = "target-critic/quantiles" if self.has_targets else "critic/quantiles"
+        return critic_loss(workspace, entropy_coef, self.config.algorithm.n_dropped_quantiles, target)
 
     def actor_loss(self, workspace: Workspace, entropy_coef: Tensor) -> Tensor:
         """Return the actor's loss, by the mean of all values."""

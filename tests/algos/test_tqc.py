@@ -271,6 +271,71 @@ def test_rows_of_weight_0_do_not_count(theirs, ours, batch):
     assert torch.equal(*found)
 
 
+# ---- without target critics ---------------------------------------------------------------------------------------
+
+UNFOLLOWED = {"target_critics": False, "policy_delay": 3}
+RENORMALISED = {"actor_block": "batch_renorm", "critic_block": "batch_renorm"}
+
+
+@pytest.fixture
+def unfollowed(tiny_sac):
+    """Parameters of a short run whose critics look at both ends of transitions in one pass, and have no targets."""
+    tiny_sac["algorithm"] |= {"total_steps": 240, "eval_interval": 120, "checkpoint_interval": 100, "final_episodes": 1}
+    tiny_sac["algorithm"] |= UNFOLLOWED
+    tiny_sac["algorithm"]["architecture"] |= RENORMALISED
+    return tiny_sac | {"torch_threads": 1, "matmul_precision": "highest"}
+
+
+def test_without_target_critics_targets_come_from_the_critics_own_pass_over_both_ends(unfollowed, monkeypatch):
+    """By hand: all 2 B rows are normalised together, nothing flows back from targets, and the actor keeps statistics."""
+    one, seen = TQC(unfollowed), []
+    assert not hasattr(one, "target_critic")
+    loss_of = one.critic_loss
+    monkeypatch.setattr(one, "critic_loss", lambda *args: (seen.append((args, loss_of(*args))), seen[-1][1])[1])
+    batch = Workspace()
+    for name, shape in (("env/env_obs", (2, 16, 3)), ("action", (2, 16, 1)), ("env/reward", (2, 16))):
+        batch.set_full(name, torch.randn(shape))
+    batch.set_full("env/terminated", torch.rand(2, 16) < 0.3)
+    untouched, learning = copy.deepcopy(one.critic), one.critic.model
+    metrics = one.learn(batch)
+    (((workspace, alpha), loss),) = seen
+    with torch.no_grad():
+        pairs = torch.cat([workspace.get_full("env/env_obs"), workspace.get_full("action")], -1).flatten(0, 1)
+        quantiles = untouched.model(pairs).view(2, 16, 2, 25)
+        z = quantiles[1].flatten(1).sort(-1).values[:, : 2 * 23] - alpha * workspace.get("action_logprobs", 1)[:, None]
+        y = workspace.get("env/reward", 1)[:, None] + workspace.get("discount", 1)[:, None] * z
+        by_hand = quantile_huber_loss(quantiles[0], y.unsqueeze(1)).mean()
+    torch.testing.assert_close(loss, by_hand)
+    torch.testing.assert_close(metrics["loss/critic"], by_hand)
+    counts = [int(value) for name, value in learning.named_buffers() if name.endswith("n_batches")]
+    assert counts and set(counts) == {1}  # the actor's loss, too, has asked the critics
+
+
+@pytest.mark.parametrize("collectors", [None, {"n": 2, "where": "process"}])
+def test_a_run_without_target_critics_is_resumed_bit_for_bit(collectors, unfollowed, tmp_path):
+    unfollowed["collectors"] = collectors
+    whole, stopped = (TQC(copy.deepcopy(unfollowed) | {"base_dir": str(tmp_path / name)}) for name in ("one", "two"))
+    whole.train(progress=False)
+    train_until(stopped, 12)
+    TQC.restore(tmp_path / "two").train(progress=False)
+    assert outcome(tmp_path / "one") == outcome(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "architecture", "message"),
+    [
+        ({}, {"critic_block": "batch_renorm"}, "critic_block: no batch_renorm expected with target critics.*=false"),
+        ({}, {"actor_block": "batch_renorm"}, "actor_block: no batch_renorm expected with target critics"),
+        (UNFOLLOWED, {"memory": {"kind": "gru"}}, "memory.kind: none expected without target critics, gru found"),
+    ],
+)
+def test_what_does_not_go_with_target_critics_or_without_is_refused(parameters, architecture, message):
+    config = {"gym_env": {"env_name": "Pendulum-v1"}, "algorithm": {"total_steps": 99_000, **parameters}}
+    config["algorithm"]["architecture"] = architecture
+    with pytest.raises(ConfigError, match=message):
+        resolve_config(TQC.config_class, config)
+
+
 # ---- what does not fit, and what is learned -----------------------------------------------------------------------
 
 
