@@ -11,7 +11,7 @@ batch, of which these statistics then are. One update takes a gradient step on
 
 and at every d-th update on the actor's loss and the entropy coefficient's, which are SAC's. Running statistics are used
 instead of a batch's own, and do not change, where the actor chooses a', where the critics judge what the actor would
-do, and in all acting.
+do, and in all acting. All that is done by SAC's update where there are no targets (`SAC.has_targets`).
 
 The paper's numbers (table 2): critics of 2048 units, an actor of 256, Adam with beta_1 = 0.5 and learning rates 1e-3,
 d = 3, one update a step, a momentum of 0.01 and 100,000 batches of warm-up of the statistics.

@@ -10,6 +10,7 @@ Z_i,1 .. Z_i,M (quantiles). One update on transitions (s, a, r, s') takes a grad
 (equations 10 to 13), where z_1 <= z_2 <= .. are the values of all copies Z'(s', a') in order, without the d N greatest:
 so values are not overestimated. rho_m is the quantile Huber loss of the m-th quantile, |tau_m - 1[u < 0]| H(u) with
 tau_m = (m - 1/2) / M (equation 7). The entropy coefficient and the copies are as in SAC.
+Without copies (`target_critics=False`) the critics judge both ends of transitions in one pass, as CrossQ's.
 """
 
 from __future__ import annotations

@@ -210,7 +210,9 @@ def test_a_run_is_resumed_bit_for_bit_and_leaves_its_statistics_in_its_policy(co
 def test_what_batches_of_statistics_do_not_go_with_is_refused(tiny, monkeypatch):
     with_memory = copy.deepcopy(tiny)
     with_memory["algorithm"]["architecture"]["memory"] = {"kind": "gru"}
-    with pytest.raises(ConfigError, match=r"algorithm.architecture.memory.kind: none expected without target critics, gru"):
+    with pytest.raises(
+        ConfigError, match=r"algorithm.architecture.memory.kind: none expected without target critics, gru"
+    ):
         CrossQ(with_memory)
     naive = copy.deepcopy(tiny)
     naive["algorithm"]["architecture"]["critic_block"] = "batch_renorm"
