@@ -35,6 +35,9 @@ class StateDependentExplorationActor(SquashedGaussianActor):
     it goes on in a new workspace.
     """
 
+    #: The logarithms of S, `[features, A]`.
+    log_std: nn.Parameter  # type: ignore[assignment]
+
     @checked(least={"resample_interval": 1})
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Generalised state-dependent exploration: its density, the noise that is kept, and runs that explore by it."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from stable_baselines3.common.distributions import StateDependentNoiseDistribution
@@ -95,7 +97,7 @@ def test_gradients_reach_every_parameter():
 def test_the_same_state_is_answered_by_the_same_action_until_noise_is_drawn_anew():
     actor, observation = new_actor(resample_interval=3), torch.randn(B, OBS)
     actions = [chosen(actor, observation, t, hold_noise=True) for t in range(7)]
-    same = [torch.equal(*pair) for pair in zip(actions, actions[1:], strict=False)]
+    same = [torch.equal(*pair) for pair in pairwise(actions)]
     assert same == [True, True, False, True, True, False]
     # Each environment has noise of its own, and whoever learns draws for each row.
     alike = observation[:1].expand(B, OBS)
@@ -144,7 +146,8 @@ def a_run(path, algorithm=SAC, collectors=None, **options):
         "algorithm": {
             "total_steps": 480, "n_envs": 2, "n_steps": 4, "nb_evals": 1, "eval_interval": 200,
             "checkpoint_interval": 160, "final_episodes": 0, "learning_starts": 60, "random_steps": 60,
-            "updates_per_collect": 2, "batch_size": 16, "architecture": {"actor_hidden_size": [8], "critic_hidden_size": [8]},
+            "updates_per_collect": 2, "batch_size": 16,
+            "architecture": {"actor_hidden_size": [8], "critic_hidden_size": [8]},
             "state_dependent_exploration": {"resample_interval": 6},
         } | options,
         "logger": {"log_interval": 80, "save_tensorboard": False},

@@ -287,7 +287,7 @@ def unfollowed(tiny_sac):
 
 
 def test_without_target_critics_targets_come_from_the_critics_own_pass_over_both_ends(unfollowed, monkeypatch):
-    """By hand: all 2 B rows are normalised together, nothing flows back from targets, and the actor keeps statistics."""
+    """By hand: all 2 B rows are normalised together, and the actor's loss moves no statistics."""
     one, seen = TQC(unfollowed), []
     assert not hasattr(one, "target_critic")
     loss_of = one.critic_loss
