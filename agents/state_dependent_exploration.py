@@ -101,12 +101,11 @@ class StateDependentExplorationActor(SquashedGaussianActor):
 
     def _held(self, t: int, n_envs: int) -> Tensor:
         """Return standard normal numbers, `[B, features, A]`, some of them new."""
-        before = self._noise
-        if before is not None and len(before) != n_envs:
-            before = None
-        new = self.get(("env/timestep", t)) % self.resample_interval == 0
-        if before is None or new.any():
-            drawn = torch.randn((n_envs, *self.log_std.shape), dtype=drawing_dtype(), device=self.log_std.device)
-            self._noise = drawn if before is None else torch.where(new.view(-1, 1, 1), drawn, before)
-        noise: Tensor = self._noise  # type: ignore[assignment]
-        return noise
+        # Drawn at each step, whether it is needed or not: nothing then depends on what tensors hold.
+        drawn = torch.randn((n_envs, *self.log_std.shape), dtype=drawing_dtype(), device=self.log_std.device)
+        if self._noise is None or len(self._noise) != n_envs:
+            self._noise = drawn
+        else:
+            new = self.get(("env/timestep", t)) % self.resample_interval == 0
+            self._noise = torch.where(new.view(-1, 1, 1), drawn, self._noise)
+        return self._noise
