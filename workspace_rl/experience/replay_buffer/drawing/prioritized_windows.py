@@ -77,9 +77,10 @@ class PrioritizedWindows(Windows):
         ring = self._ring
         if self._ranks(window)[1] <= 0:
             raise self._none(window)
-        places = self._follow(window).draw(batch_size)
+        sums = self._follow(window)
+        places = sums.draw(batch_size)
         self._drawn, self._drawn_at = places, ring.steps
-        priorities = self._all[places]
+        priorities = sums.numbers[places]
         # (N P(i))^-beta, divided by the greatest of the batch (section 3.4).
         weights = np.empty((window, batch_size), dtype=np.float32)
         np.power(priorities / priorities.min(initial=_MOST), -self.importance_exponent, out=weights)

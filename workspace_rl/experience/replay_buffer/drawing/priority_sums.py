@@ -44,7 +44,7 @@ class PrioritySums:
         """Write the numbers of any places (`[n]`), the same one wherever a place comes again."""
         self.numbers[places] = numbers
         blocks = places // _BLOCK
-        self._sums[blocks] = self._blocks[blocks].sum(1)
+        self._sums[blocks] = self._blocks.take(blocks, 0).sum(1)
 
     def draw(self, n: int) -> np.ndarray:
         """Draw `n` places, one from each of `n` ranges that share the whole sum equally (appendix B.2.1); `[n]` int64.
@@ -59,7 +59,7 @@ class PrioritySums:
         # The first sum that is above the target: those that do not grow, whose numbers are 0, are never found.
         block = up_to.searchsorted(target, side="right")
         target -= self._before[block]
-        inside = torch.from_numpy(self._blocks[block]).cumsum(1)
+        inside = torch.from_numpy(self._blocks.take(block, 0)).cumsum(1)
         rest = np.minimum(target.astype(np.float32), inside[:, -1].numpy() * _BELOW_FLOAT32)
         place = torch.searchsorted(inside, torch.from_numpy(rest).unsqueeze(1), right=True)
         block *= _BLOCK
