@@ -34,7 +34,14 @@ from workspace_rl.agents import (
     StateDependentExplorationActor,
 )
 from workspace_rl.composition import KWAgentWrapper
-from workspace_rl.config import ActorCriticArchitecture, OffPolicyConfig, RunConfig, optimizer_option, option
+from workspace_rl.config import (
+    ActorCriticArchitecture,
+    OffPolicyConfig,
+    RunConfig,
+    StateDependentExplorationConfig,
+    optimizer_option,
+    option,
+)
 from workspace_rl.errors import ConfigError
 from workspace_rl.learning import ROW_ERRORS, batch_mean, minimise, plain_mean, setup_optimizer, soft_update
 from workspace_rl.learning.modes import evaluation_mode
@@ -42,14 +49,6 @@ from workspace_rl.training import OffPolicyAlgorithm
 from workspace_rl.workspace import Workspace
 
 # ---- parameters ---------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class StateDependentExploration:
-    """Noise that is a function of the state (gSDE; see `StateDependentExplorationActor`)."""
-
-    resample_interval: int = option(8, "steps for which the function stays the same", least=1)
-    log_std_init: float = option(-3.0, "of the function's weights at the beginning, the deviation's natural logarithm")
 
 
 @dataclass
@@ -61,7 +60,7 @@ class EntropyParameters(OffPolicyConfig):
     entropy_mode: str = option("auto", "learn the entropy coefficient, or keep it", choices=("auto", "fixed"))
     init_entropy_coef: float = option(1.0, "the entropy coefficient, at the beginning or for good", above=0)
     target_entropy: float | None = option(None, "in nats; minus the number of action components unless given")
-    state_dependent_exploration: StateDependentExploration | None = option(
+    state_dependent_exploration: StateDependentExplorationConfig | None = option(
         None, "noise that is a function of the state and kept for a while (gSDE); {} for the usual one; null: none"
     )
     architecture: ActorCriticArchitecture = field(default_factory=ActorCriticArchitecture)

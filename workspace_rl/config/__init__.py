@@ -25,6 +25,7 @@ from workspace_rl.config.training_config import (
     OnPolicyConfig,
     PlainActorCriticArchitecture,
     PrioritizedConfig,
+    StateDependentExplorationConfig,
     TrainingConfig,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "PlainActorCriticArchitecture",
     "PrioritizedConfig",
     "RunConfig",
+    "StateDependentExplorationConfig",
     "TrainingConfig",
     "load_config",
     "optimizer_option",

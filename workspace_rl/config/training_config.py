@@ -124,6 +124,14 @@ class SequenceConfig:
 
 
 @dataclass
+class StateDependentExplorationConfig:
+    """Noise that is a function of the state (gSDE; see `agents.StateDependentExplorationActor`)."""
+
+    resample_interval: int = option(8, "steps for which the function stays the same", least=1)
+    log_std_init: float = option(-3.0, "of the function's weights at the beginning, the deviation's natural logarithm")
+
+
+@dataclass
 class PrioritizedConfig:
     """How windows are drawn from a replay buffer by priorities."""
 
