@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.agents.batch_renorm import BatchRenorm
-from workspace_rl.agents.networks import build_mlp, orthogonal
+from workspace_rl.agents.networks import OutputLayer, build_mlp, orthogonal
 from workspace_rl.basics.arguments import checked
 from workspace_rl.config import BLOCKS
 from workspace_rl.errors import ConfigError, did_you_mean
@@ -130,9 +130,9 @@ def build_network(
     return nn.Sequential(*layers, *(build_head(width, one, block) for one in outputs))
 
 
-def build_head(width: int, n_outputs: int, block: str) -> nn.Linear:
+def build_head(width: int, n_outputs: int, block: str) -> OutputLayer:
     """Return the linear layer that makes outputs of the features of a network of such blocks."""
-    layer = nn.Linear(width, n_outputs)
+    layer = OutputLayer(width, n_outputs)
     return orthogonal(layer, 1.0) if block == "residual" else layer
 
 

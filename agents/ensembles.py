@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from workspace_rl.agents.blocks import build_network
-from workspace_rl.agents.networks import first_weight
+from workspace_rl.agents.networks import first_weight, output_product
 from workspace_rl.basics.arguments import checked
 from workspace_rl.errors import ConfigError
 
@@ -67,7 +67,7 @@ class EnsembleMLP(nn.Module):
             hidden = [self.activation(layer(one)) for layer, one in zip(layers, hidden, strict=True)]  # type: ignore[call-overload]
         if self.last_bias.ndim > 1:
             last = zip(hidden, self.last_weight, self.last_bias, strict=True)
-            return torch.stack([functional.linear(one, weight, bias) for one, weight, bias in last], dim=-2)
+            return torch.stack([output_product(one, weight, bias) for one, weight, bias in last], dim=-2)
         return (torch.stack(hidden, dim=-2) * self.last_weight).sum(-1) + self.last_bias
 
     @property

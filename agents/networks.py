@@ -16,6 +16,34 @@ from workspace_rl.basics.arguments import checked
 M = TypeVar("M", bound=nn.Module)
 
 
+class OutputLayer(nn.Linear):
+    """The last layer of a network: its products have 32 bits where those of hidden layers have 16 (`precision: bf16`).
+
+    Between 128 and 256, numbers of bfloat16 are whole ones: too coarse for values, whose small differences count.
+    """
+
+    #: In checkpoints, of which many are older.
+    stored_as = "Linear"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return `[..., out_features]` of `[..., in_features]`."""
+        parameters = self._parameters  # nn.Module looks for them elsewhere first
+        return output_product(input, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]
+
+
+class NoisyOutputLayer(NoisyLinear):
+    """The last layer of a network whose layers are noisy, as exact as an `OutputLayer`."""
+
+    stored_as = "NoisyLinear"
+
+    def forward(self, input: Tensor, stochastic: bool = True) -> Tensor:
+        """Return `[..., out_features]` of `[..., in_features]`, by weights that are drawn, or by their means."""
+        if not torch.is_autocast_enabled(input.device.type):
+            return super().forward(input, stochastic)
+        with not_autocast(input):
+            return super().forward(input.to(self.weight.dtype), stochastic)
+
+
 @checked(least={"sizes": 1})
 def build_mlp(
     sizes: Sequence[int],
@@ -26,17 +54,19 @@ def build_mlp(
 ) -> nn.Sequential:
     """Return a multilayer perceptron with layers of the given sizes, input and output included.
 
-    `activation` stands between layers, `output_activation` (if any) after the last one. If `noisy`, all of its layers
-    are `NoisyLinear`, and it is called with `stochastic`, whether they are to draw, as well.
+    `activation` stands between layers, `output_activation` (if any) after the last one; if there is none, that is an
+    `OutputLayer`. If `noisy`, all layers are `NoisyLinear`, and it is called with `stochastic`, whether they are to
+    draw, as well.
     """
-    linear = NoisyLinear if noisy else nn.Linear
+    hidden, output = (NoisyLinear, NoisyOutputLayer) if noisy else (nn.Linear, OutputLayer)
     layers: list[nn.Module] = []
     for index, (inputs, outputs) in enumerate(pairwise(sizes)):
-        layers.append(linear(inputs, outputs))
         if index < len(sizes) - 2:
-            layers.append(activation())
+            layers += [hidden(inputs, outputs), activation()]
         elif output_activation is not None:
-            layers.append(output_activation())
+            layers += [hidden(inputs, outputs), output_activation()]
+        else:
+            layers.append(output(inputs, outputs))
     return NoisySequential(*layers) if noisy else nn.Sequential(*layers)
 
 
@@ -61,7 +91,7 @@ def run_layers(layers: nn.Sequential | nn.Linear, x: Tensor) -> Tensor:
     Past nn.Module's way of calling, which takes as long as a small layer itself, unless a hook asks for it, or a graph
     is made.
     """
-    if type(layers) is nn.Linear:
+    if isinstance(layers, nn.Linear):
         return _run_layer(layers, x)
     if type(layers) is not nn.Sequential or _is_hooked(layers) or torch.compiler.is_compiling():
         return layers(x)  # type: ignore[no-any-return]
@@ -87,6 +117,19 @@ def _is_hooked(layer: nn.Module) -> bool:
 def full_precision(output: Tensor) -> Tensor:
     """Return the output of a network as float32 if it has 16 bits, which are too coarse for what follows."""
     return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
+
+
+def output_product(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return `features @ weight.T + bias` for numbers that leave a network, with the 32 bits of its weights at least."""
+    if not torch.is_autocast_enabled(features.device.type):
+        return functional.linear(features, weight, bias)
+    with not_autocast(features):
+        return functional.linear(features.to(weight.dtype), weight, bias)
+
+
+def not_autocast(like: Tensor) -> torch.autocast:
+    """Return a context in which numbers on the device of `like` keep the type that they have."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def drawing_dtype() -> torch.dtype:

@@ -9,7 +9,7 @@ from typing import TypedDict
 from torch import Tensor, nn
 
 from workspace_rl.agent import Agent
-from workspace_rl.agents.networks import build_mlp, full_precision, orthogonal, run_layers
+from workspace_rl.agents.networks import OutputLayer, build_mlp, full_precision, orthogonal, run_layers
 from workspace_rl.agents.observations import network_input, one_hot
 from workspace_rl.basics.arguments import checked
 
@@ -60,7 +60,7 @@ class PerceptronAgent(Agent):
         self.one_hot = one_hot(observation_choices, observation_size, self.description())
         self.body = orthogonal(build_mlp([observation_size, *hidden_sizes], activation, activation), math.sqrt(2))
         width = hidden_sizes[-1] if hidden_sizes else observation_size
-        self.head = orthogonal(nn.Linear(width, n_outputs), gain)
+        self.head = orthogonal(OutputLayer(width, n_outputs), gain)
 
     def features(self, t: int | None) -> Tensor:
         """Return what the head reads at step `t`, `[B, width]`, or, with `t=None`, at all steps, `[T, B, width]`."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from workspace_rl.agents.actors import SquashedGaussianActor
-from workspace_rl.agents.networks import drawing_dtype, full_precision
+from workspace_rl.agents.networks import drawing_dtype, full_precision, output_product
 from workspace_rl.basics.arguments import checked
 
 #: Where means end before they are squashed: tanh(2) = 0.96. Further out, noise would change no action.
@@ -90,7 +90,7 @@ class StateDependentExplorationActor(SquashedGaussianActor):
         if not stochastic:
             self.set(("action", t), torch.tanh(mean))
             return
-        variance = full_precision(features.square() @ (2 * self.log_std).exp()) + EPSILON
+        variance = full_precision(output_product(features.square(), (2 * self.log_std).exp().T)) + EPSILON
         log_std = 0.5 * variance.log()
         if hold_noise:
             held = features.unsqueeze(1) @ (self.log_std.exp() * self._held(t, len(features)))

@@ -17,7 +17,7 @@ from workspace_rl.agents.distributions import (
     DiagonalGaussian,
     SquashedGaussian,
 )
-from workspace_rl.agents.networks import full_precision, orthogonal, run_layers
+from workspace_rl.agents.networks import OutputLayer, full_precision, orthogonal, run_layers
 from workspace_rl.agents.perceptron_agent import ObservationOptions
 from workspace_rl.agents.stochastic_actor import ChoosingActor, ChoosingOptions, StochasticActor
 from workspace_rl.basics.arguments import checked
@@ -166,7 +166,7 @@ class GaussianActor(StochasticActor):
         self.squash = squash
         self.log_std: nn.Linear | nn.Parameter
         if state_dependent_std:
-            self.log_std = orthogonal(nn.Linear(self.head.in_features, action_size), 0.01)
+            self.log_std = orthogonal(OutputLayer(self.head.in_features, action_size), 0.01)
             nn.init.constant_(self.log_std.bias, log_std_init)
         else:
             self.log_std = nn.Parameter(torch.full((action_size,), float(log_std_init)))

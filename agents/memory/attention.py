@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from workspace_rl.agents.networks import build_mlp, full_precision, orthogonal
+from workspace_rl.agents.networks import full_precision, orthogonal
 
 
 class AttentionLayer(nn.Module):
@@ -28,7 +28,9 @@ class AttentionLayer(nn.Module):
         self.query, self.key_value = orthogonal(nn.Linear(size, size), 1.0), orthogonal(nn.Linear(size, 2 * size), 1.0)
         self.out = orthogonal(nn.Linear(size, size), gain)
         self.position = nn.Parameter(torch.zeros(n_heads, window))
-        self.perceptron = orthogonal(build_mlp([size, 4 * size, size]), math.sqrt(2))
+        self.perceptron = orthogonal(
+            nn.Sequential(nn.Linear(size, 4 * size), nn.ReLU(), nn.Linear(4 * size, size)), math.sqrt(2)
+        )
         orthogonal(self.perceptron[-1], gain)
 
     def forward(self, inputs: Tensor, episode: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workspace_rl.agents.memory.products import add_product, full_product, not_autocast, states_before
+from workspace_rl.agents.memory.products import add_product, full_product, states_before
+from workspace_rl.agents.networks import not_autocast
 
 
 @torch.library.custom_op("workspace_rl::gru", mutates_args=())

@@ -23,11 +23,6 @@ def add_product(total: Tensor, inputs: Tensor, weight: Tensor, out: Tensor) -> T
     return torch.add(total, inputs.to(weight.dtype) @ weight, out=out)
 
 
-def not_autocast(like: Tensor) -> torch.autocast:
-    """Return a context in which numbers on the device of `like` keep the type that they have."""
-    return torch.autocast(like.device.type, enabled=False)
-
-
 def states_before(first: Tensor, after: Tensor, begins: Tensor) -> Tensor:
     """Return the state before each step, `[T, B, size]`, given those after each: zeros where an episode begins."""
     return torch.cat((first.unsqueeze(0), after[:-1])).masked_fill(begins.unsqueeze(-1), 0)

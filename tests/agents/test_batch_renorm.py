@@ -61,7 +61,7 @@ def test_all_steps_are_one_batch():
     rows = torch.randn(2, 5, 3)
     torch.testing.assert_close(layer(rows).flatten(0, 1), twin(rows.flatten(0, 1)))
     assert torch.equal(layer[0].mean, twin[0].mean) and int(layer[0].n_batches) == 1
-    assert [type(one).__name__ for one in layer] == ["BatchRenorm", "Linear", "ReLU", "BatchRenorm", "Linear"]
+    assert [type(one).__name__ for one in layer] == ["BatchRenorm", "Linear", "ReLU", "BatchRenorm", "OutputLayer"]
 
 
 def test_products_of_16_bits_are_normalised_in_32():

@@ -7,16 +7,16 @@ from workspace_rl.agents import DeterministicActor, SquashedGaussianActor, build
 from workspace_rl.agents.blocks import Dropout, ResidualMLPBlock
 from workspace_rl.errors import ConfigError
 
-SIMBA = ["Linear", "ResidualMLPBlock", "ResidualMLPBlock", "LayerNorm", "Linear"]
+SIMBA = ["Linear", "ResidualMLPBlock", "ResidualMLPBlock", "LayerNorm", "OutputLayer"]
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, ["Linear", "ReLU", "Linear", "ReLU", "Linear"]),
-        ({"dropout": 0.1}, ["Linear", "Dropout", "ReLU", "Linear", "Dropout", "ReLU", "Linear"]),
-        ({"block": "layer_norm"}, ["Linear", "LayerNorm", "ReLU", "Linear", "LayerNorm", "ReLU", "Linear"]),
-        ({"block": "layer_norm", "dropout": 0.1}, ["Linear", "Dropout", "LayerNorm", "ReLU"] * 2 + ["Linear"]),
+        ({}, ["Linear", "ReLU", "Linear", "ReLU", "OutputLayer"]),
+        ({"dropout": 0.1}, ["Linear", "Dropout", "ReLU", "Linear", "Dropout", "ReLU", "OutputLayer"]),
+        ({"block": "layer_norm"}, ["Linear", "LayerNorm", "ReLU", "Linear", "LayerNorm", "ReLU", "OutputLayer"]),
+        ({"block": "layer_norm", "dropout": 0.1}, ["Linear", "Dropout", "LayerNorm", "ReLU"] * 2 + ["OutputLayer"]),
         ({"block": "residual"}, SIMBA),
     ],
 )

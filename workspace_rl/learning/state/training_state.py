@@ -117,9 +117,15 @@ def _load_optimizer_state(part_name: str, optimizer: torch.optim.Optimizer, entr
 
 
 def classes_of(parts: Mapping[str, Part]) -> dict[str, list[str]]:
-    """Return the names of the classes that each part consists of; layers of equal shapes may compute otherwise."""
+    """Return the names of the classes that each part consists of; layers of equal shapes may compute otherwise.
+
+    A class that took the place of another one, and computes the same, has that one's name as `stored_as`.
+    """
     return {
-        name: [type(one).__qualname__ for one in (part.modules() if isinstance(part, nn.Module) else [part])]
+        name: [
+            getattr(one, "stored_as", type(one).__qualname__)
+            for one in (part.modules() if isinstance(part, nn.Module) else [part])
+        ]
         for name, part in parts.items()
     }
 
