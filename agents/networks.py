@@ -120,7 +120,7 @@ def full_precision(output: Tensor) -> Tensor:
 
 
 def output_product(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return `features @ weight.T + bias` for numbers that leave a network, with the 32 bits of its weights at least."""
+    """Return `features @ weight.T + bias`, for numbers that leave a network, with the precision of its weights."""
     if not torch.is_autocast_enabled(features.device.type):
         return functional.linear(features, weight, bias)
     with not_autocast(features):
