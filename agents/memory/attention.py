@@ -28,6 +28,7 @@ class AttentionLayer(nn.Module):
         self.query, self.key_value = orthogonal(nn.Linear(size, size), 1.0), orthogonal(nn.Linear(size, 2 * size), 1.0)
         self.out = orthogonal(nn.Linear(size, size), gain)
         self.position = nn.Parameter(torch.zeros(n_heads, window))
+        # Not `build_mlp`, whose last layer is an output: what these give is added to features.
         self.perceptron = orthogonal(
             nn.Sequential(nn.Linear(size, 4 * size), nn.ReLU(), nn.Linear(4 * size, size)), math.sqrt(2)
         )

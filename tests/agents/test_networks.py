@@ -16,6 +16,7 @@ from workspace_rl.agents import (
     build_mlp,
 )
 from workspace_rl.agents.networks import NoisyOutputLayer, OutputLayer, orthogonal, run_layers
+from workspace_rl.learning.state.training_state import classes_of
 
 
 @pytest.mark.parametrize("gain", [0.01, 1.0, 2**0.5])
@@ -102,3 +103,11 @@ def test_hidden_layers_stay_coarse():
     features = build_mlp([5, 16, 16], output_activation=nn.ReLU)
     with torch.autocast("cpu", torch.bfloat16):
         assert features(torch.randn(4, 5)).dtype == torch.bfloat16
+
+
+def test_checkpoints_call_last_layers_by_the_names_that_older_ones_have():
+    parts = {"plain": build_mlp([2, 3, 1]), "noisy": build_mlp([2, 3, 1], noisy=True)}
+    assert classes_of(parts) == {
+        "plain": ["Sequential", "Linear", "ReLU", "Linear"],
+        "noisy": ["NoisySequential", "NoisyLinear", "ReLU", "NoisyLinear"],
+    }
