@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from tests.gpu.shapes import SHAPES, of_shape
 from tests.learning.state.test_transfer import assert_updated_alike, updated
 from tests.robustness.killed_runs import differences
 from tests.runs.test_checkpoint import train_until
 from workspace_rl import Run, load_policy
 from workspace_rl.agents.actors import SquashedGaussianActor
-from workspace_rl.algos import ALGORITHMS, SAC
+from workspace_rl.algos import SAC
 from workspace_rl.errors import NonFiniteError
 
 pytestmark = [
@@ -24,14 +25,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=["sac", "td3", "ddpg", "dqn"])
+@pytest.fixture(params=SHAPES)
 def on_a_gpu(request, tiny_sac):
     """An algorithm, and parameters of a short run of it on the GPU."""
-    if request.param == "dqn":
-        tiny_sac["gym_env"]["env_name"] = "CartPole-v1"
-        tiny_sac["algorithm"]["architecture"] = {"hidden_size": [16]}
-    tiny_sac["algorithm"] |= {"total_steps": 400, "checkpoint_interval": 150}
-    return ALGORITHMS[request.param], tiny_sac | {"device": "cuda"}
+    return of_shape(request.param, tiny_sac)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -122,14 +119,15 @@ def test_buffers_that_are_assigned_anew_in_a_graph():
     assert_updated_alike(updated(False, "cuda"), updated(True, "cuda"))
 
 
-def test_an_update_is_one_cuda_graph_and_computes_the_same(tiny_sac, tmp_path):
-    algorithms = [
-        SAC(copy.deepcopy(tiny_sac) | {"device": "cuda", "compile": True, "base_dir": str(tmp_path / name)})
+def test_an_update_is_one_cuda_graph_and_computes_the_same(on_a_gpu, tmp_path):
+    algorithm, config = on_a_gpu
+    recorded, launched = (
+        algorithm(copy.deepcopy(config) | {"compile": True, "base_dir": str(tmp_path / name)})
         for name in ("recorded", "launched")
-    ]
-    recorded, launched = algorithms
+    )
     compile_update = launched.learner.compiled._compile
     launched.learner.compiled._compile = lambda *arguments: compile_update(*arguments)._function
-    runs = [algorithm.train(progress=False).run for algorithm in algorithms]
-    assert [graph._graph is not None for graph in recorded.learner.compiled._graphs.values()] == [True]
+    runs = [one.train(progress=False).run for one in (recorded, launched)]
+    graphs = recorded.learner.compiled._graphs.values()
+    assert graphs and all(graph._graph is not None for graph in graphs)
     assert differences(*runs) == []

@@ -167,8 +167,7 @@ class CompiledUpdate:
         # The guards that torch would check at every call cost more than what they protect from: the layout of the
         # batch and the flags are the key above, and a graph is never called with others.
         options: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-        if devices <= {"cpu"}:
-            options |= _cpu_options()
+        options |= _cpu_options() if devices <= {"cpu"} else _gpu_options()
         compiled = torch.compile(run, fullgraph=True, dynamic=False, options=options)
         if devices != {"cuda"}:
             return compiled
@@ -234,6 +233,11 @@ def _cpu_options() -> dict[str, Any]:
         "unroll_reductions_threshold": 3,
         "post_grad_custom_post_pass": CheaperUpdates(),
     }
+
+
+def _gpu_options() -> dict[str, Any]:
+    # Otherwise the compiler times several ways to add up each sum, and a run that goes on may round as another one won.
+    return {"deterministic": True}
 
 
 def _warn(text: str) -> None:
