@@ -67,7 +67,13 @@ class EntropyParameters(OffPolicyConfig):
 
 
 def check_without_targets(parameters: EntropyParameters, path: str) -> None:
-    """Raise a `ConfigError` if what has no target critics is to remember; `path` is put before parameters' names."""
+    """Raise a `ConfigError` for what does not go without target critics; `path` is put before parameters' names."""
+    architecture = parameters.architecture
+    if parameters.batch_size < 2 and "batch_renorm" in (architecture.actor_block, architecture.critic_block):
+        raise ConfigError(
+            f"{path}batch_size: at least 2 expected with layers of batch_renorm, {parameters.batch_size} found: they "
+            "normalise by the statistics of a batch, and one row has none."
+        )
     if parameters.remembers:
         raise ConfigError(
             f"{path}architecture.memory.kind: none expected without target critics, "

@@ -53,6 +53,12 @@ class TQCParameters(FollowedParameters):
         super().check(path)
         if not self.target_critics:
             check_without_targets(self, path)
+            if self.architecture.critic_block != "batch_renorm":
+                raise ConfigError(
+                    f"{path}architecture.critic_block: batch_renorm expected without target critics, "
+                    f"{self.architecture.critic_block!r} found: nothing else would hold targets still. Take {path}"
+                    f"architecture.critic_block=batch_renorm and {path}architecture.actor_block=batch_renorm."
+                )
         else:
             for name in ("actor_block", "critic_block"):
                 if getattr(self.architecture, name) == "batch_renorm":

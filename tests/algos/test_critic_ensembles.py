@@ -250,6 +250,15 @@ def test_products_of_bf16_are_close(tiny_sac):
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
+@pytest.mark.parametrize("network", ["actor", "critic"])
+def test_residual_blocks_of_several_widths_are_refused(network, tiny_sac):
+    architecture = {f"{network}_block": "residual", f"{network}_hidden_size": [16, 8]}
+    with pytest.raises(
+        ConfigError, match=rf"algorithm.architecture.{network}_hidden_size: .* the same expected .*\[16, 8\]"
+    ):
+        SAC(small(tiny_sac, architecture))
+
+
 def test_more_target_critics_than_critics_are_refused(tiny_sac):
     with pytest.raises(ConfigError, match="n_target_critics: at most algorithm.n_critics = 2 expected, 3 found"):
         SAC(small(tiny_sac, n_target_critics=3))

@@ -214,6 +214,8 @@ def test_what_batches_of_statistics_do_not_go_with_is_refused(tiny, monkeypatch)
         ConfigError, match=r"algorithm.architecture.memory.kind: none expected without target critics, gru"
     ):
         CrossQ(with_memory)
+    with pytest.raises(ConfigError, match=r"algorithm.batch_size: at least 2 expected with layers of batch_renorm, 1"):
+        CrossQ(tiny | {"algorithm": tiny["algorithm"] | {"batch_size": 1}})
     naive = copy.deepcopy(tiny)
     naive["algorithm"]["architecture"]["critic_block"] = "batch_renorm"
     with pytest.raises(

@@ -326,7 +326,13 @@ def test_a_run_without_target_critics_is_resumed_bit_for_bit(collectors, unfollo
     [
         ({}, {"critic_block": "batch_renorm"}, "critic_block: no batch_renorm expected with target critics.*=false"),
         ({}, {"actor_block": "batch_renorm"}, "actor_block: no batch_renorm expected with target critics"),
-        (UNFOLLOWED, {"memory": {"kind": "gru"}}, "memory.kind: none expected without target critics, gru found"),
+        (
+            UNFOLLOWED,
+            RENORMALISED | {"memory": {"kind": "gru"}},
+            "memory.kind: none expected without target critics, gru found",
+        ),
+        (UNFOLLOWED, {}, "critic_block: batch_renorm expected without target critics, 'plain' found.*actor_block"),
+        (UNFOLLOWED | {"batch_size": 1}, RENORMALISED, "batch_size: at least 2 expected with layers of batch_renorm"),
     ],
 )
 def test_what_does_not_go_with_target_critics_or_without_is_refused(parameters, architecture, message):

@@ -87,6 +87,7 @@ def test_every_word_of_others_leads_somewhere(word):
         ("algorithm.num_envs", "Here it is algorithm.n_envs (environments stepped together)."),
         ("env_id", "Here it is gym_env.env_name (gymnasium id"),
         ("policy_kwargs", "Here it is algorithm.architecture.actor_hidden_size or algorithm."),
+        ("algorithm.per", "Here it is algorithm.prioritized ("),
         ("batchsize", "Did you mean 'algorithm.batch_size'?"),
         ("algorithm.sed", "Did you mean 'seed'?"),
         ("algorithm.total-steps", "Did you mean 'total_steps'?"),
@@ -104,6 +105,27 @@ def test_the_hint_depends_on_the_algorithm():
         "Here it is algorithm.target_update_interval"
     )
     assert hint("algorithm.target_update_interval", SACConfig).startswith("Here it is algorithm.tau_target")
+    # What an algorithm has nothing of is no misspelling of something else.
+    assert hint("algorithm.double", SACConfig) == hint("algorithm.use_double_q", SACConfig) == ""
+
+
+def test_the_hint_depends_on_the_section():
+    def told(key):
+        with pytest.raises(ConfigError) as caught:
+            resolve_config(SACConfig, VALID | {"algorithm": {"prioritized": {key: 0.5}}})
+        return str(caught.value)
+
+    assert "Here it is algorithm.prioritized.exponent (alpha" in told("alpha")
+    assert "Here it is algorithm.prioritized.importance_exponent (beta" in told("beta")
+    assert hint("alpha").startswith("Here it is algorithm.init_entropy_coef")
+
+
+@pytest.mark.parametrize("section", ["prioritized", "hindsight"])
+def test_a_section_that_is_no_section_is_told_how_to_be_one(section):
+    with pytest.raises(
+        ConfigError, match=rf"algorithm.{section}: a dictionary .* True found; \{{\}} takes the defaults"
+    ):
+        resolve_config(SACConfig, VALID | {"algorithm": {section: True}})
 
 
 @pytest.mark.parametrize(

@@ -282,3 +282,13 @@ class ActorCriticArchitecture(PlainActorCriticArchitecture):
     critic_dropout: float = option(
         0.0, "how many numbers of the critics' hidden layers are left out", least=0, most=0.9
     )
+
+    def check(self, path: str) -> None:
+        """Raise a `ConfigError` if residual blocks are to have several widths; `path` is put before the names."""
+        for network in ("actor", "critic"):
+            sizes = getattr(self, f"{network}_hidden_size")
+            if getattr(self, f"{network}_block") == "residual" and len(set(sizes)) > 1:
+                raise ConfigError(
+                    f"{path}{network}_hidden_size: sizes that are all the same expected with {path}{network}_block="
+                    f"residual, {sizes} found: each block adds to what it gets."
+                )

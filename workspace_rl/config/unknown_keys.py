@@ -104,6 +104,15 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
     ("algorithm.hindsight.strategy",): "goal_selection_strategy goal_strategy replay_strategy",
     ("algorithm.hindsight.n_goals",): "her_k n_sampled_goal n_sampled_goals replay_k",
     ("algorithm.hindsight",): "her her_config hindsight_replay use_her",
+    ("algorithm.prioritized.exponent",): """
+        per_alpha prioritized.alpha prioritized_replay_alpha priority_alpha priority_exponent""",
+    ("algorithm.prioritized.importance_exponent",): """
+        beta0 beta_start importance_sampling_exponent per_beta prioritized.beta prioritized_replay_beta
+        priority_beta""",
+    ("algorithm.prioritized.epsilon",): "per_eps per_epsilon prioritized.eps prioritized_replay_eps priority_eps",
+    ("algorithm.prioritized",): """
+        per prioritised prioritised_replay prioritized_experience_replay prioritized_replay use_per
+        use_prioritized_replay""",
     ("algorithm.action_mask",): """
         action_masking action_masks available_actions invalid_action_masking legal_actions mask mask_variable
         use_masking""",
@@ -145,6 +154,7 @@ OTHERS_WORDS: dict[tuple[str, ...], str] = {
     ("algo",): "agent algo_name algorithm_name",
 }  # fmt: skip
 _TARGETS = {word: targets for targets, words in OTHERS_WORDS.items() for word in words.split()}
+_KNOWN_WORDS = {*_TARGETS, *(target.rpartition(".")[2] for targets in OTHERS_WORDS for target in targets)}
 
 #: The same for the arguments of optimisers.
 OPTIMIZER_WORDS = {
@@ -180,8 +190,10 @@ def check_keys(schema: type[Any], given: Any) -> None:
 
 def _check(section: type[Any], given: Any, path: str, schema: type[Any]) -> None:
     if not isinstance(given, dict):
+        defaults = "; {} takes the defaults." if path else "."
         raise ConfigError(
-            f"{path.rstrip('.') or 'the configuration'}: a dictionary of parameters expected, {told(given)} found."
+            f"{path.rstrip('.') or 'the configuration'}: a dictionary of parameters expected, {told(given)} found"
+            f"{defaults}"
         )
     hints, sections = typing.get_type_hints(section), sections_of(section)
     for key, value in given.items():
@@ -216,7 +228,9 @@ def _elsewhere(key: Any, path: str, schema: type[Any]) -> str:
     found = [full for full in same if full.count(".") <= _USUAL_DEPTH]
     if found:
         return f" It belongs into {' or '.join(found)}."
-    for target in _TARGETS.get(word.lower(), ()):
+    # A word may have a meaning of its own in a section: "alpha" of priorities is no entropy coefficient.
+    section = path.rstrip(".").rpartition(".")[2]
+    for target in _TARGETS.get(f"{section}.{word.lower()}", ()) or _TARGETS.get(word.lower(), ()):
         found = [one for one in keys if _is_target(one, target)]
         if found:
             meaning = keys[found[0]] if len(found) == 1 else ""
@@ -238,6 +252,8 @@ def _is_target(key: str, target: str) -> bool:
 
 
 def _similar(key: Any, schema: type[Any]) -> str:
+    if str(key).lower() in _KNOWN_WORDS:  # it is no misspelling, but there is nothing of it in this schema
+        return ""
     by_name = {full.rpartition(".")[2]: full for full in all_keys(schema)}
     near = nearest(str(key), by_name)
     return "" if near is None else f" Did you mean {by_name[near]!r}?"
