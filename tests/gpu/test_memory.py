@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
+from tests.gpu.shapes import of_shape
 from tests.robustness.killed_runs import differences
 from tests.runs.test_checkpoint import train_until
 from workspace_rl import Workspace
 from workspace_rl.agents import GRUAgent, LSTMAgent, TransformerAgent
-from workspace_rl.algos import ALGORITHMS
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
@@ -21,20 +21,10 @@ pytestmark = [
 @pytest.fixture(params=["sac", "dqn", "ppo"])
 def on_a_gpu(request, tiny_sac):
     """An algorithm, and parameters of a short run of it on the GPU."""
-    algorithm = tiny_sac["algorithm"]
-    if request.param == "sac":
-        algorithm |= {"batch_size": 8, "sequence_length": 6, "burn_in": 3}
-    else:
-        tiny_sac["gym_env"]["env_name"] = "CartPole-v1"
-        algorithm["architecture"] = {"hidden_size": [16]}
-    if request.param == "dqn":
-        algorithm |= {"batch_size": 8, "sequence_length": 6, "burn_in": 3}
-    if request.param == "ppo":
-        kept = ("seed", "nb_evals", "eval_interval", "final_episodes", "architecture")
-        tiny_sac["algorithm"] = {name: value for name, value in algorithm.items() if name in kept}
-        tiny_sac["algorithm"] |= {"n_envs": 2, "n_steps": 16, "batch_size": 16, "n_epochs": 2}
-    tiny_sac["algorithm"] |= {"total_steps": 400, "checkpoint_interval": 150}
-    return ALGORITHMS[request.param], tiny_sac | {"device": "cuda"}
+    algorithm, config = of_shape(request.param, tiny_sac)
+    if request.param != "ppo":
+        config["algorithm"] |= {"batch_size": 8, "sequence_length": 6, "burn_in": 3}
+    return algorithm, config
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 
+from tests.gpu.shapes import of_shape
 from tests.robustness.killed_runs import differences
 from tests.runs.test_checkpoint import train_until
-from workspace_rl.algos import DQN, SAC
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
@@ -20,13 +20,10 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=[SAC, DQN])
+@pytest.fixture(params=["sac", "dqn"])
 def on_a_gpu(request, tiny_sac):
-    if request.param is DQN:
-        tiny_sac["gym_env"]["env_name"] = "CartPole-v1"
-        tiny_sac["algorithm"]["architecture"] = {"hidden_size": [16]}
-    tiny_sac["algorithm"] |= {"total_steps": 400, "checkpoint_interval": 150}
-    return request.param, tiny_sac | {"device": "cuda"}
+    """An algorithm, and parameters of a short run of it on the GPU."""
+    return of_shape(request.param, tiny_sac)
 
 
 @pytest.mark.parametrize("lag", [0, 1])
